@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "call.h"
+#include "core/export.h"
 
 namespace {
 
@@ -14,8 +15,6 @@ constexpr int kMessageSize = 1024;
 constexpr int kWrongParameterCount = 1;
 
 }  // namespace
-
-#define MSSP_EXPORT __attribute__((visibility("default")))
 
 extern "C" MSSP_EXPORT int MsScatterPaKvCache(int nparam, void **params, int *ndims, int64_t **shapes,
                                               const char ** /*dtypes*/, void * /*stream*/, void * /*extra*/) {

@@ -20,7 +20,7 @@ def core_sources() -> list[Path]:
 
 def library_sources() -> list[Path]:
     """Everything that goes into ``libms_scatter_pa_cpu.so``."""
-    return [*core_sources(), ROOT / "plain_entry.cc"]
+    return [*core_sources(), *(ROOT / name for name in ("call.cc", "plain_entry.cc", "aot_entry.cc"))]
 
 
 def compile_command(output: Path, *, compiler: str = "g++", extra: list[str] | None = None) -> list[str]:

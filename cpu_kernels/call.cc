@@ -4,11 +4,16 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/arguments.h"
+#include "core/element_type.h"
+#include "core/export.h"
 #include "core/message.h"
 
+namespace mssp {
 namespace {
 
-constexpr int kItemSize[] = {2, 4, 2, 1, 1, 2, 2, 4, 4, 1, 1, 1};
+static_assert(kNumArguments == MSSP_NUM_ARGUMENTS, "op_info has that many arguments");
+
 constexpr int64_t kBytesPerUnit = 32;  // PA_NZ's last dimension
 
 // Compares dimensions and remembers the first that disagrees.
@@ -122,13 +127,13 @@ Range BytesOf(const MsspTensor &tensor, int64_t item_size) {
 }
 
 MsspStatus FindOverlap(const MsspTensor *tensors, const MsspOptions &options) {
-  Range ranges[MSSP_ARG_SLOT_MAPPING];
-  for (int i = 0; i < MSSP_ARG_SLOT_MAPPING; ++i) {
-    const bool is_value = i == MSSP_ARG_VALUE || i == MSSP_ARG_VALUE_CACHE;
+  Range ranges[kSlotMapping];
+  for (int i = 0; i < kSlotMapping; ++i) {
+    const bool is_value = i == kValue || i == kValueCache;
     const bool absent = is_value && options.key_only != 0;
-    ranges[i] = absent ? Range{0, 0} : BytesOf(tensors[i], kItemSize[is_value ? options.value_type : options.key_type]);
+    ranges[i] = absent ? Range{0, 0} : BytesOf(tensors[i], ItemSize(static_cast<int32_t>(is_value ? options.value_type : options.key_type)));
   }
-  for (int cache : {MSSP_ARG_KEY_CACHE, MSSP_ARG_VALUE_CACHE}) {
+  for (int cache : {kKeyCache, kValueCache}) {
     for (int other = 0; other < cache; ++other) {
       if (ranges[cache].begin < ranges[other].end && ranges[other].begin < ranges[cache].end) {
         return {MSSP_BAD_SHAPES, cache, -1 - other, 0};  // a negative value: overlaps that argument
@@ -139,8 +144,11 @@ MsspStatus FindOverlap(const MsspTensor *tensors, const MsspOptions &options) {
 }
 
 }  // namespace
+}  // namespace mssp
 
-extern "C" MsspStatus MsspPrepareCall(const MsspTensor *tensors, const MsspOptions *options, MsspCall *call) {
+using namespace mssp;  // NOLINT: the C functions below speak the core's names
+
+extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor *tensors, const MsspOptions *options, MsspCall *call) {
   std::memset(call, 0, sizeof(*call));
   Comparison comparison;
   const bool compressed = options->scatter_mode != MSSP_NONE;
@@ -149,12 +157,12 @@ extern "C" MsspStatus MsspPrepareCall(const MsspTensor *tensors, const MsspOptio
   RowsShape rows_shapes[2];
   const int sides = options->key_only != 0 ? 1 : 2;
   for (int i = 0; i < sides; ++i) {
-    const MsspTensor &rows = tensors[MSSP_ARG_KEY + i];
-    const MsspTensor &cache = tensors[MSSP_ARG_KEY_CACHE + i];
+    const MsspTensor &rows = tensors[kKey + i];
+    const MsspTensor &cache = tensors[kKeyCache + i];
     const int64_t type = i == 0 ? options->key_type : options->value_type;
-    const int64_t argument = MSSP_ARG_KEY_CACHE + i;
+    const int64_t argument = kKeyCache + i;
     cache_shapes[i] =
-        ReadCacheShape(cache, options->layout, &comparison, argument, kBytesPerUnit / kItemSize[type]);
+        ReadCacheShape(cache, options->layout, &comparison, argument, kBytesPerUnit / ItemSize(static_cast<int32_t>(type)));
     rows_shapes[i] = ReadRowsShape(rows, flattened, cache_shapes[i]);
     const RowsShape &shape = rows_shapes[i];
     if (compressed) {
@@ -174,17 +182,17 @@ extern "C" MsspStatus MsspPrepareCall(const MsspTensor *tensors, const MsspOptio
     side->element_type = static_cast<int32_t>(type);
     SetStrides(rows, flattened, shape, side);
   }
-  const MsspTensor &key = tensors[MSSP_ARG_KEY];
+  const MsspTensor &key = tensors[kKey];
   const RowsShape &shape = rows_shapes[0];
   if (sides == 2) {
-    comparison.Expect(MSSP_ARG_VALUE_CACHE, cache_shapes[1].num_blocks, cache_shapes[0].num_blocks);
-    comparison.Expect(MSSP_ARG_VALUE_CACHE, cache_shapes[1].block_size, cache_shapes[0].block_size);
+    comparison.Expect(kValueCache, cache_shapes[1].num_blocks, cache_shapes[0].num_blocks);
+    comparison.Expect(kValueCache, cache_shapes[1].block_size, cache_shapes[0].block_size);
     if (flattened) {
-      comparison.Expect(MSSP_ARG_VALUE, rows_shapes[1].tokens, shape.tokens);
+      comparison.Expect(kValue, rows_shapes[1].tokens, shape.tokens);
     } else {
-      const MsspTensor &value = tensors[MSSP_ARG_VALUE];
+      const MsspTensor &value = tensors[kValue];
       for (int64_t i = 0; i + 1 < key.ndim; ++i) {
-        comparison.Expect(MSSP_ARG_VALUE, value.shape[i], key.shape[i]);
+        comparison.Expect(kValue, value.shape[i], key.shape[i]);
       }
     }
   }
@@ -197,32 +205,32 @@ extern "C" MsspStatus MsspPrepareCall(const MsspTensor *tensors, const MsspOptio
   call->num_head = shape.num_head;
   call->num_blocks = cache_shapes[0].num_blocks;
   call->block_size = cache_shapes[0].block_size;
-  call->slot_mapping = tensors[MSSP_ARG_SLOT_MAPPING].data;
-  const MsspTensor &slots = tensors[MSSP_ARG_SLOT_MAPPING];
+  call->slot_mapping = tensors[kSlotMapping].data;
+  const MsspTensor &slots = tensors[kSlotMapping];
   if (!compressed) {
-    comparison.Expect(MSSP_ARG_SLOT_MAPPING, Product(slots.shape, slots.ndim), shape.tokens);
+    comparison.Expect(kSlotMapping, Product(slots.shape, slots.ndim), shape.tokens);
   } else {
-    const MsspTensor &seq_lens = tensors[MSSP_ARG_SEQ_LENS];
+    const MsspTensor &seq_lens = tensors[kSeqLens];
     call->batch = seq_lens.shape[0];
     if (!call->packed) {
-      comparison.Expect(MSSP_ARG_SEQ_LENS, call->batch, key.shape[0]);
+      comparison.Expect(kSeqLens, call->batch, key.shape[0]);
       call->seq_len = key.shape[1];
     }
     const bool has_offsets = options->scatter_mode != MSSP_ALIBI;
-    for (int i : {MSSP_ARG_SLOT_MAPPING, MSSP_ARG_COMPRESS_LENS, MSSP_ARG_COMPRESS_SEQ_OFFSETS}) {
-      if (i == MSSP_ARG_COMPRESS_SEQ_OFFSETS && !has_offsets) {
+    for (int i : {kSlotMapping, kCompressLens, kCompressSeqOffsets}) {
+      if (i == kCompressSeqOffsets && !has_offsets) {
         continue;
       }
       comparison.Expect(i, Product(tensors[i].shape, tensors[i].ndim), call->batch * call->num_head);
     }
-    call->compress_lens = tensors[MSSP_ARG_COMPRESS_LENS].data;
-    call->compress_seq_offsets = has_offsets ? tensors[MSSP_ARG_COMPRESS_SEQ_OFFSETS].data : nullptr;
+    call->compress_lens = tensors[kCompressLens].data;
+    call->compress_seq_offsets = has_offsets ? tensors[kCompressSeqOffsets].data : nullptr;
     call->seq_lens = seq_lens.data;
   }
   return comparison.ok() ? FindOverlap(tensors, *options) : comparison.status();
 }
 
-extern "C" MsspStatus MsspRun(const MsspTensor *tensors, const MsspOptions *options, int64_t *status,
+extern "C" MSSP_EXPORT MsspStatus MsspRun(const MsspTensor *tensors, const MsspOptions *options, int64_t *status,
                               int64_t *last_status, char *message, int64_t size) {
   MsspCall call;
   MsspStatus result = MsspPrepareCall(tensors, options, &call);
@@ -235,7 +243,7 @@ extern "C" MsspStatus MsspRun(const MsspTensor *tensors, const MsspOptions *opti
     if (last_status != nullptr) {
       std::copy(line, line + MSSP_STATUS_SIZE, last_status);
     }
-    MsspFormatStatus(&call, &result, message, static_cast<size_t>(size));
+    MsspFormatStatus(&call, &result, message, size);
   }
   return result;
 }

@@ -10,19 +10,6 @@
 extern "C" {
 #endif
 
-// Positions in op_info's ARGUMENTS.
-enum MsspArgument {
-  MSSP_ARG_KEY = 0,
-  MSSP_ARG_VALUE = 1,
-  MSSP_ARG_KEY_CACHE = 2,
-  MSSP_ARG_VALUE_CACHE = 3,
-  MSSP_ARG_SLOT_MAPPING = 4,
-  MSSP_ARG_COMPRESS_LENS = 5,
-  MSSP_ARG_COMPRESS_SEQ_OFFSETS = 6,
-  MSSP_ARG_SEQ_LENS = 7,
-  MSSP_NUM_ARGUMENTS = 8,
-};
-
 // What Python decided from shapes, dtypes and modes (ms_scatter_pa/options.py writes it, in this order).
 typedef struct {
   int64_t layout;
@@ -38,7 +25,8 @@ typedef struct {
   int64_t index_type;
 } MsspOptions;
 
-enum { MSSP_NUM_OPTIONS = sizeof(MsspOptions) / sizeof(int64_t), MSSP_STATUS_SIZE = 4 };
+// Inputs follow op_info's ARGUMENTS; core/arguments.h names the positions.
+enum { MSSP_NUM_ARGUMENTS = 8, MSSP_NUM_OPTIONS = sizeof(MsspOptions) / sizeof(int64_t), MSSP_STATUS_SIZE = 4 };
 
 typedef struct {
   void *data;

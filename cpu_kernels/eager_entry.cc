@@ -12,9 +12,10 @@
 #include <vector>
 
 #include "call.h"
+#include "core/arguments.h"
 #include "ms_extension/api.h"
 
-namespace ms_scatter_pa {
+namespace mssp {
 namespace {
 
 constexpr int kMessageSize = 1024;
@@ -68,7 +69,7 @@ class Launch : public ms::pynative::PyboostRunner {
       const ms::Tensor &tensor = inputs()[next++];
       const auto &shape = tensor.shape();
       tensors[i] = {tensor.GetDataPtr(), shape.data(), nullptr, static_cast<int64_t>(shape.size())};
-      if (i <= MSSP_ARG_VALUE && !tensor.is_contiguous()) {
+      if (i <= kValue && !tensor.is_contiguous()) {
         strides[i] = tensor.stride();
         tensors[i].strides = strides[i].data();
       }
@@ -80,7 +81,7 @@ class Launch : public ms::pynative::PyboostRunner {
     if (status.code == MSSP_WRITTEN || options_.record != 0) {
       return;
     }
-    if (status.code == MSSP_BAD_SLOT || status.code == MSSP_DUPLICATE) {
+    if (status.code == MSSP_BAD_SLOT) {
       throw py::index_error(WithoutType(message));
     }
     throw py::value_error(WithoutType(message));
@@ -155,7 +156,7 @@ PyObject *Scatter(PyObject *const *args) {
     const auto &shape = tensor.shape();
     key.push_back(static_cast<int64_t>(shape.size()) << 32 | static_cast<int64_t>(tensor.data_type()));
     key.insert(key.end(), shape.begin(), shape.end());
-    if ((i == MSSP_ARG_KEY_CACHE || i == MSSP_ARG_VALUE_CACHE) && !tensor.is_contiguous()) {
+    if ((i == kKeyCache || i == kValueCache) && !tensor.is_contiguous()) {
       (void)AskForPlan(args);  // raises the ValueError
     }
     present |= 1U << i;
@@ -189,8 +190,8 @@ PyObject *Scatter(PyObject *const *args) {
       continue;
     }
     const ms::Tensor &tensor = tensors[next++];
-    if (i == MSSP_ARG_KEY_CACHE || i == MSSP_ARG_VALUE_CACHE ||
-        (i <= MSSP_ARG_VALUE && !tensor.is_contiguous() && RowsCanStayStrided(tensor, options))) {
+    if (i == kKeyCache || i == kValueCache ||
+        (i <= kValue && !tensor.is_contiguous() && RowsCanStayStrided(tensor, options))) {
       tensor.SetNeedContiguous(false);
     }
   }
@@ -243,11 +244,11 @@ void SetPlan(const py::object &plan) {
   Plans()->clear();
 }
 
-}  // namespace ms_scatter_pa
+}  // namespace mssp
 
 PYBIND11_MODULE(_eager, module) {
   module.doc() = "The PyNative entry of ms_scatter_pa's CPU backend.";
-  module.def("set_plan", &ms_scatter_pa::SetPlan, "Sets the function that turns call arguments into options.");
+  module.def("set_plan", &mssp::SetPlan, "Sets the function that turns call arguments into options.");
   module.attr("scatter_pa_kv_cache") =
-      py::reinterpret_steal<py::object>(PyCFunction_New(&ms_scatter_pa::g_scatter, nullptr));
+      py::reinterpret_steal<py::object>(PyCFunction_New(&mssp::g_scatter, nullptr));
 }

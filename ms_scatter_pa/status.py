@@ -38,7 +38,7 @@ def read_status(status: Any) -> str:
         return problem + "; nothing was written"
     if code == DUPLICATE:
         return (
-            f"IndexError: slot_mapping[{position}] writes slot {value}, which slot_mapping[{limit}] writes too; "
+            f"ValueError: slot_mapping[{position}] writes slot {value}, which slot_mapping[{limit}] writes too; "
             "nothing was written"
         )
     if code == BAD_LENGTHS:

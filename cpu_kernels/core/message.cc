@@ -102,6 +102,11 @@ void AddBadShapes(const MsspCall* call, const MsspStatus& status, Sentence* out)
     out->Add("ValueError: key has %" PRId64 " rows: expected sum(seq_lens) = %" PRId64, status.value, status.limit);
     return;
   }
+  if (status.value < 0 && known && -1 - status.value < kNumArguments) {
+    out->Add("ValueError: %s overlaps %s in memory: expected storage of its own", name,
+             kArgumentNames[-1 - status.value]);
+    return;
+  }
   out->Add("ValueError: %s has a dimension that disagrees with the other arguments: got %" PRId64 ", expected %" PRId64,
            name, status.value, status.limit);
 }
