@@ -15,6 +15,7 @@ FloatArray = npt.NDArray[np.float32]
 Weights = dict[str, FloatArray]
 
 HEADER_FIELDS = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "seq_len")
+LAYER_WEIGHTS = ("rms_att", "wq", "wk", "wv", "wo", "rms_ffn", "w1", "w2", "w3")
 NEWER_FORMAT_MAGIC = 0x616B3432
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import mindspore as ms
 
-from .model import CACHE_MODES
+from .model import CACHE_MODES, cache_shape
 from .serving import Served
 from .tokenizer import Tokenizer
 from .verify import MODES, Check, Workload, verify
@@ -38,6 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             workload, tokenizer = checkpoint_workload(
                 arguments.checkpoint, arguments.tokenizer, arguments.prompt, arguments.quick
             )
+        cache_dtype = CACHE_DTYPES[arguments.cache_dtype]
+        modes = list(MODES) if arguments.mode == "both" else [arguments.mode]
+        cache_modes = list(CACHE_MODES) if arguments.cache_mode == "both" else [arguments.cache_mode]
+        plan, config = workload.plan, workload.config
+        for cache_mode in cache_modes:  # refuses a model whose heads do not fit the layout
+            cache_shape(plan.num_blocks, plan.block_size, config.n_kv_heads, config.head_size, cache_mode, cache_dtype)
     except (ValueError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return BAD_ARGUMENTS
@@ -51,13 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     def report(line: str) -> None:
         print(f"{time.monotonic() - start:6.1f}s  {line}", flush=True)
 
-    modes = list(MODES) if arguments.mode == "both" else [arguments.mode]
-    cache_modes = list(CACHE_MODES) if arguments.cache_mode == "both" else [arguments.cache_mode]
     runs: dict[tuple[str, str], Served] = {}
     checks: list[Check] = []
     for mode, cache_mode in itertools.product(modes, cache_modes):
         print(f"\n== {mode} mode, {cache_mode} cache ==")
-        served, outcomes = verify(workload, mode, cache_mode, CACHE_DTYPES[arguments.cache_dtype], report)
+        served, outcomes = verify(workload, mode, cache_mode, cache_dtype, report)
         runs[mode, cache_mode] = served
         checks += outcomes
         _print_tokens(workload, served, tokenizer)

@@ -15,7 +15,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from ms_scatter_pa import ScatterPaKvCache
 
-from .checkpoint import FloatArray, ModelConfig, Weights
+from .checkpoint import LAYER_WEIGHTS, FloatArray, ModelConfig, Weights
 
 CACHE_MODES = ("Norm", "PA_NZ")
 NORM_EPSILON = 1e-5
@@ -24,7 +24,7 @@ ROPE_THETA = 10000.0
 MASKED_SCORE = -1e30
 
 
-class PagedKV(nn.Cell):
+class PagedKV(nn.Cell):  # type: ignore[misc]
     """The pages of one layer: writes new rows with the operator, reads rows back through the block table.
 
     Args:
@@ -97,7 +97,7 @@ def cache_shape(
     return num_blocks, channels // last_dim, block_size, last_dim
 
 
-class Linear(nn.Cell):
+class Linear(nn.Cell):  # type: ignore[misc]
     """``x @ weight.T`` for a weight of [out, in], as checkpoints store it."""
 
     def __init__(self, weight: FloatArray, name: str):
@@ -110,7 +110,7 @@ class Linear(nn.Cell):
         return self.matmul(x, self.weight)
 
 
-class RMSNorm(nn.Cell):
+class RMSNorm(nn.Cell):  # type: ignore[misc]
     """Scales each row to a root mean square of one, then by ``weight`` [dim]."""
 
     def __init__(self, weight: FloatArray, name: str):
@@ -123,7 +123,7 @@ class RMSNorm(nn.Cell):
         return self.weight * (x * ops.rsqrt(self.mean(x * x, -1) + NORM_EPSILON))
 
 
-class Attention(nn.Cell):
+class Attention(nn.Cell):  # type: ignore[misc]
     """Grouped-query attention over what ``kv`` gives back.
 
     Args:
@@ -182,7 +182,7 @@ class Attention(nn.Cell):
         return ops.reshape(ops.transpose(mixed, (0, 3, 1, 2, 4)), (batch * steps, self.heads * self.head_size))
 
 
-class FeedForward(nn.Cell):
+class FeedForward(nn.Cell):  # type: ignore[misc]
     """SwiGLU: ``w2(silu(w1 x) * w3 x)``; w1 and w3 [hidden, dim], w2 [dim, hidden]."""
 
     def __init__(self, weights: Weights, name: str):
@@ -197,7 +197,7 @@ class FeedForward(nn.Cell):
         return self.w2(gate * ops.sigmoid(gate) * self.w3(x))
 
 
-class DecoderLayer(nn.Cell):
+class DecoderLayer(nn.Cell):  # type: ignore[misc]
     """One layer: attention and feed-forward, each on a normalised input and added to the residual."""
 
     def __init__(self, config: ModelConfig, weights: Weights, kv: nn.Cell, name: str):
@@ -221,7 +221,7 @@ class DecoderLayer(nn.Cell):
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
-class Decoder(nn.Cell):
+class Decoder(nn.Cell):  # type: ignore[misc]
     """The whole decoder: tokens in, logits of one position per batch row out.
 
     Args:
@@ -237,7 +237,7 @@ class Decoder(nn.Cell):
         layers = []
         for index in range(config.n_layers):
             name = f"layers.{index}"
-            of_layer = {key: array[index] for key, array in weights.items() if array.shape[0] == config.n_layers}
+            of_layer = {key: weights[key][index] for key in LAYER_WEIGHTS}
             layers.append(DecoderLayer(config, of_layer, make_kv(name), name))
         self.layers = nn.CellList(layers, auto_prefix=False)
         self.norm = RMSNorm(weights["rms_final"], "rms_final")

@@ -28,7 +28,7 @@ MIN_DISTINCT_TOKENS = 16
 Report = Callable[[str], None]
 
 
-class DenseKV(nn.Cell):
+class DenseKV(nn.Cell):  # type: ignore[misc]
     """Keys and values of one layer without pages: row ``b * max_length + position`` of a plain array.
 
     The array has one row more, where padding goes. ``slot_mapping`` holds rows of this array, ``block_tables`` is

@@ -1,4 +1,4 @@
-"""The scheduler, with a model of a few lines: it keeps one number per slot and answers with a hash of all it reads back."""
+"""The scheduler, with a model of a few lines: one number per slot, and a hash of all it reads back as the answer."""
 
 import numpy as np
 import pytest

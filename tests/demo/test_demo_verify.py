@@ -70,6 +70,13 @@ def test_short_context_is_refused(write_checkpoint, capsys):
     assert "leaves room for" in capsys.readouterr().err
 
 
+def test_heads_that_do_not_fit_the_layout_are_refused(write_checkpoint, capsys):
+    config = ModelConfig(dim=24, hidden_dim=24, n_layers=1, n_heads=2, n_kv_heads=1, vocab_size=20, seq_len=160)
+    path = write_checkpoint(*generated_model(config), shared=True)
+    assert cli.main(["--checkpoint", str(path)]) == 2
+    assert "multiple of 16, got 12" in capsys.readouterr().err
+
+
 @pytest.fixture
 def graph_mode():
     before = ms.get_context("mode")
@@ -131,7 +138,6 @@ def test_dense_check_asks_for_enough_steps_and_every_bit():
 @pytest.mark.parametrize("cache_mode", ["Norm", "PA_NZ"])
 def test_asynchronous_pynative_agrees_with_dense(cache_mode):
     """PyNative as it comes, its operators queued: the write must still be done before the read after it."""
-    assert ms.get_context("pynative_synchronize") is False
     before = ms.get_context("mode")
     ms.set_context(mode=ms.PYNATIVE_MODE)
     try:
