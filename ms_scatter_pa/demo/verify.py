@@ -85,8 +85,8 @@ class DecoderModel:
             return kv
 
         self._is_dense = cache_mode is None
-        self._decoder = Decoder(config, weights, make_kv, plan.max_length)
-        self._decoder.set_train(False)
+        self.decoder = Decoder(config, weights, make_kv, plan.max_length)
+        self.decoder.set_train(False)
 
     def fill_with_noise(self, seed: int) -> None:
         """Overwrites every cache with random numbers."""
@@ -105,7 +105,7 @@ class DecoderModel:
             padding = self._plan.rows * self._plan.max_length
             slot_mapping = np.where(batch.positions >= 0, first + batch.positions, padding).astype(np.int32).reshape(-1)
         inputs = (batch.tokens, batch.positions, slot_mapping, batch.block_tables, batch.logit_rows)
-        logits: FloatArray = self._decoder(*(Tensor(array) for array in inputs)).asnumpy()
+        logits: FloatArray = self.decoder(*(Tensor(array) for array in inputs)).asnumpy()
         return logits
 
 

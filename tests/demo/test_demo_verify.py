@@ -1,13 +1,16 @@
 """The demo proves itself in both modes and layouts, and its checks fail when there is something to find."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 import pytest
 
+import ms_scatter_pa
 from ms_scatter_pa.demo import cli
 from ms_scatter_pa.demo.checkpoint import ModelConfig, generated_model
 from ms_scatter_pa.demo.serving import Request, Server, ServingPlan, Step
@@ -17,13 +20,22 @@ from ms_scatter_pa.demo.workload import generated_workload
 CHECKS_PER_RUN = 4
 
 
-def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """In a process of its own, since the demo makes PyNative synchronous for good."""
-    command = [sys.executable, "-m", "ms_scatter_pa.demo", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+@pytest.fixture
+def run_demo(tmp_path):
+    """Runs it in a process of its own, since it makes PyNative synchronous for good, with the package that is tested
+    here, wherever that is installed."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "ms_scatter_pa.demo", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(Path(ms_scatter_pa.__file__).parent.parent)}
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path, env=environment
+        )
+
+    return run
 
 
-def test_quick_demo_passes_in_both_modes_and_layouts():
+def test_quick_demo_passes_in_both_modes_and_layouts(run_demo):
     done = run_demo("--quick")
     assert done.returncode == 0, done.stdout + done.stderr
     for mode in ("pynative", "graph"):
@@ -35,7 +47,7 @@ def test_quick_demo_passes_in_both_modes_and_layouts():
     assert "leaves" in done.stdout
 
 
-def test_checkpoint_with_tokenizer(write_checkpoint, write_tokenizer):
+def test_checkpoint_with_tokenizer(run_demo, write_checkpoint, write_tokenizer):
     config = ModelConfig(dim=32, hidden_dim=48, n_layers=2, n_heads=4, n_kv_heads=2, vocab_size=259, seq_len=160)
     checkpoint = write_checkpoint(*generated_model(config), shared=False)
     pieces = [b"<unk>", b"<s>", b"</s>", *(f"<0x{byte:02X}>".encode() for byte in range(256))]
@@ -158,3 +170,13 @@ def test_mode_is_set_back(graph_mode):
     one = replace(workload, requests=workload.requests[2:3])
     verify(one, "graph", "Norm", ms.float32, lambda line: None)
     assert ms.get_context("mode") == ms.GRAPH_MODE
+
+
+def test_graph_mode_compiles_two_shapes(graph_mode):
+    """However sequences come and go, and also after the caches were filled anew."""
+    workload = generated_workload(quick=True)
+    model = DecoderModel(workload.config, workload.weights, workload.plan, "Norm", ms.float16)
+    for seed in (1, 2):
+        model.fill_with_noise(seed)
+        Server(model, workload.plan).run(workload.requests)
+    assert len(model.decoder.compile_cache) == 2
