@@ -120,5 +120,3 @@ class ScatterPaKvCache(nn.Cell):  # type: ignore[misc]
         if self.last_status is None:
             raise ValueError("on_error: given 'raise', expected 'record': only a Cell that records has a last status")
         return self.last_status
-
-
