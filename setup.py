@@ -54,6 +54,12 @@ def _mindspore_folder() -> Path:
     return Path(spec.origin).parent
 
 
+def _mindspore_version(mindspore: Path) -> int:
+    """The installed version as one number: 2.10.0 is 21000."""
+    major, minor, patch = (mindspore / "version.py").read_text().split("'")[1].split(".")[:3]
+    return int(major) * 10000 + int(minor) * 100 + int(re.match(r"\d+", patch).group())  # type: ignore[union-attr]
+
+
 def _compiler() -> str:
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
@@ -101,6 +107,7 @@ def _extension_command(compiler: str, mindspore: Path, folder: Path, output: Pat
         compiler,
         *("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", *build_config.WARNINGS),
         *("-D_GLIBCXX_USE_CXX11_ABI=0", "-DENABLE_FAST_HASH_TABLE=1", "-DMS_EXTENSION_NAME=_eager"),
+        f"-DMSSP_MINDSPORE={_mindspore_version(mindspore)}",
         f"-I{ROOT / 'cpu_kernels'}",
         *(flag for path in include_folders for flag in ("-isystem", str(path))),
         str(ROOT / "cpu_kernels" / "eager_entry.cc"),
