@@ -18,6 +18,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+# Those of them that the installed release has: 2.7 keeps the runner of extensions in mindspore_extension.
 MINDSPORE_LIBRARIES = (
     "mindspore_core",
     "mindspore_common",
@@ -26,6 +27,7 @@ MINDSPORE_LIBRARIES = (
     "mindspore_pynative",
     "mindspore_pyboost",
     "mindspore_runtime_pipeline",
+    "mindspore_extension",
 )
 # Where the installed MindSpore is, seen from ms_scatter_pa/_lib in the same site-packages; an editable install adds
 # the folder it was built against.
@@ -112,7 +114,7 @@ def _extension_command(compiler: str, mindspore: Path, folder: Path, output: Pat
         *(flag for path in include_folders for flag in ("-isystem", str(path))),
         str(ROOT / "cpu_kernels" / "eager_entry.cc"),
         *("-o", str(output), f"-L{folder}", "-l:" + build_config.LIBRARY_NAME, f"-L{mindspore / 'lib'}"),
-        *(f"-l{name}" for name in MINDSPORE_LIBRARIES),
+        *(f"-l{name}" for name in MINDSPORE_LIBRARIES if (mindspore / "lib" / f"lib{name}.so").exists()),
         *(f"-Wl,-rpath,{path}" for path in ("$ORIGIN", MINDSPORE_FROM_LIB, str(mindspore / "lib"))),
         *("-Wl,-z,relro", "-Wl,-z,now", "-s"),
     ]
