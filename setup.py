@@ -135,7 +135,12 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
         output.parent.mkdir(parents=True, exist_ok=True)
         compiler = _compiler()
         if output.name == build_config.LIBRARY_NAME:
-            _run(build_config.compile_command(output, compiler=compiler), "compiling the CPU operator")
+            print("ms_scatter_pa: compiling the CPU operator", flush=True)
+            try:
+                library = build_config.build_library(Path(self.build_temp), compiler=compiler)
+            except subprocess.CalledProcessError as error:
+                raise SystemExit(f"ms_scatter_pa: compiling the CPU operator failed: {error}") from None
+            shutil.copy(library, output)
             return
         command = _extension_command(compiler, _mindspore_folder(), output.parent, output)
         _run(command, "compiling the PyNative extension against MindSpore (half a minute)")
