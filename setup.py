@@ -131,6 +131,10 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
         command = _extension_command(compiler, _mindspore_folder(), output.parent, output)
         _run(command, "compiling the PyNative extension against MindSpore (about half a minute)")
 
+    def copy_extensions_to_source(self) -> None:
+        (ROOT / "ms_scatter_pa" / "_lib").mkdir(exist_ok=True)  # an editable install into a fresh clone
+        super().copy_extensions_to_source()
+
 
 def _version() -> str:
     text = (ROOT / "ms_scatter_pa" / "__init__.py").read_text()
