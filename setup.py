@@ -58,8 +58,8 @@ def _compiler() -> str:
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
         raise SystemExit(
-            f"ms_scatter_pa: the C++ compiler '{compiler}' was not found. Install g++ (9 or newer), or set CXX to a C++17 "
-            "compiler, and install again."
+            f"ms_scatter_pa: the C++ compiler '{compiler}' was not found. Install g++ (9 or newer), or set CXX to a "
+            "C++17 compiler, and install again."
         )
     return compiler
 
@@ -129,7 +129,7 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
             _run(build_config.compile_command(output, compiler=compiler), "compiling the CPU operator")
             return
         command = _extension_command(compiler, _mindspore_folder(), output.parent, output)
-        _run(command, "compiling the PyNative extension against MindSpore (about half a minute)")
+        _run(command, "compiling the PyNative extension against MindSpore (half a minute)")
 
     def copy_extensions_to_source(self) -> None:
         (ROOT / "ms_scatter_pa" / "_lib").mkdir(exist_ok=True)  # an editable install into a fresh clone
@@ -145,14 +145,6 @@ def _version() -> str:
 
 setup(
     version=_version(),
-    packages=[
-        "ms_scatter_pa",
-        "ms_scatter_pa.backends",
-        "ms_scatter_pa.demo",
-        "ms_scatter_pa.op_info",
-        "ms_scatter_pa.benchmarks",
-    ],
-    package_dir={"ms_scatter_pa.op_info": "op_info", "ms_scatter_pa.benchmarks": "benchmarks"},
     ext_modules=[
         Extension(f"ms_scatter_pa._lib.{LIBRARY_STEM}", sources=[]),
         Extension("ms_scatter_pa._lib._eager", sources=[]),
