@@ -5,7 +5,7 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
-from mindspore.common.jit_context import jit_context
+from mindspore.common.jit_context import jit_context, set_jit_context
 from mindspore.ops import signature as sig
 from mindspore.ops.functional import isconstant
 from mindspore.ops.primitive import PrimitiveWithInfer, _primexpr, constexpr
@@ -36,6 +36,7 @@ class _InGraph(PrimitiveWithInfer):  # type: ignore[misc]
 
     def __call__(self) -> bool:
         if jit_context() is not None:
+            set_jit_context(None)  # MindSpore would go on tracing after the error
             raise RuntimeError(_TRACE)
         return False
 
