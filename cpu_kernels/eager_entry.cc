@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -57,9 +58,12 @@ struct Request {
 bool IsCache(int argument) { return argument == kKeyCache || argument == kValueCache; }
 bool IsRows(int argument) { return argument == kKey || argument == kValue; }
 
-const char* WithoutType(const char* message) {
+constexpr const char* kAdvice =
+    ". Calls that were queued after it may be lost: repeat them, or pass on_error=\"record\", which never raises";
+
+std::string ForPython(const char* message) {
   const char* text = std::strstr(message, ": ");
-  return text == nullptr ? message : text + 2;
+  return std::string(text == nullptr ? message : text + 2) + kAdvice;
 }
 
 uint8_t* DataOf(const mindspore::tensor::Tensor& tensor) {
@@ -91,9 +95,9 @@ void RunNow(const Request& call, int64_t* status) {
     return;
   }
   if (result.code == MSSP_BAD_SLOT) {
-    throw py::index_error(WithoutType(message));
+    throw py::index_error(ForPython(message));
   }
-  throw py::value_error(WithoutType(message));
+  throw py::value_error(ForPython(message));
 }
 
 class Launch : public ms::pynative::PyboostRunner {
@@ -126,15 +130,6 @@ class Launch : public ms::pynative::PyboostRunner {
  private:
   Request call_;
 };
-
-// The rows may stay strided as long as their innermost dimension is not; MindSpore copies anything else.
-bool RowsCanStayStrided(const mindspore::tensor::Tensor& tensor, const MsspOptions& options) {
-  if (options.flattened != 0 && tensor.shape().size() != 2) {
-    return false;
-  }
-  const auto strides = tensor.stride();
-  return !strides.empty() && strides.back() == 1;
-}
 
 // Asks Python's rules; throws what they raise.
 MsspOptions AskForPlan(PyObject* const* args) {
@@ -228,7 +223,7 @@ bool CanRunHere(const Request& call) {
     if (DataOf(tensor) == nullptr) {
       return false;
     }
-    if (!tensor.is_contiguous() && !(IsRows(i) && RowsCanStayStrided(tensor, call.options))) {
+    if (!tensor.is_contiguous() && !IsRows(i)) {
       return false;
     }
     bytes += IsCache(i) ? 0 : tensor.Size();
@@ -251,7 +246,7 @@ PyObject* RunInQueue(const Request& call) {
       continue;
     }
     inputs.emplace_back(call.tensors[i]);
-    if (IsCache(i) || (IsRows(i) && RowsCanStayStrided(*call.tensors[i], call.options))) {
+    if (IsCache(i) || IsRows(i)) {
       inputs.back().SetNeedContiguous(false);
     }
   }

@@ -34,10 +34,9 @@ def read_status(status: Any) -> str:
     if code == OK:
         return "written"
     if code == BAD_SLOT:
-        problem = (
-            f"IndexError: slot_mapping[{position}] = {value}, expected less than num_blocks * block_size = {limit}"
-        )
-        return problem + "; nothing was written"
+        problem = f"IndexError: slot_mapping[{position}] = {value}, expected "
+        problem += "" if value >= limit else "a run of rows that ends at "
+        return problem + f"less than num_blocks * block_size = {limit}; nothing was written"
     if code == DUPLICATE:
         return (
             f"ValueError: slot_mapping[{position}] writes slot {value}, which slot_mapping[{limit}] writes too; "

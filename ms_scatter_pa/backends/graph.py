@@ -5,6 +5,7 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
+from mindspore.common.jit_context import jit_context, set_jit_context
 from mindspore.ops import signature as sig
 from mindspore.ops.functional import isconstant
 from mindspore.ops.primitive import PrimitiveWithInfer, _primexpr, constexpr
@@ -15,6 +16,10 @@ from ..options import check_modes, dtype_name, options_of
 from ..scenario import UNKNOWN, Arguments
 from .library import library_path
 
+_TRACE = (
+    "npu_scatter_pa_kv_cache: given mindspore.jit(capture_mode='trace'), expected capture_mode='ast' or 'bytecode': a trace "
+    "runs Python once and repeats the operators that it recorded, and in-place writes, MindSpore's own included, are lost"
+)
 _WRITTEN = {argument.name for argument in ARGUMENTS if argument.written} | {"last_status"}
 
 
@@ -30,6 +35,9 @@ class _InGraph(PrimitiveWithInfer):  # type: ignore[misc]
         return True
 
     def __call__(self) -> bool:
+        if jit_context() is not None:
+            set_jit_context(None)  # MindSpore would go on tracing after the error
+            raise RuntimeError(_TRACE)
         return False
 
 
