@@ -29,7 +29,7 @@ bench: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python tools/check_types.py
 	$(BIN)/python tools/check_format.py
 
 format: $(STAMP)

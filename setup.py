@@ -61,8 +61,8 @@ def _compiler() -> str:
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
         raise SystemExit(
-            f"ms_scatter_pa: the C++ compiler '{compiler}' was not found. Install g++ (9 or newer), or set CXX to a C++17 "
-            "compiler, and install again."
+            f"ms_scatter_pa: the C++ compiler '{compiler}' was not found. Install g++ (9 or newer), or set CXX to a "
+            "C++17 compiler, and install again."
         )
     return compiler
 
@@ -146,7 +146,7 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
             _run(_infer_command(compiler, output), "compiling the Ascend operator's shape inference")
             return
         command = _extension_command(compiler, _mindspore_folder(), output.parent, output)
-        _run(command, "compiling the PyNative extension against MindSpore (about half a minute)")
+        _run(command, "compiling the PyNative extension against MindSpore (half a minute)")
 
 
 def _version() -> str:
@@ -158,28 +158,6 @@ def _version() -> str:
 
 setup(
     version=_version(),
-    packages=[
-        "ms_scatter_pa",
-        "ms_scatter_pa.backends",
-        "ms_scatter_pa.demo",
-        "ms_scatter_pa.op_info",
-        "ms_scatter_pa.benchmarks",
-        "ms_scatter_pa.aicore_kernels",
-    ],
-    package_dir={
-        "ms_scatter_pa.op_info": "op_info",
-        "ms_scatter_pa.benchmarks": "benchmarks",
-        "ms_scatter_pa.aicore_kernels": "aicore_kernels",
-    },
-    package_data={
-        "ms_scatter_pa.aicore_kernels": [
-            "op_host/*.cpp",
-            "op_host/*.h",
-            "op_kernel/*.cpp",
-            "op_kernel/*.h",
-            "cann_operator/*",
-        ],
-    },
     ext_modules=[
         Extension(f"ms_scatter_pa._lib.{LIBRARY_STEM}", sources=[]),
         Extension(f"ms_scatter_pa._lib.{INFER_STEM}", sources=[]),

@@ -9,7 +9,14 @@ ROOT = Path(__file__).resolve().parent
 LIBRARY_NAME = "libms_scatter_pa_cpu.so"
 
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
-COMPILE_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden", "-ffp-contract=off"]
+COMPILE_FLAGS = [
+    "-std=c++17",
+    "-O3",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fvisibility-inlines-hidden",
+    "-ffp-contract=off",
+]
 LINK_FLAGS = ["-shared", "-pthread", "-Wl,-z,defs", "-Wl,-z,relro", "-Wl,-z,now"]
 
 

@@ -25,7 +25,7 @@ class Comparison {
     }
   }
   bool ok() const { return status_.code == MSSP_WRITTEN; }
-  const MsspStatus &status() const { return status_; }
+  const MsspStatus& status() const { return status_; }
 
  private:
   MsspStatus status_{MSSP_WRITTEN, 0, 0, 0};
@@ -39,7 +39,7 @@ struct CacheShape {
   int64_t channels;   // num_head * head_size
 };
 
-int64_t Product(const int64_t *shape, int64_t ndim) {
+int64_t Product(const int64_t* shape, int64_t ndim) {
   int64_t product = 1;
   for (int64_t i = 0; i < ndim; ++i) {
     product *= shape[i];
@@ -47,9 +47,9 @@ int64_t Product(const int64_t *shape, int64_t ndim) {
   return product;
 }
 
-CacheShape ReadCacheShape(const MsspTensor &cache, int64_t layout, Comparison *comparison, int64_t argument,
+CacheShape ReadCacheShape(const MsspTensor& cache, int64_t layout, Comparison* comparison, int64_t argument,
                           int64_t last_dim) {
-  const int64_t *s = cache.shape;
+  const int64_t* s = cache.shape;
   if (cache.ndim == 3) {
     return {s[0], s[1], 0, 0, s[2]};
   }
@@ -74,7 +74,7 @@ struct RowsShape {
   int64_t head_size;
 };
 
-RowsShape ReadRowsShape(const MsspTensor &rows, bool flattened, const CacheShape &cache) {
+RowsShape ReadRowsShape(const MsspTensor& rows, bool flattened, const CacheShape& cache) {
   if (!flattened) {
     return {rows.shape[0], rows.shape[rows.ndim - 2], rows.shape[rows.ndim - 1]};
   }
@@ -86,7 +86,7 @@ RowsShape ReadRowsShape(const MsspTensor &rows, bool flattened, const CacheShape
   return {tokens, cache.num_head, cache.channels == channels ? cache.head_size : channels};
 }
 
-void SetStrides(const MsspTensor &rows, bool flattened, const RowsShape &shape, MsspSide *side) {
+void SetStrides(const MsspTensor& rows, bool flattened, const RowsShape& shape, MsspSide* side) {
   const int64_t row = shape.num_head * shape.head_size;
   side->head_stride = shape.head_size;
   side->token_stride = row;
@@ -108,7 +108,7 @@ struct Range {
   uintptr_t end;
 };
 
-Range BytesOf(const MsspTensor &tensor, int64_t item_size) {
+Range BytesOf(const MsspTensor& tensor, int64_t item_size) {
   int64_t span = 1;
   for (int64_t i = 0; i < tensor.ndim; ++i) {
     if (tensor.shape[i] == 0) {
@@ -126,12 +126,14 @@ Range BytesOf(const MsspTensor &tensor, int64_t item_size) {
   return {begin, begin + static_cast<uintptr_t>(span * item_size)};
 }
 
-MsspStatus FindOverlap(const MsspTensor *tensors, const MsspOptions &options) {
+MsspStatus FindOverlap(const MsspTensor* tensors, const MsspOptions& options) {
   Range ranges[kSlotMapping];
   for (int i = 0; i < kSlotMapping; ++i) {
     const bool is_value = i == kValue || i == kValueCache;
     const bool absent = is_value && options.key_only != 0;
-    ranges[i] = absent ? Range{0, 0} : BytesOf(tensors[i], ItemSize(static_cast<int32_t>(is_value ? options.value_type : options.key_type)));
+    ranges[i] =
+        absent ? Range{0, 0}
+               : BytesOf(tensors[i], ItemSize(static_cast<int32_t>(is_value ? options.value_type : options.key_type)));
   }
   for (int cache : {kKeyCache, kValueCache}) {
     for (int other = 0; other < cache; ++other) {
@@ -148,7 +150,8 @@ MsspStatus FindOverlap(const MsspTensor *tensors, const MsspOptions &options) {
 
 using namespace mssp;  // NOLINT: the C functions below speak the core's names
 
-extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor *tensors, const MsspOptions *options, MsspCall *call) {
+extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor* tensors, const MsspOptions* options,
+                                                  MsspCall* call) {
   std::memset(call, 0, sizeof(*call));
   Comparison comparison;
   const bool compressed = options->scatter_mode != MSSP_NONE;
@@ -157,14 +160,14 @@ extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor *tensors, con
   RowsShape rows_shapes[2];
   const int sides = options->key_only != 0 ? 1 : 2;
   for (int i = 0; i < sides; ++i) {
-    const MsspTensor &rows = tensors[kKey + i];
-    const MsspTensor &cache = tensors[kKeyCache + i];
+    const MsspTensor& rows = tensors[kKey + i];
+    const MsspTensor& cache = tensors[kKeyCache + i];
     const int64_t type = i == 0 ? options->key_type : options->value_type;
     const int64_t argument = kKeyCache + i;
-    cache_shapes[i] =
-        ReadCacheShape(cache, options->layout, &comparison, argument, kBytesPerUnit / ItemSize(static_cast<int32_t>(type)));
+    cache_shapes[i] = ReadCacheShape(cache, options->layout, &comparison, argument,
+                                     kBytesPerUnit / ItemSize(static_cast<int32_t>(type)));
     rows_shapes[i] = ReadRowsShape(rows, flattened, cache_shapes[i]);
-    const RowsShape &shape = rows_shapes[i];
+    const RowsShape& shape = rows_shapes[i];
     if (compressed) {
       comparison.Expect(argument, cache.shape[2], 1);
       comparison.Expect(argument, cache.shape[3], shape.head_size);
@@ -175,22 +178,22 @@ extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor *tensors, con
       }
       comparison.Expect(argument, cache_shapes[i].channels, shape.num_head * shape.head_size);
     }
-    MsspSide *side = i == 0 ? &call->key : &call->value;
+    MsspSide* side = i == 0 ? &call->key : &call->value;
     side->rows = rows.data;
     side->cache = cache.data;
     side->head_size = shape.head_size;
     side->element_type = static_cast<int32_t>(type);
     SetStrides(rows, flattened, shape, side);
   }
-  const MsspTensor &key = tensors[kKey];
-  const RowsShape &shape = rows_shapes[0];
+  const MsspTensor& key = tensors[kKey];
+  const RowsShape& shape = rows_shapes[0];
   if (sides == 2) {
     comparison.Expect(kValueCache, cache_shapes[1].num_blocks, cache_shapes[0].num_blocks);
     comparison.Expect(kValueCache, cache_shapes[1].block_size, cache_shapes[0].block_size);
     if (flattened) {
       comparison.Expect(kValue, rows_shapes[1].tokens, shape.tokens);
     } else {
-      const MsspTensor &value = tensors[kValue];
+      const MsspTensor& value = tensors[kValue];
       for (int64_t i = 0; i + 1 < key.ndim; ++i) {
         comparison.Expect(kValue, value.shape[i], key.shape[i]);
       }
@@ -206,11 +209,11 @@ extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor *tensors, con
   call->num_blocks = cache_shapes[0].num_blocks;
   call->block_size = cache_shapes[0].block_size;
   call->slot_mapping = tensors[kSlotMapping].data;
-  const MsspTensor &slots = tensors[kSlotMapping];
+  const MsspTensor& slots = tensors[kSlotMapping];
   if (!compressed) {
     comparison.Expect(kSlotMapping, Product(slots.shape, slots.ndim), shape.tokens);
   } else {
-    const MsspTensor &seq_lens = tensors[kSeqLens];
+    const MsspTensor& seq_lens = tensors[kSeqLens];
     call->batch = seq_lens.shape[0];
     if (!call->packed) {
       comparison.Expect(kSeqLens, call->batch, key.shape[0]);
@@ -230,8 +233,8 @@ extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor *tensors, con
   return comparison.ok() ? FindOverlap(tensors, *options) : comparison.status();
 }
 
-extern "C" MSSP_EXPORT MsspStatus MsspRun(const MsspTensor *tensors, const MsspOptions *options, int64_t *status,
-                              int64_t *last_status, char *message, int64_t size) {
+extern "C" MSSP_EXPORT MsspStatus MsspRun(const MsspTensor* tensors, const MsspOptions* options, int64_t* status,
+                                          int64_t* last_status, char* message, int64_t size) {
   MsspCall call;
   MsspStatus result = MsspPrepareCall(tensors, options, &call);
   if (result.code == MSSP_WRITTEN) {

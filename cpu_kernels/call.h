@@ -29,20 +29,20 @@ typedef struct {
 enum { MSSP_NUM_ARGUMENTS = 8, MSSP_NUM_OPTIONS = sizeof(MsspOptions) / sizeof(int64_t), MSSP_STATUS_SIZE = 4 };
 
 typedef struct {
-  void *data;
-  const int64_t *shape;
-  const int64_t *strides;  // in elements; NULL: contiguous
+  void* data;
+  const int64_t* shape;
+  const int64_t* strides;  // in elements; NULL: contiguous
   int64_t ndim;
 } MsspTensor;
 
 // Fills `call` from the tensors. Dimensions are compared again here, since a dynamic graph knows them only now, and
 // byte ranges that overlap are found. Any other code than MSSP_WRITTEN means that the call must not run.
-MsspStatus MsspPrepareCall(const MsspTensor *tensors, const MsspOptions *options, MsspCall *call);
+MsspStatus MsspPrepareCall(const MsspTensor* tensors, const MsspOptions* options, MsspCall* call);
 
 // MsspPrepareCall and MsspScatterPaKvCache in one, the way every entry runs a call: the status goes to `status` and,
 // when it is bad, to `last_status` (NULL: nowhere). A bad status leaves a sentence in `message` (size bytes).
-MsspStatus MsspRun(const MsspTensor *tensors, const MsspOptions *options, int64_t *status, int64_t *last_status,
-                   char *message, int64_t size);
+MsspStatus MsspRun(const MsspTensor* tensors, const MsspOptions* options, int64_t* status, int64_t* last_status,
+                   char* message, int64_t size);
 
 #ifdef __cplusplus
 }

@@ -83,12 +83,33 @@ class ScatterPaKvCache(nn.Cell):  # type: ignore[misc]
         seq_lens: Any = None,
     ) -> Any:
         """Writes the rows; see ``npu_scatter_pa_kv_cache``."""
-        call = graph_call if in_graph() else eager_call
-        return call(
+        if in_graph():
+            return graph_call(
+                key,
+                value,
+                self.key_cache,
+                self.value_cache,
+                slot_mapping,
+                compress_lens,
+                compress_seq_offsets,
+                seq_lens,
+                self.cache_mode,
+                self.scatter_mode,
+                self.on_error,
+                self.check_duplicates,
+                self.last_status,
+            )
+        return self._write_eagerly(key, value, slot_mapping, compress_lens, compress_seq_offsets, seq_lens)
+
+    def _write_eagerly(
+        self, key: Any, value: Any, slot_mapping: Any, compress_lens: Any, compress_seq_offsets: Any, seq_lens: Any
+    ) -> Any:
+        parameters = self._params  # a Cell's attribute access looks for a Parameter last, which costs a microsecond
+        return eager_call(
             key,
             value,
-            self.key_cache,
-            self.value_cache,
+            parameters["key_cache"],
+            parameters.get("value_cache"),
             slot_mapping,
             compress_lens,
             compress_seq_offsets,
@@ -97,7 +118,7 @@ class ScatterPaKvCache(nn.Cell):  # type: ignore[misc]
             self.scatter_mode,
             self.on_error,
             self.check_duplicates,
-            self.last_status,
+            parameters.get("last_status"),
         )
 
     def read_last_status(self) -> str:
@@ -120,5 +141,3 @@ class ScatterPaKvCache(nn.Cell):  # type: ignore[misc]
         if self.last_status is None:
             raise ValueError("on_error: given 'raise', expected 'record': only a Cell that records has a last status")
         return self.last_status
-
-

@@ -23,7 +23,7 @@ def checked_scenario(arguments: Arguments) -> Scenario:
     """
     _check_dtypes(arguments)
     scenario = decide(arguments)
-    if not scenario.layout == "PA_NZ":
+    if scenario.layout != "PA_NZ":
         _check_same_dtype(arguments, "value", "key", f"{scenario.layout} caches hold K and V of one dtype")
     if scenario.compressed:
         _check_compressed(arguments, scenario)
@@ -122,18 +122,26 @@ def _check_pairs(name: str, shape: Shape, batch: int, num_head: int) -> None:
 def _check_caches(arguments: Arguments, scenario: Scenario) -> None:
     for name in ("key", "value", "key_cache", "value_cache"):
         shape = arguments.shape(name)
-        empty = [] if shape is None else [dim for axis, dim in enumerate(shape) if dim == 0 and _must_be_positive(name, axis, shape)]
+        empty = (
+            []
+            if shape is None
+            else [dim for axis, dim in enumerate(shape) if dim == 0 and _must_be_positive(name, axis, shape)]
+        )
         if shape is not None and empty:
-            raise ValueError(f"{name}: given shape {shape_text(shape)}, expected every dimension but the count to be >= 1")
+            raise ValueError(
+                f"{name}: given shape {shape_text(shape)}, expected every dimension but the count to be >= 1"
+            )
     if scenario.key_only:
         return
     key_cache, value_cache = _shape(arguments, "key_cache"), _shape(arguments, "value_cache")
     if len(key_cache) != len(value_cache):
-        raise ValueError(f"value_cache: given {len(value_cache)} dimensions, expected {len(key_cache)} as key_cache has")
+        raise ValueError(
+            f"value_cache: given {len(value_cache)} dimensions, expected {len(key_cache)} as key_cache has"
+        )
     if not same(key_cache[0], value_cache[0]):
         raise ValueError(
-            f"value_cache: given num_blocks {value_cache[0]} in shape {shape_text(value_cache)}, expected {key_cache[0]} as "
-            "key_cache has"
+            f"value_cache: given num_blocks {value_cache[0]} in shape {shape_text(value_cache)}, expected "
+            f"{key_cache[0]} as key_cache has"
         )
     axis = block_size_axis(scenario.layout, len(key_cache))
     if not same(key_cache[axis], value_cache[axis]):

@@ -108,7 +108,9 @@ def _misfit_of_nz(side: Side, num_head: int, head_size: int, channels: int, last
             f"[num_blocks, num_head*head_size/{last_dim}, block_size, {last_dim}]"
         )
     if len(cache) == 5 and head_size != UNKNOWN and head_size % last_dim:
-        return f"head_size*itemsize to be a multiple of 32 bytes (it is {head_size * side.itemsize}), as 5-D caches need"
+        return (
+            f"head_size*itemsize to be a multiple of 32 bytes (it is {head_size * side.itemsize}), as 5-D caches need"
+        )
     groups = "num_head*head_size/" + str(last_dim) if channels == UNKNOWN else channels // last_dim
     return f"[num_blocks, {groups}, block_size, {last_dim}] or [num_blocks, num_head, head_size/{last_dim}, block_size, {last_dim}]"
 

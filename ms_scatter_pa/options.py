@@ -11,9 +11,7 @@ from .scenario import Arguments, Scenario
 
 ON_ERROR = ("raise", "record")
 
-_DTYPE_NAMES = {
-    getattr(ms, name): name for name in {d.name for d in DTYPES + INDEX_DTYPES} if hasattr(ms, name)
-}
+_DTYPE_NAMES = {getattr(ms, name): name for name in {d.name for d in DTYPES + INDEX_DTYPES} if hasattr(ms, name)}
 _DATA_CODES = {dtype.name: dtype.code for dtype in DTYPES}
 _INDEX_CODES = {dtype.name: dtype.code for dtype in INDEX_DTYPES}
 

@@ -34,7 +34,9 @@ def read_status(status: Any) -> str:
     if code == OK:
         return "written"
     if code == BAD_SLOT:
-        problem = f"IndexError: slot_mapping[{position}] = {value}, expected less than num_blocks * block_size = {limit}"
+        problem = (
+            f"IndexError: slot_mapping[{position}] = {value}, expected less than num_blocks * block_size = {limit}"
+        )
         return problem + "; nothing was written"
     if code == DUPLICATE:
         return (

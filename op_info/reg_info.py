@@ -3,7 +3,8 @@
 from typing import Any
 
 from .arguments import ARGUMENTS
-from .dtypes import DTYPES, INDEX_DTYPES
+from .dtypes import INDEX_DTYPES
+from .targets import TARGETS
 
 CPU_OP_NAME = "MsScatterPaKvCache"
 ASCEND_OP_NAME = "MsScatterPaKvCache"
@@ -33,7 +34,7 @@ def ascend_input_names() -> tuple[str, ...]:
 
 def cpu_reg_info() -> dict[str, Any]:
     """reg_info of the CPU operator: every input required, K and V of any two dtypes, one index dtype per call."""
-    return _reg_info(CPU_OP_NAME, cpu_input_names(), STATUS_DTYPE, "CPU")
+    return _reg_info(CPU_OP_NAME, cpu_input_names(), STATUS_DTYPE, "CPU", _pairs("CPU"))
 
 
 def ascend_reg_info(target: str = "Ascend") -> dict[str, Any]:
@@ -45,21 +46,28 @@ def ascend_reg_info(target: str = "Ascend") -> dict[str, Any]:
     Args:
         target: another target than Ascend is for tests, which run the same registration on a CPU stand-in.
     """
-    return _reg_info(ASCEND_OP_NAME, ascend_input_names(), MODE_DTYPE, target)
+    return _reg_info(ASCEND_OP_NAME, ascend_input_names(), MODE_DTYPE, target, _pairs("Ascend"))
 
 
-def _reg_info(name: str, inputs: tuple[str, ...], extra_dtype: str, target: str) -> dict[str, Any]:
+def _pairs(device: str) -> list[tuple[str, str]]:
+    """Every (key, value) dtype pair that some target of the device has, once."""
+    pairs = (pair for target in TARGETS if target.device == device for pair in target.key_value_dtypes())
+    return list(dict.fromkeys(pairs))
+
+
+def _reg_info(
+    name: str, inputs: tuple[str, ...], extra_dtype: str, target: str, pairs: list[tuple[str, str]]
+) -> dict[str, Any]:
     from mindspore.ops import CustomRegOp
 
     registration = CustomRegOp(name)
     for index, input_name in enumerate(inputs):
         registration = registration.input(index, input_name, "required")
     registration = registration.output(0, "status", "required")
-    for key in DTYPES:
-        for value in DTYPES:
-            for index_dtype in INDEX_DTYPES:
-                groups = {"key": key.name, "value": value.name, "index": index_dtype.name}
-                names = [groups[argument.dtype_group] for argument in ARGUMENTS]
-                names += [extra_dtype] * (len(inputs) - len(ARGUMENTS)) + [STATUS_DTYPE]
-                registration = registration.dtype_format(*((dtype, FORMAT) for dtype in names))
+    for key, value in pairs:
+        for index_dtype in INDEX_DTYPES:
+            groups = {"key": key, "value": value, "index": index_dtype.name}
+            names = [groups[argument.dtype_group] for argument in ARGUMENTS]
+            names += [extra_dtype] * (len(inputs) - len(ARGUMENTS)) + [STATUS_DTYPE]
+            registration = registration.dtype_format(*((dtype, FORMAT) for dtype in names))
     return dict(registration.target(target).get_op_info())

@@ -73,6 +73,14 @@ def _refuse(scenario: Scenario, arguments: Arguments, check_duplicates: bool, ta
         )
     key_dtype = arguments.dtype("key")
     assert key_dtype is not None
+    pair = (key_dtype, arguments.dtype("value") or key_dtype)
+    if pair not in target.key_value_dtypes():
+        given, where = ("value", f" beside {key_dtype} keys") if key_dtype in target.dtypes else ("key", "")
+        expected = [value for key, value in target.key_value_dtypes() if where == "" or key == key_dtype]
+        raise TypeError(
+            f"{given}: given dtype {pair[given == 'value']}{where}, expected one of {', '.join(dict.fromkeys(expected))}: "
+            f"the operator is compiled for no other on {target.name}"
+        )
     if scenario.scatter_mode == "Rope" and key_dtype not in target.mean:
         raise TypeError(
             f"key: given dtype {key_dtype}, expected one of {', '.join(target.mean)}: {target.name} has no mean row "

@@ -1,6 +1,7 @@
 """PyNative on the CPU: the pyboost extension where it loads, else the core through pointers after a sync."""
 
 import ctypes
+import importlib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -74,7 +75,7 @@ def _contiguous(tensor: Any) -> Any:
 
 def _load() -> tuple[Callable[..., Any], str]:
     try:
-        from .._lib import _eager
+        _eager = importlib.import_module("ms_scatter_pa._lib._eager")
     except ImportError as error:
         warnings.warn(
             f"ms_scatter_pa: the PyNative extension does not load ({error}); calls go through pointers after a sync, "

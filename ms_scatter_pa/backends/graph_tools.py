@@ -68,9 +68,9 @@ def known_shape(tensor: Any) -> Any:
     """The shape with -1 for what a dynamic graph does not know while compiling; None for None."""
     if tensor is None:
         return None
-    known = ()
+    known: tuple[int, ...] = ()
     for dim in tensor.shape:
-        known = known + (dim if isconstant(dim) else UNKNOWN,)
+        known = known + (dim if isconstant(dim) else UNKNOWN,)  # noqa: RUF005 - the graph parser has no starred tuples
     return known
 
 

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
-
 from ms_scatter_pa.op_info import CACHE_MODES, INDEX_DTYPES, SCATTER_MODES, dtype_named
 
 Array = npt.NDArray[Any]
@@ -89,7 +87,9 @@ class CoreLibrary:
         raw = Status(*status)
         size = self.c.MsspFormatStatus(ctypes.byref(call) if call else None, ctypes.byref(raw), None, 0)
         buffer = ctypes.create_string_buffer(size + 1)
-        assert self.c.MsspFormatStatus(ctypes.byref(call) if call else None, ctypes.byref(raw), buffer, size + 1) == size
+        assert (
+            self.c.MsspFormatStatus(ctypes.byref(call) if call else None, ctypes.byref(raw), buffer, size + 1) == size
+        )
         return buffer.value.decode()
 
 
@@ -97,7 +97,9 @@ def make_side(rows: Array, cache: Array, dtype: str) -> Side:
     """One side; ``rows`` may be strided in every dimension but the last one."""
     itemsize = rows.itemsize
     assert cache.flags.c_contiguous
-    assert rows.size == 0 or rows.shape[-1] == 1 or rows.strides[-1] == itemsize, "the innermost dimension must be contiguous"
+    assert rows.size == 0 or rows.shape[-1] == 1 or rows.strides[-1] == itemsize, (
+        "the innermost dimension must be contiguous"
+    )
     side = Side()
     side.rows = rows.ctypes.data
     side.cache = cache.ctypes.data
