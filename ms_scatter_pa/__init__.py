@@ -1,0 +1,10 @@
+"""The paged KV-cache write for MindSpore: ``npu_scatter_pa_kv_cache``, in place, in PyNative and in graph mode."""
+
+from .cell import ScatterPaKvCache
+from .functional import npu_scatter_pa_kv_cache
+from .reference import write_reference
+from .status import read_status
+
+__version__ = "0.1.0"
+
+__all__ = ["ScatterPaKvCache", "npu_scatter_pa_kv_cache", "read_status", "write_reference"]

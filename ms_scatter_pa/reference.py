@@ -13,13 +13,14 @@ Arrays are written in place, and nothing is written when a call is refused.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from . import hifloat8
 
-Array = npt.NDArray
+Array = npt.NDArray[Any]
 Status = list[int]
 
 OK, BAD_SLOT, DUPLICATE, BAD_LENGTHS, BAD_SHAPES = range(5)

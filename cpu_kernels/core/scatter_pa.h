@@ -42,13 +42,13 @@ enum MsspStatusCode {
 
 // K or V: rows to read and the cache to write. Strides count elements; the innermost dimension is contiguous.
 typedef struct {
-  const void *rows;       // [T, N, D], or [B, S, N, D] when scatter_mode is not NONE and packed is 0; NULL: side absent
-  void *cache;            // contiguous
-  int64_t head_size;      // D
-  int64_t batch_stride;   // 4-D rows only
+  const void* rows;      // [T, N, D], or [B, S, N, D] when scatter_mode is not NONE and packed is 0; NULL: side absent
+  void* cache;           // contiguous
+  int64_t head_size;     // D
+  int64_t batch_stride;  // 4-D rows only
   int64_t token_stride;
   int64_t head_stride;
-  int32_t element_type;   // MsspElementType
+  int32_t element_type;  // MsspElementType
   int32_t reserved;
 } MsspSide;
 
@@ -60,17 +60,17 @@ typedef struct {
   int32_t packed;      // rows are [sum(seq_lens), N, D] in a compressed mode
   int32_t index_type;  // MsspIndexType, of all four index arrays; they are contiguous
   int32_t check_duplicates;
-  int32_t num_threads;  // 0: chosen by the core
-  int64_t num_tokens;   // T; packed: rows of key; 4-D rows: unused
-  int64_t batch;        // B; compressed modes
-  int64_t seq_len;      // S; 4-D rows
-  int64_t num_head;     // N
-  int64_t num_blocks;   // NB
-  int64_t block_size;   // BS
-  const void *slot_mapping;          // [T], or [B, N] in a compressed mode
-  const void *compress_lens;         // [B, N]
-  const void *compress_seq_offsets;  // [B * N]; Rope and Omni
-  const void *seq_lens;              // [B]
+  int32_t num_threads;               // 0: chosen by the core
+  int64_t num_tokens;                // T; packed: rows of key; 4-D rows: unused
+  int64_t batch;                     // B; compressed modes
+  int64_t seq_len;                   // S; 4-D rows
+  int64_t num_head;                  // N
+  int64_t num_blocks;                // NB
+  int64_t block_size;                // BS
+  const void* slot_mapping;          // [T], or [B, N] in a compressed mode
+  const void* compress_lens;         // [B, N]
+  const void* compress_seq_offsets;  // [B * N]; Rope and Omni
+  const void* seq_lens;              // [B]
 } MsspCall;
 
 typedef struct {
@@ -82,7 +82,7 @@ typedef struct {
 
 // Checks every value, then writes. When code is not MSSP_WRITTEN nothing was written.
 // Shapes are taken as checked: the caller has compared the dimensions that its arguments share.
-MsspStatus MsspScatterPaKvCache(const MsspCall *call);
+MsspStatus MsspScatterPaKvCache(const MsspCall* call);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,51 @@
+// From tensors as a framework hands them over to a call of the core: both MindSpore entries and ctypes go through here.
+#ifndef MS_SCATTER_PA_CALL_H_
+#define MS_SCATTER_PA_CALL_H_
+
+#include <stdint.h>
+
+#include "core/scatter_pa.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// What Python decided from shapes, dtypes and modes (ms_scatter_pa/options.py writes it, in this order).
+typedef struct {
+  int64_t layout;
+  int64_t scatter_mode;
+  int64_t packed;
+  int64_t key_only;
+  int64_t flattened;  // rows are [T, N*D], [1, T, N*D] or [B, S, N*D]
+  int64_t record;     // on_error="record": report through status, never raise
+  int64_t check_duplicates;
+  int64_t keeps_last_status;  // a Cell's last bad status follows the arguments
+  int64_t key_type;
+  int64_t value_type;
+  int64_t index_type;
+} MsspOptions;
+
+// Inputs follow op_info's ARGUMENTS; core/arguments.h names the positions.
+enum { MSSP_NUM_ARGUMENTS = 8, MSSP_NUM_OPTIONS = sizeof(MsspOptions) / sizeof(int64_t), MSSP_STATUS_SIZE = 4 };
+
+typedef struct {
+  void* data;
+  const int64_t* shape;
+  const int64_t* strides;  // in elements; NULL: contiguous
+  int64_t ndim;
+} MsspTensor;
+
+// Fills `call` from the tensors. Dimensions are compared again here, since a dynamic graph knows them only now, and
+// byte ranges that overlap are found. Any other code than MSSP_WRITTEN means that the call must not run.
+MsspStatus MsspPrepareCall(const MsspTensor* tensors, const MsspOptions* options, MsspCall* call);
+
+// MsspPrepareCall and MsspScatterPaKvCache in one, the way every entry runs a call: the status goes to `status` and,
+// when it is bad, to `last_status` (NULL: nowhere). A bad status leaves a sentence in `message` (size bytes).
+MsspStatus MsspRun(const MsspTensor* tensors, const MsspOptions* options, int64_t* status, int64_t* last_status,
+                   char* message, int64_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif  // MS_SCATTER_PA_CALL_H_

@@ -1,0 +1,54 @@
+// Sizes and strides of a call in bytes. Everything here is 64-bit; check.cc has proved that nothing overflows.
+#ifndef MS_SCATTER_PA_CORE_LAYOUT_H_
+#define MS_SCATTER_PA_CORE_LAYOUT_H_
+
+#include <cstdint>
+
+#include "element_type.h"
+#include "scatter_pa.h"
+
+namespace mssp {
+
+// PA_NZ stores a token in units of 32 bytes, one per group of channels.
+inline constexpr int64_t kUnitBytes = 32;
+
+// One side of the call (K or V).
+struct SideView {
+  const char* rows;
+  char* cache;
+  int64_t head_bytes;    // D
+  int64_t token_bytes;   // N * D
+  int64_t batch_stride;  // of rows
+  int64_t token_stride;
+  int64_t head_stride;
+  int64_t num_head;
+  int64_t block_size;
+  int64_t head_size;
+  int32_t element_type;
+
+  bool HeadsAreContiguous() const { return head_stride == head_bytes || num_head == 1; }
+};
+
+inline SideView ViewSide(const MsspCall& call, const MsspSide& side) {
+  const int64_t itemsize = ItemSize(side.element_type);
+  SideView view;
+  view.rows = static_cast<const char*>(side.rows);
+  view.cache = static_cast<char*>(side.cache);
+  view.head_bytes = side.head_size * itemsize;
+  view.token_bytes = view.head_bytes * call.num_head;
+  view.batch_stride = side.batch_stride * itemsize;
+  view.token_stride = side.token_stride * itemsize;
+  view.head_stride = side.head_stride * itemsize;
+  view.num_head = call.num_head;
+  view.block_size = call.block_size;
+  view.head_size = side.head_size;
+  view.element_type = side.element_type;
+  return view;
+}
+
+inline int64_t Capacity(const MsspCall& call) { return call.num_blocks * call.block_size; }
+inline bool IsCompressed(const MsspCall& call) { return call.scatter_mode != MSSP_NONE; }
+
+}  // namespace mssp
+
+#endif  // MS_SCATTER_PA_CORE_LAYOUT_H_

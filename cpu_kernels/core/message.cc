@@ -1,0 +1,139 @@
+#include "message.h"
+
+#include <cinttypes>
+#include <cstdarg>
+#include <cstdint>
+#include <cstdio>
+
+#include "arguments.h"
+#include "export.h"
+#include "layout.h"
+#include "pair.h"
+
+namespace mssp {
+namespace {
+
+class Sentence {
+ public:
+  Sentence(char* buffer, int64_t size) : buffer_(buffer), size_(size) {
+    if (size_ > 0) buffer_[0] = '\0';
+  }
+
+  __attribute__((format(printf, 2, 3))) void Add(const char* format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const int64_t room = length_ < size_ ? size_ - length_ : 0;
+    const int written =
+        std::vsnprintf(room > 0 ? buffer_ + length_ : nullptr, static_cast<size_t>(room), format, arguments);
+    va_end(arguments);
+    if (written > 0) length_ += written;
+  }
+
+  int64_t length() const { return length_; }
+
+ private:
+  char* buffer_;
+  int64_t size_;
+  int64_t length_ = 0;
+};
+
+void AddBadSlot(const MsspCall* call, const MsspStatus& status, Sentence* out) {
+  out->Add("IndexError: slot_mapping[%" PRId64 "] = %" PRId64, status.position, status.value);
+  if (call != nullptr && IsCompressed(*call)) {
+    const PairArrays arrays(*call);
+    const Pair pair =
+        LoadPair(arrays, call->scatter_mode, status.position, arrays.lengths[status.position / call->num_head]);
+    const int64_t rows = PlanPair(pair, call->scatter_mode).NumRows();
+    if (rows > 1) {
+      out->Add(" starts a run of %" PRId64
+               " rows that ends outside the cache: expected at most num_blocks * block_size - "
+               "%" PRId64 " = %" PRId64 ", or a negative slot to skip",
+               rows, rows, status.limit - rows);
+      return;
+    }
+  }
+  out->Add(" is outside the cache: expected a slot below num_blocks * block_size = %" PRId64
+           ", or a negative one to skip",
+           status.limit);
+}
+
+void AddDuplicate(const MsspStatus& status, Sentence* out) {
+  out->Add("ValueError: slot_mapping[%" PRId64 "] and slot_mapping[%" PRId64 "] both write slot %" PRId64
+           ": expected every slot at most once",
+           status.limit, status.position, status.value);
+}
+
+void AddBadLengths(const MsspCall* call, const MsspStatus& status, Sentence* out) {
+  if (call == nullptr) {
+    out->Add("ValueError: seq_lens, compress_lens and compress_seq_offsets disagree at pair %" PRId64 ": got %" PRId64
+             ", expected a value between 0 and %" PRId64,
+             status.position, status.value, status.limit);
+    return;
+  }
+  const PairArrays arrays(*call);
+  const int64_t batch = status.position / call->num_head;
+  const int64_t length = arrays.lengths[batch];
+  const int64_t bound = call->packed ? call->num_tokens : call->seq_len;
+  if (length < 0 || length > bound) {
+    out->Add("ValueError: seq_lens[%" PRId64 "] = %" PRId64 ": expected between 0 and %s = %" PRId64, batch, length,
+             call->packed ? "the number of rows of key" : "the sequence length of key", bound);
+    return;
+  }
+  const Pair pair = LoadPair(arrays, call->scatter_mode, status.position, length);
+  if (call->scatter_mode != MSSP_ALIBI && (pair.offset < 0 || pair.offset > length)) {
+    out->Add("ValueError: compress_seq_offsets[%" PRId64 "] = %" PRId64
+             ": expected -1, or between 0 and seq_lens[%" PRId64 "] = %" PRId64,
+             status.position, pair.offset, batch, length);
+    return;
+  }
+  out->Add("ValueError: compress_lens[%" PRId64 "] = %" PRId64 ": expected between 0 and seq_lens[%" PRId64 "]",
+           status.position, pair.count, batch);
+  if (call->scatter_mode == MSSP_ALIBI) {
+    out->Add(" = %" PRId64, length);
+  } else {
+    out->Add(" - compress_seq_offsets[%" PRId64 "] = %" PRId64 " - %" PRId64, status.position, length, pair.offset);
+  }
+}
+
+void AddBadShapes(const MsspCall* call, const MsspStatus& status, Sentence* out) {
+  const bool known = status.position >= 0 && status.position < kNumArguments;
+  const char* const name = known ? kArgumentNames[status.position] : "an argument";
+  if (call != nullptr && call->packed && status.position == kKey && status.value == call->num_tokens) {
+    out->Add("ValueError: key has %" PRId64 " rows: expected sum(seq_lens) = %" PRId64, status.value, status.limit);
+    return;
+  }
+  if (status.value < 0 && known && -1 - status.value < kNumArguments) {
+    out->Add("ValueError: %s overlaps %s in memory: expected storage of its own", name,
+             kArgumentNames[-1 - status.value]);
+    return;
+  }
+  out->Add("ValueError: %s has a dimension that disagrees with the other arguments: got %" PRId64 ", expected %" PRId64,
+           name, status.value, status.limit);
+}
+
+}  // namespace
+}  // namespace mssp
+
+extern "C" MSSP_EXPORT int64_t MsspFormatStatus(const MsspCall* call, const MsspStatus* status, char* buffer,
+                                                int64_t size) {
+  mssp::Sentence out(buffer, size);
+  switch (status->code) {
+    case MSSP_WRITTEN:
+      break;
+    case MSSP_BAD_SLOT:
+      mssp::AddBadSlot(call, *status, &out);
+      break;
+    case MSSP_DUPLICATE:
+      mssp::AddDuplicate(*status, &out);
+      break;
+    case MSSP_BAD_LENGTHS:
+      mssp::AddBadLengths(call, *status, &out);
+      break;
+    case MSSP_BAD_SHAPES:
+      mssp::AddBadShapes(call, *status, &out);
+      break;
+    default:
+      out.Add("ValueError: status has the unknown code %" PRId64, status->code);
+  }
+  return out.length();
+}

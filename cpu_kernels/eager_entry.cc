@@ -1,0 +1,319 @@
+// MindSpore's pyboost extension: the way in from PyNative, in order with the framework's own queue.
+//
+// A call looks at shapes, dtypes and modes once: Python's rules (checks.py) run for a combination that was not seen
+// before, and what they decided is kept here by the same key. What values decide is checked in the kernel.
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "call.h"
+#include "core/arguments.h"
+#include "ms_extension/api.h"
+
+namespace mssp {
+namespace {
+
+constexpr int kMessageSize = 1024;
+constexpr size_t kMaxPlans = 8192;  // distinct shapes seen; forgotten all at once beyond that
+constexpr size_t kMaxBytesHere = 256 << 10;
+constexpr int kModes = 4;  // cache_mode, scatter_mode, on_error, check_duplicates
+constexpr int kLastStatus = MSSP_NUM_ARGUMENTS + kModes;
+constexpr int kNumCallArguments = kLastStatus + 1;
+
+using Key = std::vector<int64_t>;
+using mindspore::tensor::TensorPtr;
+
+struct KeyHash {
+  size_t operator()(const Key& key) const {
+    uint64_t hash = 0;
+    for (int64_t word : key) {
+      hash = (hash ^ static_cast<uint64_t>(word)) * 0x9E3779B97F4A7C15ULL;
+      hash ^= hash >> 32;
+    }
+    return static_cast<size_t>(hash);
+  }
+};
+
+// Guarded by the interpreter lock, as all of this file's statics that calls change.
+std::unordered_map<Key, MsspOptions, KeyHash>* Plans() {
+  static auto* plans = new std::unordered_map<Key, MsspOptions, KeyHash>();
+  return plans;
+}
+
+PyObject* g_plan = nullptr;  // options.plan: raises, or returns the options as a tuple of int
+
+// The tensors of one call: those that are there, in the order of op_info's ARGUMENTS.
+struct Request {
+  std::array<TensorPtr, MSSP_NUM_ARGUMENTS> tensors;
+  TensorPtr last_status;
+  MsspOptions options{};
+};
+
+bool IsCache(int argument) { return argument == kKeyCache || argument == kValueCache; }
+bool IsRows(int argument) { return argument == kKey || argument == kValue; }
+
+const char* WithoutType(const char* message) {
+  const char* text = std::strstr(message, ": ");
+  return text == nullptr ? message : text + 2;
+}
+
+uint8_t* DataOf(const mindspore::tensor::Tensor& tensor) {
+  const auto& address = tensor.device_address();
+  auto* data = address == nullptr ? nullptr : static_cast<uint8_t*>(address->GetMutablePtr());
+  return data == nullptr ? nullptr : data + tensor.storage_offset() * tensor.DataItemSize();
+}
+
+// Runs the operator on tensors whose memory is there; throws what the status says unless the call records.
+void RunNow(const Request& call, int64_t* status) {
+  MsspTensor tensors[MSSP_NUM_ARGUMENTS] = {};
+  std::array<std::vector<int64_t>, 2> strides;
+  for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
+    if (call.tensors[i] == nullptr) {
+      continue;
+    }
+    const auto& tensor = *call.tensors[i];
+    const auto& shape = tensor.shape();
+    tensors[i] = {DataOf(tensor), shape.data(), nullptr, static_cast<int64_t>(shape.size())};
+    if (IsRows(i) && !tensor.is_contiguous()) {
+      strides[i] = tensor.stride();
+      tensors[i].strides = strides[i].data();
+    }
+  }
+  auto* last_status = call.last_status == nullptr ? nullptr : reinterpret_cast<int64_t*>(DataOf(*call.last_status));
+  char message[kMessageSize];
+  const MsspStatus result = MsspRun(tensors, &call.options, status, last_status, message, kMessageSize);
+  if (result.code == MSSP_WRITTEN || call.options.record != 0) {
+    return;
+  }
+  if (result.code == MSSP_BAD_SLOT) {
+    throw py::index_error(WithoutType(message));
+  }
+  throw py::value_error(WithoutType(message));
+}
+
+class Launch : public ms::pynative::PyboostRunner {
+ public:
+  using PyboostRunner::PyboostRunner;
+
+  void Prepare(const Request& call) { call_ = call; }
+
+  void LaunchKernel() override {
+    size_t next = 0;  // the framework may have replaced strided tensors by contiguous copies
+    for (auto& tensor : call_.tensors) {
+      if (tensor != nullptr) {
+        tensor = inputs()[next++].tensor();
+      }
+    }
+    RunNow(call_, outputs()[0].data_ptr<int64_t>());
+  }
+
+ protected:
+  // The base class hands the launch to a third queue, while MindSpore's own CPU kernels run on the thread that is here:
+  // the next operator could read the cache before it is written. Launching here keeps the order of both queues.
+  void _DispatchLaunchTask() override {
+    const auto& launch_stage = mindspore::runtime::Pipeline::Get().launch_stage();
+    if (!launch_stage->Empty()) {
+      launch_stage->Wait();
+    }
+    LaunchKernel();
+  }
+
+ private:
+  Request call_;
+};
+
+// The rows may stay strided as long as their innermost dimension is not; MindSpore copies anything else.
+bool RowsCanStayStrided(const mindspore::tensor::Tensor& tensor, const MsspOptions& options) {
+  if (options.flattened != 0 && tensor.shape().size() != 2) {
+    return false;
+  }
+  const auto strides = tensor.stride();
+  return !strides.empty() && strides.back() == 1;
+}
+
+// Asks Python's rules; throws what they raise.
+MsspOptions AskForPlan(PyObject* const* args) {
+  PyObject* answer = PyObject_Vectorcall(g_plan, args, kNumCallArguments, nullptr);
+  if (answer == nullptr) {
+    throw py::error_already_set();
+  }
+  const auto owned = py::reinterpret_steal<py::tuple>(answer);
+  MsspOptions options{};
+  auto* fields = reinterpret_cast<int64_t*>(&options);
+  for (size_t i = 0; i < static_cast<size_t>(MSSP_NUM_OPTIONS); ++i) {
+    fields[i] = owned[i].cast<int64_t>();
+  }
+  return options;
+}
+
+bool IsInternedMode(PyObject* object) {
+  return object == Py_None || object == Py_True || object == Py_False ||
+         (PyUnicode_CheckExact(object) && PyUnicode_CHECK_INTERNED(object) != 0);
+}
+
+// Reads the tensors of a call and what identifies it: ranks, dtypes, shapes and modes.
+void ReadArguments(PyObject* const* args, Request* call, Key* key) {
+  key->clear();
+  for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
+    if (args[i] == Py_None) {
+      key->push_back(-1);
+      continue;
+    }
+    if (!mindspore::tensor::IsTensorPy(args[i])) {
+      (void)AskForPlan(args);
+      throw py::type_error("expected a Tensor");
+    }
+    TensorPtr tensor = mindspore::tensor::ConvertToTensor(args[i]);
+    const auto& shape = tensor->shape();
+    key->push_back(static_cast<int64_t>(shape.size()) << 32 | static_cast<int64_t>(tensor->data_type()));
+    key->insert(key->end(), shape.begin(), shape.end());
+    if (IsCache(i) && !tensor->is_contiguous()) {
+      (void)AskForPlan(args);
+      throw py::value_error("expected a contiguous cache");
+    }
+    call->tensors[i] = std::move(tensor);
+  }
+  if (args[kLastStatus] != Py_None) {
+    call->last_status = mindspore::tensor::ConvertToTensor(args[kLastStatus]);
+  }
+}
+
+MsspOptions FindPlan(PyObject* const* args, Key* key) {
+  bool cacheable = true;
+  for (int i = MSSP_NUM_ARGUMENTS; i < kNumCallArguments; ++i) {
+    PyObject* mode = i == kLastStatus && args[i] != Py_None ? Py_True : args[i];
+    cacheable = cacheable && IsInternedMode(mode);
+    key->push_back(reinterpret_cast<int64_t>(mode));
+  }
+  if (!cacheable) {
+    return AskForPlan(args);
+  }
+  auto* plans = Plans();
+  const auto found = plans->find(*key);
+  if (found != plans->end()) {
+    return found->second;
+  }
+  const Key asked = *key;  // the rules run Python, which may come back here
+  const MsspOptions options = AskForPlan(args);
+  if (plans->size() >= kMaxPlans) {
+    plans->clear();
+  }
+  for (int i = MSSP_NUM_ARGUMENTS; i < kLastStatus; ++i) {
+    Py_INCREF(args[i]);  // an interned string's address stays its own
+  }
+  plans->emplace(asked, options);
+  return options;
+}
+
+// With nothing queued, a small write on this very thread is in order and saves two hand-overs.
+bool CanRunHere(const Request& call) {
+  const auto& pipeline = mindspore::runtime::Pipeline::Get();
+  if (!pipeline.frontend_stage()->Empty() || !pipeline.backend_stage()->Empty() || !pipeline.launch_stage()->Empty()) {
+    return false;
+  }
+  if (call.last_status != nullptr && DataOf(*call.last_status) == nullptr) {
+    return false;
+  }
+  size_t bytes = 0;
+  for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
+    if (call.tensors[i] == nullptr) {
+      continue;
+    }
+    const auto& tensor = *call.tensors[i];
+    if (DataOf(tensor) == nullptr) {
+      return false;
+    }
+    if (!tensor.is_contiguous() && !(IsRows(i) && RowsCanStayStrided(tensor, call.options))) {
+      return false;
+    }
+    bytes += IsCache(i) ? 0 : tensor.Size();
+  }
+  return bytes <= kMaxBytesHere;
+}
+
+PyObject* RunHere(const Request& call) {
+  std::array<int64_t, MSSP_STATUS_SIZE> status{};
+  RunNow(call, status.data());
+  return mindspore::tensor::Wrap(
+      mindspore::tensor::from_buffer(mindspore::kNumberTypeInt64, {MSSP_STATUS_SIZE}, status.data(), sizeof(status)));
+}
+
+PyObject* RunInQueue(const Request& call) {
+  std::vector<ms::Tensor> inputs;
+  inputs.reserve(MSSP_NUM_ARGUMENTS + 1);
+  for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
+    if (call.tensors[i] == nullptr) {
+      continue;
+    }
+    inputs.emplace_back(call.tensors[i]);
+    if (IsCache(i) || (IsRows(i) && RowsCanStayStrided(*call.tensors[i], call.options))) {
+      inputs.back().SetNeedContiguous(false);
+    }
+  }
+  if (call.last_status != nullptr) {
+    inputs.emplace_back(call.last_status);
+  }
+  static const std::string kName = "ScatterPaKvCache";
+  return ms::pynative::PyboostRunner::Call<1>(
+             kName,
+             [call](const std::vector<ms::Tensor>& inputs) {
+               auto runner = std::make_shared<Launch>(kName);
+               runner->Prepare(call);
+               std::vector<ms::Tensor> outputs{ms::Tensor(mindspore::kNumberTypeInt64, {MSSP_STATUS_SIZE})};
+               runner->Run(inputs, outputs);
+               return outputs[0];
+             },
+             std::move(inputs))
+      .release()
+      .ptr();
+}
+
+PyObject* Scatter(PyObject* const* args) {
+  thread_local Key key;
+  Request call;
+  ReadArguments(args, &call, &key);
+  call.options = FindPlan(args, &key);
+  return CanRunHere(call) ? RunHere(call) : RunInQueue(call);
+}
+
+PyObject* ScatterEntry(PyObject* /*self*/, PyObject* const* args, Py_ssize_t count) {
+  if (count != kNumCallArguments) {
+    PyErr_Format(PyExc_TypeError, "scatter_pa_kv_cache: given %zd arguments, expected %d", count, kNumCallArguments);
+    return nullptr;
+  }
+  try {
+    return Scatter(args);
+  } catch (py::error_already_set& error) {
+    error.restore();
+  } catch (const py::builtin_exception& error) {
+    error.set_error();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+  }
+  return nullptr;
+}
+
+PyMethodDef g_scatter = {"scatter_pa_kv_cache",
+                         reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(ScatterEntry)), METH_FASTCALL,
+                         nullptr};
+
+}  // namespace
+
+void SetPlan(const py::object& plan) {
+  Py_XDECREF(g_plan);
+  g_plan = plan.inc_ref().ptr();
+  Plans()->clear();
+}
+
+}  // namespace mssp
+
+PYBIND11_MODULE(_eager, module) {
+  module.doc() = "The PyNative entry of ms_scatter_pa's CPU backend.";
+  module.def("set_plan", &mssp::SetPlan, "Sets the function that turns call arguments into options.");
+  module.attr("scatter_pa_kv_cache") = py::reinterpret_steal<py::object>(PyCFunction_New(&mssp::g_scatter, nullptr));
+}

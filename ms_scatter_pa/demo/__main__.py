@@ -1,0 +1,7 @@
+"""``python -m ms_scatter_pa.demo``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

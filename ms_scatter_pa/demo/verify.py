@@ -1,0 +1,250 @@
+"""The checks: what the paged decoder computes is what a decoder without pages, and without this package, computes.
+
+``dense``    the same batches through a decoder whose keys and values lie in one plain array per layer, written by
+             MindSpore's own ``scatter_update``: the same padded key length and the same mask, so that every other
+             operation sees the same numbers in the same shapes, and logits must agree in every bit.
+``alone``    each sequence served by itself gives the tokens that it gave in company.
+``control``  one slot of one decode step is put a place off: that sequence's tokens must change. Without it, agreement
+             could mean that the model does not listen to its cache.
+
+Caches start as noise before every run, so a row that was never written, or is read past a sequence's end, shows.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from .checkpoint import ModelConfig, Weights
+from .model import Decoder, PagedKV
+from .serving import Batch, FloatArray, Request, Served, Server, ServingPlan
+
+MODES = {"pynative": ms.PYNATIVE_MODE, "graph": ms.GRAPH_MODE}
+MIN_DECODE_STEPS = 64
+MIN_DISTINCT_TOKENS = 16
+
+Report = Callable[[str], None]
+
+
+class DenseKV(nn.Cell):  # type: ignore[misc]
+    """Keys and values of one layer without pages: row ``b * max_length + position`` of a plain array.
+
+    The array has one row more, where padding goes. ``slot_mapping`` holds rows of this array, ``block_tables`` is
+    unused.
+    """
+
+    def __init__(self, name: str, *, rows: int, max_length: int, num_kv_heads: int, head_size: int, dtype: ms.Type):
+        super().__init__()
+        self.shape = (rows, max_length, num_kv_heads, head_size)
+        self.end = rows * max_length
+        flat = (self.end + 1, num_kv_heads, head_size)
+        self.key_cache = Parameter(ops.zeros(flat, dtype), name=f"{name}.key_cache", requires_grad=False)
+        self.value_cache = Parameter(ops.zeros(flat, dtype), name=f"{name}.value_cache", requires_grad=False)
+
+    def construct(
+        self, key: Tensor, value: Tensor, slot_mapping: Tensor, block_tables: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As ``PagedKV.construct``."""
+        ops.scatter_update(self.key_cache, slot_mapping, key.astype(self.key_cache.dtype))
+        ops.scatter_update(self.value_cache, slot_mapping, value.astype(self.value_cache.dtype))
+        return self.read(self.key_cache), self.read(self.value_cache)
+
+    def read(self, cache: Tensor) -> Tensor:
+        """Every row but the one for padding: [rows, max_length, NKV, D] float32."""
+        # Not cache[:-1]: in graph mode a Python slice may see the Parameter as it was before the write.
+        rows = ops.slice(cache, (0, 0, 0), (self.end, *self.shape[2:]))
+        return ops.reshape(rows, self.shape).astype(ms.float32)
+
+
+class DecoderModel:
+    """A decoder with its caches as a server's model.
+
+    Args:
+        config, weights: the decoder.
+        plan: the server's sizes.
+        cache_mode: "Norm" or "PA_NZ", or None for the dense one.
+        dtype: of the caches.
+    """
+
+    def __init__(
+        self, config: ModelConfig, weights: Weights, plan: ServingPlan, cache_mode: str | None, dtype: ms.Type
+    ):
+        self._plan = plan
+        self._kv: list[nn.Cell] = []
+        heads = {"num_kv_heads": config.n_kv_heads, "head_size": config.head_size, "dtype": dtype}
+
+        def make_kv(name: str) -> nn.Cell:
+            if cache_mode is None:
+                kv = DenseKV(name, rows=plan.rows, max_length=plan.max_length, **heads)
+            else:
+                pages = {"num_blocks": plan.num_blocks, "block_size": plan.block_size}
+                kv = PagedKV(name, **pages, cache_mode=cache_mode, **heads)
+            self._kv.append(kv)
+            return kv
+
+        self._is_dense = cache_mode is None
+        self.decoder = Decoder(config, weights, make_kv, plan.max_length)
+        self.decoder.set_train(False)
+
+    def fill_with_noise(self, seed: int) -> None:
+        """Overwrites every cache with random numbers."""
+        rng = np.random.default_rng(seed)
+        for kv in self._kv:
+            for cache in (kv.key_cache, kv.value_cache):
+                noise = rng.standard_normal(cache.shape).astype(np.float32)
+                cache.set_data(Tensor(noise).astype(cache.dtype))
+
+    def __call__(self, batch: Batch) -> FloatArray:
+        """See ``serving.Model``."""
+        slot_mapping = batch.slot_mapping
+        if self._is_dense:
+            # From positions alone: the slots under test play no part in this run.
+            first = np.arange(self._plan.rows, dtype=np.int32)[:, None] * self._plan.max_length
+            padding = self._plan.rows * self._plan.max_length
+            slot_mapping = np.where(batch.positions >= 0, first + batch.positions, padding).astype(np.int32).reshape(-1)
+        inputs = (batch.tokens, batch.positions, slot_mapping, batch.block_tables, batch.logit_rows)
+        logits: FloatArray = self.decoder(*(Tensor(array) for array in inputs)).asnumpy()
+        return logits
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A model, the requests that it serves, and the server's sizes."""
+
+    config: ModelConfig
+    weights: Weights
+    plan: ServingPlan
+    requests: tuple[Request, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One outcome."""
+
+    name: str
+    passed: bool
+    detail: str
+
+    def __str__(self) -> str:
+        return f"[{'pass' if self.passed else 'FAIL'}] {self.name}: {self.detail}"
+
+
+class MisplaceOneSlot:
+    """Fault injection: the first decode step of batch row ``row`` writes one slot beside the right one."""
+
+    def __init__(self, row: int, block_size: int):
+        self.row = row
+        self.block_size = block_size
+        self.done = False
+
+    def __call__(self, batch: Batch) -> Batch:
+        """The batch, with one slot changed in the first decode batch in which the row is live."""
+        if self.done or batch.tokens.shape[1] != 1 or batch.slot_mapping[self.row] < 0:
+            return batch
+        self.done = True
+        slots = batch.slot_mapping.copy()
+        # Stays inside the sequence's own block: no other sequence is touched.
+        slots[self.row] += 1 if (slots[self.row] + 1) % self.block_size else -1
+        return replace(batch, slot_mapping=slots)
+
+
+def check_dense(paged: Served, dense: Served, min_decode_steps: int = MIN_DECODE_STEPS) -> Check:
+    """Logits of the paged and the dense run agree in every bit, over enough decode steps."""
+    name = "paged = dense, bit for bit"
+    if len(paged.steps) != len(dense.steps):
+        return Check(name, False, f"{len(paged.steps)} paged steps, {len(dense.steps)} dense ones")
+    for index, (left, right) in enumerate(zip(paged.steps, dense.steps, strict=True)):
+        if left.logits.keys() != right.logits.keys():
+            return Check(name, False, f"step {index} served {sorted(left.logits)} and {sorted(right.logits)}")
+        for request_id, logits in left.logits.items():
+            if logits.tobytes() != right.logits[request_id].tobytes():
+                gap = float(np.max(np.abs(logits - right.logits[request_id])))
+                return Check(name, False, f"sequence {request_id} differs by up to {gap:.3g} in step {index}")
+    if paged.decode_steps < min_decode_steps:
+        return Check(name, False, f"only {paged.decode_steps} decode steps, at least {min_decode_steps} are asked for")
+    count = sum(len(step.logits) for step in paged.steps)
+    prefills = len(paged.steps) - paged.decode_steps
+    return Check(name, True, f"{paged.decode_steps} decode and {prefills} prefill steps, {count} rows of logits")
+
+
+def check_alone(together: Served, alone: dict[int, list[int]]) -> Check:
+    """Every sequence gave the same tokens by itself."""
+    wrong = [request_id for request_id, tokens in together.tokens.items() if alone.get(request_id) != tokens]
+    name = "each sequence alone gives the same tokens"
+    return Check(name, not wrong, f"sequences {wrong} differ" if wrong else f"{len(together.tokens)} sequences")
+
+
+def check_control(right: Sequence[int], misplaced: Sequence[int]) -> Check:
+    """Tokens of a sequence with one misplaced slot differ from the right ones."""
+    name = "control: one misplaced slot changes the tokens"
+    differ = [index for index, pair in enumerate(zip(right, misplaced, strict=True)) if pair[0] != pair[1]]
+    if not differ:
+        return Check(name, False, "the tokens stayed the same: the comparisons above would prove nothing")
+    return Check(name, True, f"{len(differ)} of {len(right)} tokens change, the first is token {differ[0]}")
+
+
+def check_variety(served: Served, minimum: int = MIN_DISTINCT_TOKENS) -> Check:
+    """The generated tokens vary."""
+    distinct = {token for tokens in served.tokens.values() for token in tokens}
+    total = sum(len(tokens) for tokens in served.tokens.values())
+    return Check("tokens vary", len(distinct) >= minimum, f"{len(distinct)} distinct among {total}, at least {minimum}")
+
+
+def verify(
+    workload: Workload, mode: str, cache_mode: str, dtype: ms.Type, report: Report
+) -> tuple[Served, list[Check]]:
+    """Serves the workload in one mode and layout and checks it.
+
+    Args:
+        workload: what to serve.
+        mode: "pynative" or "graph"; MindSpore's mode is set for the run and set back after it.
+        cache_mode: "Norm" or "PA_NZ".
+        dtype: of the caches, float16 or float32.
+        report: takes lines of progress, checks included.
+
+    Returns:
+        The paged run and the checks' outcomes.
+    """
+    before = ms.get_context("mode")
+    ms.set_context(mode=MODES[mode])
+    try:
+        return _verify(workload, cache_mode, dtype, report)
+    finally:
+        ms.set_context(mode=before)
+
+
+def _verify(workload: Workload, cache_mode: str, dtype: ms.Type, report: Report) -> tuple[Served, list[Check]]:
+    plan, requests = workload.plan, workload.requests
+    checks: list[Check] = []
+
+    def record(check: Check) -> None:
+        checks.append(check)
+        report(str(check))
+
+    paged = DecoderModel(workload.config, workload.weights, plan, cache_mode, dtype)
+    paged.fill_with_noise(seed=1)
+    served = Server(paged, plan, report).run(requests)
+    record(check_variety(served))
+
+    report("dense run: the same batches, a plain cache, written without this package")
+    dense_model = DecoderModel(workload.config, workload.weights, plan, None, dtype)
+    dense_model.fill_with_noise(seed=2)
+    record(check_dense(served, Server(dense_model, plan).run(requests)))
+
+    # In the row that it had in company: MindSpore's matrix product may round a row differently in another place.
+    alone: dict[int, list[int]] = {}
+    for request in requests:
+        report(f"sequence {request.request_id} alone")
+        paged.fill_with_noise(seed=3 + request.request_id)
+        by_itself = replace(request, arrival=0, row=served.rows[request.request_id])
+        alone.update(Server(paged, plan).run([by_itself]).tokens)
+    record(check_alone(served, alone))
+
+    victim = requests[0]
+    fault = MisplaceOneSlot(served.rows[victim.request_id], plan.block_size)
+    paged.fill_with_noise(seed=1)
+    wrong = Server(paged, plan, edit=fault).run([replace(victim, arrival=0, row=fault.row)])
+    record(check_control(served.tokens[victim.request_id], wrong.tokens[victim.request_id]))
+    return served, checks

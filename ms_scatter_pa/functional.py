@@ -1,0 +1,111 @@
+"""The operator as a function: ``npu_scatter_pa_kv_cache``."""
+
+from typing import Any
+
+from .backends import eager_call
+from .backends.graph import graph_call, in_graph
+
+
+def npu_scatter_pa_kv_cache(
+    key: Any,
+    value: Any,
+    key_cache: Any,
+    value_cache: Any,
+    slot_mapping: Any,
+    *,
+    compress_lens: Any = None,
+    compress_seq_offsets: Any = None,
+    seq_lens: Any = None,
+    cache_mode: Any = None,
+    scatter_mode: Any = None,
+    on_error: Any = "raise",
+    check_duplicates: Any = False,
+) -> Any:
+    """Writes the step's K and V rows into the paged caches, in place, at the slots of ``slot_mapping``.
+
+    Works in PyNative, under ``mindspore.jit`` and inside a ``construct`` in graph mode. T tokens, N ``num_head``,
+    Dk and Dv head sizes, NB ``num_blocks``, BS ``block_size``, LD = 32 bytes / itemsize, B batch, S padded length.
+
+    ======== ======================================= ================================== ==============
+    scenario key (value with Dv)                     key_cache (value_cache with Dv)    slot_mapping
+    ======== ======================================= ================================== ==============
+    PA_NZ    [T, N, Dk]                              [NB, N*Dk/LD, BS, LD]              [T]
+    Norm     [T, N, Dk]                              [NB, BS, N, Dk]                    [T]
+    NHSD     [T, N, Dk]                              [NB, N, BS, Dk]                    [T]
+    Alibi    [B, S, N, Dk]                           [NB, BS, 1, Dk]                    [B, N]
+    Rope     [B, S, N, Dk]                           [NB, BS, 1, Dk]                    [B, N]
+    Omni     [B, S, N, Dk]                           [NB, BS, 1, Dk]                    [B, N]
+    packed   [sum(seq_lens), N, Dk] for the last 3   [NB, BS, 1, Dk]                    [B, N]
+    ======== ======================================= ================================== ==============
+
+    PA_NZ caches may come 5-D, [NB, N, D/LD, BS, LD]; Norm caches 3-D, [NB, BS, N*D]; key and value of the first three
+    flattened, [T, N*D], [1, T, N*D] or [B, S, N*D]. Key and value may be strided.
+
+    Args:
+        key: float16, float32, bfloat16, (u)int8, (u)int16, (u)int32, hifloat8, float8_e5m2 or float8_e4m3fn.
+        value: as ``key`` with Dv, of one dtype with it (PA_NZ: any), or None with ``value_cache`` (key-only write).
+        key_cache: contiguous; a Parameter, a Tensor or, in PyNative, a contiguous view. Written in place.
+        value_cache: as ``key_cache``.
+        slot_mapping: int32 or int64. Slot s is row s % BS of block s // BS; a negative one is padding and skipped.
+        compress_lens: [B, N] or [B*N]; Alibi: rows kept; Rope and Omni: rows that are compressed.
+        compress_seq_offsets: [B*N] or [B, N]; Rope and Omni: where compression begins, -1 for none.
+        seq_lens: [B].
+        cache_mode: ``"Norm"``, ``"PA_NZ"``, ``"NHSD"``, or None: told by the shapes, which is refused where two fit.
+        scatter_mode: ``"None"``, ``"Alibi"``, ``"Rope"``, ``"Omni"``, ``"NHSD"``, or None: told by the arguments given.
+        on_error: ``"raise"``, or ``"record"``: values never raise, the returned status tells.
+        check_duplicates: refuse slots that are written twice (they are undefined otherwise).
+
+    Returns:
+        int64 Tensor [4], the status [code, position, value, limit]; code 0 is written. It may be ignored; where caches
+        are inputs of a graph, ``ops.depend(cache, status)`` orders a read after the write.
+
+    Raises:
+        TypeError: an argument that is no Tensor, a dtype that is not taken, dtypes that differ.
+        ValueError: shapes, lengths or modes that do not fit, caches that are strided or overlap.
+        IndexError: a slot at or past NB * BS, or, on request, a duplicate.
+            Values are checked in the kernel, before anything is written: in PyNative the error surfaces at the next
+            synchronization, in a graph as a RuntimeError whose text begins with the type's name.
+
+    Source: torch_npu's document of ``npu_scatter_pa_kv_cache`` and this project's contract.
+
+    Example:
+        >>> import numpy as np
+        >>> from mindspore import Tensor
+        >>> from ms_scatter_pa import npu_scatter_pa_kv_cache
+        >>> key = Tensor(np.ones((2, 1, 4), np.float16))
+        >>> key_cache = Tensor(np.zeros((3, 2, 1, 4), np.float16))
+        >>> status = npu_scatter_pa_kv_cache(key, None, key_cache, None, Tensor([5, -1]), cache_mode="Norm")
+        >>> float(key_cache.asnumpy().sum())
+        4.0
+    """
+    if in_graph():
+        return graph_call(
+            key,
+            value,
+            key_cache,
+            value_cache,
+            slot_mapping,
+            compress_lens,
+            compress_seq_offsets,
+            seq_lens,
+            cache_mode,
+            scatter_mode,
+            on_error,
+            check_duplicates,
+            None,
+        )
+    return eager_call(
+        key,
+        value,
+        key_cache,
+        value_cache,
+        slot_mapping,
+        compress_lens,
+        compress_seq_offsets,
+        seq_lens,
+        cache_mode,
+        scatter_mode,
+        on_error,
+        check_duplicates,
+        None,
+    )

@@ -1,0 +1,150 @@
+"""Builds the package: two shared libraries in ``ms_scatter_pa/_lib`` and the table's folder inside the package.
+
+``libms_scatter_pa_cpu.so`` is the operator without MindSpore or Python; ``_eager`` is MindSpore's pyboost extension,
+compiled against the installed MindSpore. Both are made at install time, never later.
+"""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+MINDSPORE_LIBRARIES = (
+    "mindspore_core",
+    "mindspore_common",
+    "mindspore_ms_backend",
+    "mindspore_ops",
+    "mindspore_pynative",
+    "mindspore_pyboost",
+    "mindspore_runtime_pipeline",
+)
+# Where the installed MindSpore is, seen from ms_scatter_pa/_lib in the same site-packages; an editable install adds
+# the folder it was built against.
+MINDSPORE_FROM_LIB = "$ORIGIN/../../mindspore/lib"
+
+
+def _module_at(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+build_config = _module_at(ROOT / "cpu_kernels" / "build_config.py")
+LIBRARY_STEM = Path(build_config.LIBRARY_NAME).stem
+
+
+def _mindspore_folder() -> Path:
+    spec = importlib.util.find_spec("mindspore")  # without importing it, which takes seconds
+    if spec is None or spec.origin is None:
+        raise SystemExit(
+            "ms_scatter_pa: MindSpore is not installed in this environment. Run 'make install', or install mindspore "
+            "first and then this package with 'pip install --no-build-isolation .'"
+        )
+    return Path(spec.origin).parent
+
+
+def _compiler() -> str:
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        raise SystemExit(
+            f"ms_scatter_pa: the C++ compiler '{compiler}' was not found. Install g++ (9 or newer), or set CXX to a "
+            "C++17 compiler, and install again."
+        )
+    return compiler
+
+
+def _run(command: list[str], what: str) -> None:
+    print(f"ms_scatter_pa: {what}", flush=True)
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise SystemExit(f"ms_scatter_pa: {what} failed:\n{' '.join(command)}\n{result.stderr[-8000:]}")
+
+
+def _extension_command(compiler: str, mindspore: Path, folder: Path, output: Path) -> list[str]:
+    include = mindspore / "include"
+    inner = include / "mindspore"
+    include_folders = [
+        mindspore,
+        include,
+        include / "third_party",
+        include / "third_party" / "robin_hood_hashing",
+        include / "third_party" / "securec" / "include",
+        *(
+            inner / name
+            for name in (
+                "include",
+                "core/include",
+                "core/mindrt/include",
+                "core/mindrt",
+                "ops",
+                "ops/include",
+                "ops/kernel/include",
+                "ccsrc",
+                "ccsrc/include",
+                "ccsrc/minddata/mindrecord/include",
+            )
+        ),
+        Path(sysconfig.get_path("include")),
+    ]
+    return [
+        compiler,
+        *("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", *build_config.WARNINGS),
+        *("-D_GLIBCXX_USE_CXX11_ABI=0", "-DENABLE_FAST_HASH_TABLE=1", "-DMS_EXTENSION_NAME=_eager"),
+        f"-I{ROOT / 'cpu_kernels'}",
+        *(flag for path in include_folders for flag in ("-isystem", str(path))),
+        str(ROOT / "cpu_kernels" / "eager_entry.cc"),
+        *("-o", str(output), f"-L{folder}", "-l:" + build_config.LIBRARY_NAME, f"-L{mindspore / 'lib'}"),
+        *(f"-l{name}" for name in MINDSPORE_LIBRARIES),
+        *(f"-Wl,-rpath,{path}" for path in ("$ORIGIN", MINDSPORE_FROM_LIB, str(mindspore / "lib"))),
+        *("-Wl,-z,relro", "-Wl,-z,now", "-s"),
+    ]
+
+
+class BuildLibraries(build_ext):  # type: ignore[misc]
+    """Compiles each library with one command of its own: setuptools knows neither a library that is no Python module
+    nor MindSpore's flags."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        *parents, name = fullname.split(".")
+        if name == LIBRARY_STEM:
+            return os.path.join(*parents, build_config.LIBRARY_NAME)
+        return str(super().get_ext_filename(fullname))
+
+    def build_extension(self, ext: Any) -> None:
+        output = Path(self.get_ext_fullpath(ext.name))
+        output.parent.mkdir(parents=True, exist_ok=True)
+        compiler = _compiler()
+        if output.name == build_config.LIBRARY_NAME:
+            _run(build_config.compile_command(output, compiler=compiler), "compiling the CPU operator")
+            return
+        command = _extension_command(compiler, _mindspore_folder(), output.parent, output)
+        _run(command, "compiling the PyNative extension against MindSpore (half a minute)")
+
+
+def _version() -> str:
+    text = (ROOT / "ms_scatter_pa" / "__init__.py").read_text()
+    found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    assert found is not None
+    return found.group(1)
+
+
+setup(
+    version=_version(),
+    ext_modules=[
+        Extension(f"ms_scatter_pa._lib.{LIBRARY_STEM}", sources=[]),
+        Extension("ms_scatter_pa._lib._eager", sources=[]),
+    ],
+    cmdclass={"build_ext": BuildLibraries},
+    zip_safe=False,
+)

@@ -1,0 +1,182 @@
+"""The demo proves itself in both modes and layouts, and its checks fail when there is something to find."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+import ms_scatter_pa
+from ms_scatter_pa.demo import cli
+from ms_scatter_pa.demo.checkpoint import ModelConfig, generated_model
+from ms_scatter_pa.demo.serving import Request, Server, ServingPlan, Step
+from ms_scatter_pa.demo.verify import DecoderModel, MisplaceOneSlot, check_alone, check_dense, check_variety, verify
+from ms_scatter_pa.demo.workload import generated_workload
+
+CHECKS_PER_RUN = 4
+
+
+@pytest.fixture
+def run_demo(tmp_path):
+    """Runs it in a process of its own, since it makes PyNative synchronous for good, with the package that is tested
+    here, wherever that is installed."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "ms_scatter_pa.demo", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(Path(ms_scatter_pa.__file__).parent.parent)}
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path, env=environment
+        )
+
+    return run
+
+
+def test_quick_demo_passes_in_both_modes_and_layouts(run_demo):
+    done = run_demo("--quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for mode in ("pynative", "graph"):
+        for cache_mode in ("Norm", "PA_NZ"):
+            assert f"== {mode} mode, {cache_mode} cache ==" in done.stdout
+    assert done.stdout.count("[pass]") == 4 * CHECKS_PER_RUN + 1
+    assert "[FAIL]" not in done.stdout
+    assert "joins" in done.stdout
+    assert "leaves" in done.stdout
+
+
+def test_checkpoint_with_tokenizer(run_demo, write_checkpoint, write_tokenizer):
+    config = ModelConfig(dim=32, hidden_dim=48, n_layers=2, n_heads=4, n_kv_heads=2, vocab_size=259, seq_len=160)
+    checkpoint = write_checkpoint(*generated_model(config), shared=False)
+    pieces = [b"<unk>", b"<s>", b"</s>", *(f"<0x{byte:02X}>".encode() for byte in range(256))]
+    tokenizer = write_tokenizer(pieces, [0.0] * len(pieces))
+    files = ("--checkpoint", str(checkpoint), "--tokenizer", str(tokenizer))
+    done = run_demo("--mode", "graph", "--cache-mode", "Norm", *files, "--prompt", "Hello", "--prompt", "Good day")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("[pass]") == CHECKS_PER_RUN
+    assert "'Hello" in done.stdout
+    assert "'Good day" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--checkpoint", "/nowhere/model.bin"], "No such file"),
+        (["--prompt", "Hello"], "need --checkpoint"),
+        (["--tokenizer", "tokenizer.bin"], "need --checkpoint"),
+    ],
+)
+def test_bad_arguments_are_told_in_one_line(arguments, reason, capsys):
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert reason in error
+    assert error.count("\n") == 1
+
+
+def test_short_context_is_refused(write_checkpoint, capsys):
+    config = ModelConfig(dim=16, hidden_dim=24, n_layers=1, n_heads=2, n_kv_heads=1, vocab_size=20, seq_len=64)
+    path = write_checkpoint(*generated_model(config), shared=True)
+    assert cli.main(["--checkpoint", str(path)]) == 2
+    assert "leaves room for" in capsys.readouterr().err
+
+
+def test_heads_that_do_not_fit_the_layout_are_refused(write_checkpoint, capsys):
+    config = ModelConfig(dim=24, hidden_dim=24, n_layers=1, n_heads=2, n_kv_heads=1, vocab_size=20, seq_len=160)
+    path = write_checkpoint(*generated_model(config), shared=True)
+    assert cli.main(["--checkpoint", str(path)]) == 2
+    assert "multiple of 16, got 12" in capsys.readouterr().err
+
+
+@pytest.fixture
+def graph_mode():
+    before = ms.get_context("mode")
+    ms.set_context(mode=ms.GRAPH_MODE)
+    yield
+    ms.set_context(mode=before)
+
+
+def test_a_model_that_ignores_its_cache_fails_the_control(monkeypatch, capsys):
+    """Without it, a broken cache would pass every comparison; the demo then ends with 1."""
+    workload = generated_workload(quick=True)
+    deaf = {**workload.weights, "wo": np.zeros_like(workload.weights["wo"])}
+    monkeypatch.setattr(cli, "generated_workload", lambda quick: replace(workload, weights=deaf))
+    monkeypatch.setattr(ms.runtime, "launch_blocking", lambda: None)
+    assert cli.main(["--quick", "--mode", "graph", "--cache-mode", "Norm"]) == cli.CHECK_FAILED
+    out = capsys.readouterr().out
+    assert "[FAIL] control" in out
+    assert "[pass] paged = dense" in out
+
+
+def test_dense_check_finds_one_misplaced_slot(graph_mode):
+    workload = generated_workload(quick=True)
+
+    def serve(cache_mode, **options):
+        model = DecoderModel(workload.config, workload.weights, workload.plan, cache_mode, ms.float16)
+        model.fill_with_noise(seed=1)
+        return Server(model, workload.plan, **options).run(workload.requests)
+
+    dense = serve(None)
+    wrong = serve("PA_NZ", edit=MisplaceOneSlot(row=1, block_size=workload.plan.block_size))
+    assert not check_dense(wrong, dense).passed
+    outcome = check_alone(wrong, dense.tokens)
+    assert not outcome.passed
+    assert "sequences [1] differ" in outcome.detail
+
+
+def test_dense_check_asks_for_enough_steps_and_every_bit():
+    workload = generated_workload(quick=True)
+    logits = np.linspace(-1, 1, workload.config.vocab_size, dtype=np.float32)
+    plan = ServingPlan(rows=1, prefill_width=4, block_size=4, max_blocks=20, num_blocks=20)
+
+    def serve(steps):
+        return Server(lambda batch: logits[None], plan).run([Request(0, (1,), steps + 1)])
+
+    assert check_dense(serve(64), serve(64)).passed
+    assert "only 63" in check_dense(serve(63), serve(63)).detail
+    assert not check_dense(serve(65), serve(64)).passed
+    other = serve(64)
+    changed = logits.copy()
+    changed[5] = np.nextafter(changed[5], np.float32(2))
+    other.steps[40] = Step(True, {0: changed})
+    assert "step 40" in check_dense(serve(64), other).detail
+    zero, negative = serve(64), serve(64)
+    zero.steps[2], negative.steps[2] = Step(True, {0: 0 * changed}), Step(True, {0: -0.0 * changed})
+    assert not check_dense(zero, negative).passed
+    assert not check_variety(serve(64)).passed
+
+
+@pytest.mark.parametrize("cache_mode", ["Norm", "PA_NZ"])
+def test_asynchronous_pynative_agrees_with_dense(cache_mode):
+    """PyNative as it comes, its operators queued: the write must still be done before the read after it."""
+    before = ms.get_context("mode")
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    try:
+        workload = generated_workload(quick=True)
+        runs = []
+        for layout in (cache_mode, None):
+            model = DecoderModel(workload.config, workload.weights, workload.plan, layout, ms.float16)
+            model.fill_with_noise(seed=4)
+            runs.append(Server(model, workload.plan).run([Request(0, (3, 1, 4), 9), Request(1, (5,), 6)]))
+    finally:
+        ms.set_context(mode=before)
+    outcome = check_dense(*runs, min_decode_steps=8)
+    assert outcome.passed, str(outcome)
+
+
+def test_mode_is_set_back(graph_mode):
+    workload = generated_workload(quick=True)
+    one = replace(workload, requests=workload.requests[2:3])
+    verify(one, "graph", "Norm", ms.float32, lambda line: None)
+    assert ms.get_context("mode") == ms.GRAPH_MODE
+
+
+def test_graph_mode_compiles_two_shapes(graph_mode):
+    """However sequences come and go, and also after the caches were filled anew."""
+    workload = generated_workload(quick=True)
+    model = DecoderModel(workload.config, workload.weights, workload.plan, "Norm", ms.float16)
+    for seed in (1, 2):
+        model.fill_with_noise(seed)
+        Server(model, workload.plan).run(workload.requests)
+    assert len(model.decoder.compile_cache) == 2

@@ -1,0 +1,31 @@
+"""Installs the package with what its development needs into the environment of this Python; run by the Makefile.
+
+MindSpore comes first, because the package is compiled against it; build isolation would download it a second time.
+"""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+EXTRAS = ("test", "lint", "plot")
+
+
+def _pip(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *arguments], check=True)
+
+
+def main() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    print("installing build tools", flush=True)
+    _pip("--upgrade", "pip", *config["build-system"]["requires"])
+    print("installing MindSpore and the other dependencies (a few minutes the first time)", flush=True)
+    extras = [r for extra in EXTRAS for r in config["project"]["optional-dependencies"][extra]]
+    _pip(*config["project"]["dependencies"], *extras)
+    print("compiling and installing ms_scatter_pa (about a minute)", flush=True)
+    _pip("--no-build-isolation", "--no-deps", "--editable", str(ROOT))
+
+
+if __name__ == "__main__":
+    main()
