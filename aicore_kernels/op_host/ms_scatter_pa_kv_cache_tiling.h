@@ -1,4 +1,5 @@
-// Tiling without CANN types: shapes in, MsScatterPaKvCacheTiling out. Tests run it for every shape, core count and buffer.
+// Tiling without CANN types: shapes in, MsScatterPaKvCacheTiling out. Tests run it for every shape, core count and
+// buffer.
 #ifndef MS_SCATTER_PA_KV_CACHE_TILING_H_
 #define MS_SCATTER_PA_KV_CACHE_TILING_H_
 

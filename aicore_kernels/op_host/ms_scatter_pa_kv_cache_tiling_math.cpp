@@ -45,7 +45,8 @@ const char* ReadRows(const Call& call, const Modes& modes, MsScatterPaKvCacheTil
 
 const char* CheckIndexArrays(const Call& call, const Modes& modes, const MsScatterPaKvCacheTiling& tiling) {
   if (modes.scatter_mode == MSSP_NONE) {
-    return HasCount(call.shapes[kSlotMapping], tiling.num_tokens) ? nullptr : "slot_mapping: expected one slot per token";
+    return HasCount(call.shapes[kSlotMapping], tiling.num_tokens) ? nullptr
+                                                                  : "slot_mapping: expected one slot per token";
   }
   int64_t pairs = 0;
   if (!Multiply(tiling.batch, tiling.num_head, &pairs) || !HasCount(call.shapes[kSlotMapping], pairs)) {

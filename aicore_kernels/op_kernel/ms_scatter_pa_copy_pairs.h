@@ -12,8 +12,7 @@ namespace mssp {
 template <typename IndexT>
 class PairCopier {
  public:
-  __aicore__ inline void Init(AscendC::TPipe* pipe, const MsScatterPaKvCacheTiling& tiling,
-                              PairReader<IndexT>* pairs) {
+  __aicore__ inline void Init(AscendC::TPipe* pipe, const MsScatterPaKvCacheTiling& tiling, PairReader<IndexT>* pairs) {
     pairs_ = pairs;
     buffer_bytes_ = tiling.copy_buffer_bytes;
     pipe->InitBuffer(queue_, kBuffers, static_cast<uint32_t>(buffer_bytes_));

@@ -41,8 +41,7 @@ template <typename IndexT>
 __aicore__ inline void WritePairs(AscendC::TPipe* pipe, const Side& key, const Side& value, const IndexArrays& index,
                                   const MsScatterPaKvCacheTiling& tiling, Status* status) {
   PairReader<IndexT> pairs;
-  pairs.Init(pipe, index.slot_mapping, index.compress_lens, index.compress_seq_offsets, index.seq_lens, tiling,
-             status);
+  pairs.Init(pipe, index.slot_mapping, index.compress_lens, index.compress_seq_offsets, index.seq_lens, tiling, status);
   PairCopier<IndexT> copier;
   copier.Init(pipe, tiling, &pairs);
   copier.Run(key, value, AscendC::GetBlockIdx(), tiling.used_cores);

@@ -203,8 +203,7 @@ class MeanWriter {
       const int64_t most = buffer_bytes_ / UbPitch(bytes);
       for (int64_t row = 0; row < rows; row += most) {
         const int64_t now = MsspMin(most, rows - row);
-        AscendC::LocalTensor<T> loaded =
-            LoadRows<T>(side, source + row * side.tiling.row_bytes + column, now, bytes);
+        AscendC::LocalTensor<T> loaded = LoadRows<T>(side, source + row * side.tiling.row_bytes + column, now, bytes);
         Sync<AscendC::HardEvent::MTE2_S>();
         SumRows(sums, loaded, now, UbPitch(bytes) / static_cast<int64_t>(sizeof(T)), count);
         Sync<AscendC::HardEvent::S_MTE2>();

@@ -29,7 +29,8 @@ struct SideRange {
   int64_t end;
 };
 
-// The part of [begin, end) of the work of both sides, key first, that lies in the side whose work is [base, base + size).
+// The part of [begin, end) of the work of both sides, key first, that lies in the side whose work is [base, base +
+// size).
 __aicore__ inline SideRange Clip(int64_t begin, int64_t end, int64_t base, int64_t size) {
   SideRange range;
   range.begin = MsspMin(MsspMax(begin - base, 0), size);

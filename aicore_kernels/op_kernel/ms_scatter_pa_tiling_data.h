@@ -36,10 +36,10 @@ enum MsspStatusCode : int64_t { MSSP_WRITTEN = 0, MSSP_BAD_SLOT = 1, MSSP_BAD_LE
 constexpr int64_t MSSP_STATUS_LINES = 64;
 constexpr int64_t MSSP_STATUS_FIELDS = 4;
 
-constexpr int64_t MSSP_DATA_BLOCK = 32;       // the unit of DMA and of PA_NZ
-constexpr int64_t MSSP_MAX_BLOCK_COUNT = 4095;  // bursts in one DMA instruction
+constexpr int64_t MSSP_DATA_BLOCK = 32;          // the unit of DMA and of PA_NZ
+constexpr int64_t MSSP_MAX_BLOCK_COUNT = 4095;   // bursts in one DMA instruction
 constexpr int64_t MSSP_MAX_BLOCK_LEN = 2097120;  // bytes in one burst, a multiple of 32
-constexpr int64_t MSSP_GOOD_BURST = 512;      // shorter bursts waste memory bandwidth
+constexpr int64_t MSSP_GOOD_BURST = 512;         // shorter bursts waste memory bandwidth
 
 // One of K and V. A cache block is [groups][block_size][group_bytes]: Norm has one group, NHSD one per head, PA_NZ one
 // per 32 bytes; a source row is [groups][group_bytes].
@@ -66,11 +66,11 @@ struct MsScatterPaKvCacheTiling {
   int32_t packed;
   int32_t index_type;
   int32_t used_cores;
-  int32_t index_window;        // index entries held at a time
-  int32_t copy_buffer_bytes;   // each of two: load, then store
-  int32_t tile_buffer_bytes;   // each of four: load, transpose, store; 0: not needed
-  int32_t mean_buffer_bytes;   // each of two: rows of a mean; 0: not needed
-  int32_t mean_elements;       // columns of a mean taken at once
+  int32_t index_window;       // index entries held at a time
+  int32_t copy_buffer_bytes;  // each of two: load, then store
+  int32_t tile_buffer_bytes;  // each of four: load, transpose, store; 0: not needed
+  int32_t mean_buffer_bytes;  // each of two: rows of a mean; 0: not needed
+  int32_t mean_elements;      // columns of a mean taken at once
 };
 
 // A place in the work of one side: everything of earlier tiles, and the columns before `column` of tile `tile`.

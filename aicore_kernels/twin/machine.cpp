@@ -9,9 +9,9 @@ namespace twin {
 namespace {
 
 constexpr int64_t kBlock = 32;
-constexpr int64_t kVectorBytes = 256;     // per cycle
+constexpr int64_t kVectorBytes = 256;  // per cycle
 constexpr double kVectorLatency = 16;
-constexpr size_t kMaxBuffers = 64;        // of one TPipe
+constexpr size_t kMaxBuffers = 64;  // of one TPipe
 constexpr int64_t kMaxBlockCount = 4095;
 constexpr int64_t kMaxBlockLen = 2097151;
 constexpr uint8_t kPoison = 0xA5;
@@ -256,8 +256,8 @@ void Machine::Merge(PipeId pipe, const Clock& clock, double time) {
   pipes_[pipe].ready = std::max(pipes_[pipe].ready, time);
 }
 
-// The scalar unit issues everything, so an instruction comes after all that the scalar unit has waited for. Its own reads
-// and writes of the unified buffer are another matter: they need a flag like everybody else's.
+// The scalar unit issues everything, so an instruction comes after all that the scalar unit has waited for. Its own
+// reads and writes of the unified buffer are another matter: they need a flag like everybody else's.
 uint64_t Machine::Issue(PipeId id, double cycles) {
   Pipe& scalar = pipes_[kScalar];
   Pipe& pipe = pipes_[id];
@@ -378,8 +378,7 @@ void Machine::LoadBursts(Handle to, int64_t to_offset, int64_t to_limit, int reg
     if (padded > dma.length) {
       const int64_t begin = buffers_[static_cast<size_t>(to.buffer)].offset + operand.offset;
       std::memset(target + dma.length, zero_padding ? 0 : kPoison, static_cast<size_t>(padded - dma.length));
-      std::fill(initialised_.begin() + begin + dma.length, initialised_.begin() + begin + padded,
-                zero_padding ? 1 : 0);
+      std::fill(initialised_.begin() + begin + dma.length, initialised_.begin() + begin + padded, zero_padding ? 1 : 0);
     }
   }
   ++counts_.load_instructions;

@@ -51,10 +51,10 @@ struct Counts {
 struct Rates {
   double load_bytes_per_cycle;
   double store_bytes_per_cycle;
-  double dma_latency;       // cycles from issue to the first byte
-  double issue_cycles;      // scalar cycles per instruction
-  double scalar_cycles;     // per read of the unified buffer
-  int64_t burst_granule;    // memory moves multiples of this
+  double dma_latency;     // cycles from issue to the first byte
+  double issue_cycles;    // scalar cycles per instruction
+  double scalar_cycles;   // per read of the unified buffer
+  int64_t burst_granule;  // memory moves multiples of this
 };
 
 struct Region {

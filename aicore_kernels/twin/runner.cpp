@@ -13,8 +13,9 @@ extern "C" void ms_scatter_pa_kv_cache(uint8_t* key, uint8_t* value, uint8_t* ke
 
 namespace {
 
-const char* const kNames[] = {"key",           "value",         "key_cache",            "value_cache", "slot_mapping",
-                              "compress_lens", "compress_seq_offsets", "seq_lens", "mode",        "status"};
+const char* const kNames[] = {
+    "key",      "value", "key_cache", "value_cache", "slot_mapping", "compress_lens", "compress_seq_offsets",
+    "seq_lens", "mode",  "status"};
 constexpr int kTensors = 10;
 
 void Explain(const char* text, char* message, int64_t message_bytes) {

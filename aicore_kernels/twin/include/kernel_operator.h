@@ -1,5 +1,5 @@
-// The subset of Ascend C that the kernel uses, on a host. Names and signatures are Ascend C's, so that the kernel's source
-// compiles unchanged; what is not modelled is not declared, and so does not compile. See docs/ascend_kernel.md.
+// The subset of Ascend C that the kernel uses, on a host. Names and signatures are Ascend C's, so that the kernel's
+// source compiles unchanged; what is not modelled is not declared, and so does not compile. See docs/ascend_kernel.md.
 #ifndef MS_SCATTER_PA_TWIN_KERNEL_OPERATOR_H_
 #define MS_SCATTER_PA_TWIN_KERNEL_OPERATOR_H_
 
@@ -16,7 +16,8 @@
 #define __gm__
 #define GM_ADDR uint8_t*
 
-#define KERNEL_TASK_TYPE_DEFAULT(type) static_assert(AscendC::type == AscendC::KERNEL_TYPE_AIV_ONLY, "vector cores only")
+#define KERNEL_TASK_TYPE_DEFAULT(type) \
+  static_assert(AscendC::type == AscendC::KERNEL_TYPE_AIV_ONLY, "vector cores only")
 #define REGISTER_TILING_DEFAULT(type) using TwinTilingData = type
 #define GET_TILING_DATA(name, address) \
   TwinTilingData name;                 \
@@ -208,7 +209,8 @@ template <typename T>
 inline void DataCopy(const LocalTensor<T>& to, const LocalTensor<T>& from, uint32_t count) {
   const int64_t length = static_cast<int64_t>(count) * static_cast<int64_t>(sizeof(T));
   if (length % 32 != 0 || length == 0) {
-    throw twin::Fault("DataCopy: " + std::to_string(length) + " bytes are no multiple of 32; the chip would round down");
+    throw twin::Fault("DataCopy: " + std::to_string(length) +
+                      " bytes are no multiple of 32; the chip would round down");
   }
   twin_detail::MoveBlocks(to.TwinOperand(0, true), from.TwinOperand(0, false), 1, length, length, length);
 }
