@@ -1,7 +1,9 @@
-"""Builds the package: two shared libraries in ``ms_scatter_pa/_lib`` and the table's folder inside the package.
+"""Builds the package: shared libraries in ``ms_scatter_pa/_lib``, and the folders beside it as parts of the package.
 
 ``libms_scatter_pa_cpu.so`` is the operator without MindSpore or Python; ``_eager`` is MindSpore's pyboost extension,
-compiled against the installed MindSpore. Both are made at install time, never later.
+compiled against the installed MindSpore; ``libms_scatter_pa_infer.so`` tells MindSpore's host side the Ascend operator's
+output shape. All are made at install time, never later. The Ascend sources are packaged as they are: ``python -m
+ms_scatter_pa build-ascend`` compiles them where CANN is.
 """
 
 import importlib.util
@@ -44,6 +46,7 @@ def _module_at(path: Path) -> ModuleType:
 
 build_config = _module_at(ROOT / "cpu_kernels" / "build_config.py")
 LIBRARY_STEM = Path(build_config.LIBRARY_NAME).stem
+INFER_STEM = "libms_scatter_pa_infer"
 
 
 def _mindspore_folder() -> Path:
@@ -120,15 +123,26 @@ def _extension_command(compiler: str, mindspore: Path, folder: Path, output: Pat
     ]
 
 
+def _infer_command(compiler: str, output: Path) -> list[str]:
+    flags = ["-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", *build_config.WARNINGS, "-s"]
+    # std::vector crosses the border to MindSpore, which is built with the old C++ interface.
+    source = ROOT / "aicore_kernels" / "shape_infer.cc"
+    return [compiler, *flags, "-D_GLIBCXX_USE_CXX11_ABI=0", str(source), "-o", str(output)]
+
+
 class BuildLibraries(build_ext):  # type: ignore[misc]
     """Compiles each library with one command of its own: setuptools knows neither a library that is no Python module
     nor MindSpore's flags."""
 
     def get_ext_filename(self, fullname: str) -> str:
         *parents, name = fullname.split(".")
-        if name == LIBRARY_STEM:
-            return os.path.join(*parents, build_config.LIBRARY_NAME)
+        if name in (LIBRARY_STEM, INFER_STEM):
+            return os.path.join(*parents, f"{name}.so")
         return str(super().get_ext_filename(fullname))
+
+    def copy_extensions_to_source(self) -> None:
+        (ROOT / "ms_scatter_pa" / "_lib").mkdir(exist_ok=True)  # an editable install copies into it
+        super().copy_extensions_to_source()
 
     def build_extension(self, ext: Any) -> None:
         output = Path(self.get_ext_fullpath(ext.name))
@@ -141,6 +155,9 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
             except subprocess.CalledProcessError as error:
                 raise SystemExit(f"ms_scatter_pa: compiling the CPU operator failed: {error}") from None
             shutil.copy(library, output)
+            return
+        if output.stem == INFER_STEM:
+            _run(_infer_command(compiler, output), "compiling the Ascend operator's shape inference")
             return
         command = _extension_command(compiler, _mindspore_folder(), output.parent, output)
         _run(command, "compiling the PyNative extension against MindSpore (half a minute)")
@@ -161,6 +178,7 @@ setup(
     version=_version(),
     ext_modules=[
         Extension(f"ms_scatter_pa._lib.{LIBRARY_STEM}", sources=[]),
+        Extension(f"ms_scatter_pa._lib.{INFER_STEM}", sources=[]),
         Extension("ms_scatter_pa._lib._eager", sources=[]),
     ],
     cmdclass={"build_ext": BuildLibraries},
