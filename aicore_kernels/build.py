@@ -42,10 +42,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--soc", help=f"parts to compile for, separated by ';', of {';'.join(SOCS)} (default: all that this CANN knows)")
-    parser.add_argument("--cann", help="CANN's toolkit folder (default: ASCEND_HOME_PATH, else where CANN installs itself)")
+    parser.add_argument(
+        "--soc", help=f"parts to compile for, separated by ';', of {';'.join(SOCS)} (default: all that this CANN knows)"
+    )
+    parser.add_argument(
+        "--cann", help="CANN's toolkit folder (default: ASCEND_HOME_PATH, else where CANN installs itself)"
+    )
     parser.add_argument("--install-path", type=Path, default=DEFAULT_INSTALL_PATH, help="default: %(default)s")
-    parser.add_argument("--force", action="store_true", help="go on where CANN's version or compiler is not as expected")
+    parser.add_argument(
+        "--force", action="store_true", help="go on where CANN's version or compiler is not as expected"
+    )
     return parser
 
 
@@ -83,7 +89,9 @@ def _cann(given: str | None, force: bool) -> Path:
         )
     if cann_tools.template(cann) is None:
         expected = " or ".join(str(path) for path in cann_tools.TEMPLATES)
-        raise BuildError(f"{cann} has no project template ({expected}): install CANN's toolkit package, not its runtime")
+        raise BuildError(
+            f"{cann} has no project template ({expected}): install CANN's toolkit package, not its runtime"
+        )
     _doubts(cann, force)
     return cann
 

@@ -235,8 +235,10 @@ class Call:
             self.seq_lens,
             np.zeros(self.mode_shape(), np.uint8),
         ]
-        out = [np.zeros(1, self.key.dtype if i in (1, 3) else self.slot_mapping.dtype) if a is None else a
-               for i, a in enumerate(inputs)]
+        out = [
+            np.zeros(1, self.key.dtype if i in (1, 3) else self.slot_mapping.dtype) if a is None else a
+            for i, a in enumerate(inputs)
+        ]
         for array in out:
             if not array.flags.c_contiguous:
                 raise ValueError("the operator takes contiguous tensors")
