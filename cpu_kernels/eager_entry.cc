@@ -14,7 +14,7 @@
 
 #include "call.h"
 #include "core/arguments.h"
-#include "ms_extension/api.h"
+#include "mindspore_compat.h"
 
 namespace mssp {
 namespace {
@@ -69,7 +69,7 @@ std::string ForPython(const char* message) {
 uint8_t* DataOf(const mindspore::tensor::Tensor& tensor) {
   const auto& address = tensor.device_address();
   auto* data = address == nullptr ? nullptr : static_cast<uint8_t*>(address->GetMutablePtr());
-  return data == nullptr ? nullptr : data + tensor.storage_offset() * tensor.DataItemSize();
+  return data == nullptr ? nullptr : data + tensor.storage_offset() * BytesPerElement(tensor);
 }
 
 // Runs the operator on tensors whose memory is there; throws what the status says unless the call records.
@@ -113,7 +113,7 @@ class Launch : public ms::pynative::PyboostRunner {
         tensor = inputs()[next++].tensor();
       }
     }
-    RunNow(call_, outputs()[0].data_ptr<int64_t>());
+    RunNow(call_, static_cast<int64_t*>(outputs()[0].GetDataPtr()));
   }
 
  protected:
@@ -235,7 +235,7 @@ PyObject* RunHere(const Request& call) {
   std::array<int64_t, MSSP_STATUS_SIZE> status{};
   RunNow(call, status.data());
   return mindspore::tensor::Wrap(
-      mindspore::tensor::from_buffer(mindspore::kNumberTypeInt64, {MSSP_STATUS_SIZE}, status.data(), sizeof(status)));
+      TensorOfBytes(mindspore::kNumberTypeInt64, {MSSP_STATUS_SIZE}, status.data(), sizeof(status)));
 }
 
 PyObject* RunInQueue(const Request& call) {
@@ -255,7 +255,6 @@ PyObject* RunInQueue(const Request& call) {
   }
   static const std::string kName = "ScatterPaKvCache";
   return ms::pynative::PyboostRunner::Call<1>(
-             kName,
              [call](const std::vector<ms::Tensor>& inputs) {
                auto runner = std::make_shared<Launch>(kName);
                runner->Prepare(call);

@@ -1,10 +1,30 @@
 """The paged KV-cache write for MindSpore: ``npu_scatter_pa_kv_cache``, in place, in PyNative and in graph mode."""
 
-from .cell import ScatterPaKvCache
-from .functional import npu_scatter_pa_kv_cache
-from .reference import write_reference
-from .status import read_status
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .cell import ScatterPaKvCache
+    from .functional import npu_scatter_pa_kv_cache
+    from .reference import write_reference
+    from .status import read_status
 
 __version__ = "0.1.0"
 
 __all__ = ["ScatterPaKvCache", "npu_scatter_pa_kv_cache", "read_status", "write_reference"]
+
+_HOMES = {
+    "ScatterPaKvCache": "cell",
+    "npu_scatter_pa_kv_cache": "functional",
+    "read_status": "status",
+    "write_reference": "reference",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name on first use: ``doctor`` and ``build-ascend`` must start where MindSpore does not."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
