@@ -1,7 +1,8 @@
-"""Builds the package: two shared libraries in ``ms_scatter_pa/_lib`` and the table's folder inside the package.
+"""Builds the package: the shared libraries in ``ms_scatter_pa/_lib`` and the table's folder inside the package.
 
-``libms_scatter_pa_cpu.so`` is the operator without MindSpore or Python; ``_eager`` is MindSpore's pyboost extension,
-compiled against the installed MindSpore. Both are made at install time, never later.
+``libms_scatter_pa_cpu.so`` is the operator without MindSpore or Python; ``_eager`` is MindSpore's pyboost extension and
+``_dropin`` the CPU kernel for its built-in ReshapeAndCache, both compiled against the installed MindSpore. All are made
+at install time, never later.
 """
 
 import importlib.util
@@ -18,15 +19,25 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
-MINDSPORE_LIBRARIES = (
-    "mindspore_core",
-    "mindspore_common",
-    "mindspore_ms_backend",
-    "mindspore_ops",
-    "mindspore_pynative",
-    "mindspore_pyboost",
-    "mindspore_runtime_pipeline",
-)
+# Per extension: its source and the libraries of MindSpore that it uses.
+EXTENSIONS = {
+    "_eager": (
+        "eager_entry.cc",
+        (
+            "mindspore_core",
+            "mindspore_common",
+            "mindspore_ms_backend",
+            "mindspore_ops",
+            "mindspore_pynative",
+            "mindspore_pyboost",
+            "mindspore_runtime_pipeline",
+        ),
+    ),
+    "_dropin": (
+        "reshape_and_cache_entry.cc",
+        ("mindspore_core", "mindspore_common", "mindspore_hardware_abstract", "mindspore_ops_host"),
+    ),
+}
 # Where the installed MindSpore is, seen from ms_scatter_pa/_lib in the same site-packages; an editable install adds
 # the folder it was built against.
 MINDSPORE_FROM_LIB = "$ORIGIN/../../mindspore/lib"
@@ -71,7 +82,8 @@ def _run(command: list[str], what: str) -> None:
         raise SystemExit(f"ms_scatter_pa: {what} failed:\n{' '.join(command)}\n{result.stderr[-8000:]}")
 
 
-def _extension_command(compiler: str, mindspore: Path, folder: Path, output: Path) -> list[str]:
+def _extension_command(name: str, compiler: str, mindspore: Path, folder: Path, output: Path) -> list[str]:
+    source, libraries = EXTENSIONS[name]
     include = mindspore / "include"
     inner = include / "mindspore"
     include_folders = [
@@ -100,12 +112,13 @@ def _extension_command(compiler: str, mindspore: Path, folder: Path, output: Pat
     return [
         compiler,
         *("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", *build_config.WARNINGS),
-        *("-D_GLIBCXX_USE_CXX11_ABI=0", "-DENABLE_FAST_HASH_TABLE=1", "-DMS_EXTENSION_NAME=_eager"),
+        *("-D_GLIBCXX_USE_CXX11_ABI=0", "-DENABLE_FAST_HASH_TABLE=1", f"-DMS_EXTENSION_NAME={name}"),
+        f"-ffile-prefix-map={ROOT}/=",  # MindSpore's errors quote the source's path
         f"-I{ROOT / 'cpu_kernels'}",
         *(flag for path in include_folders for flag in ("-isystem", str(path))),
-        str(ROOT / "cpu_kernels" / "eager_entry.cc"),
+        str(ROOT / "cpu_kernels" / source),
         *("-o", str(output), f"-L{folder}", "-l:" + build_config.LIBRARY_NAME, f"-L{mindspore / 'lib'}"),
-        *(f"-l{name}" for name in MINDSPORE_LIBRARIES),
+        *(f"-l{name}" for name in libraries),
         *(f"-Wl,-rpath,{path}" for path in ("$ORIGIN", MINDSPORE_FROM_LIB, str(mindspore / "lib"))),
         *("-Wl,-z,relro", "-Wl,-z,now", "-s"),
     ]
@@ -128,8 +141,9 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
         if output.name == build_config.LIBRARY_NAME:
             _run(build_config.compile_command(output, compiler=compiler), "compiling the CPU operator")
             return
-        command = _extension_command(compiler, _mindspore_folder(), output.parent, output)
-        _run(command, "compiling the PyNative extension against MindSpore (half a minute)")
+        name = ext.name.rpartition(".")[2]
+        command = _extension_command(name, compiler, _mindspore_folder(), output.parent, output)
+        _run(command, f"compiling {EXTENSIONS[name][0]} against MindSpore (half a minute)")
 
 
 def _version() -> str:
@@ -143,7 +157,7 @@ setup(
     version=_version(),
     ext_modules=[
         Extension(f"ms_scatter_pa._lib.{LIBRARY_STEM}", sources=[]),
-        Extension("ms_scatter_pa._lib._eager", sources=[]),
+        *(Extension(f"ms_scatter_pa._lib.{name}", sources=[]) for name in EXTENSIONS),
     ],
     cmdclass={"build_ext": BuildLibraries},
     zip_safe=False,

@@ -4,7 +4,6 @@
 // before, and what they decided is kept here by the same key. What values decide is checked in the kernel.
 #include <array>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -13,6 +12,7 @@
 
 #include "call.h"
 #include "core/arguments.h"
+#include "error_text.h"
 #include "ms_extension/api.h"
 
 namespace mssp {
@@ -56,11 +56,6 @@ struct Request {
 
 bool IsCache(int argument) { return argument == kKeyCache || argument == kValueCache; }
 bool IsRows(int argument) { return argument == kKey || argument == kValue; }
-
-const char* WithoutType(const char* message) {
-  const char* text = std::strstr(message, ": ");
-  return text == nullptr ? message : text + 2;
-}
 
 uint8_t* DataOf(const mindspore::tensor::Tensor& tensor) {
   const auto& address = tensor.device_address();
