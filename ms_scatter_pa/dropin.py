@@ -6,7 +6,7 @@ int32 and int64 slots; key and value [T, N*D] or [B, S, N*D] (MindSpore's shape 
 and value_cache may both be None. A negative slot is skipped, and a slot at or past NB*BS is an IndexError before
 anything is written: in PyNative it surfaces at the next synchronization.
 
-Whoever registers first keeps the name: where another package has, its kernel stays and ``kernel_registered`` is False.
+Whoever registers first keeps the name: where another package has, its kernel stays and ``register`` gives False.
 MindSpore ends the process when a package registers a taken name with its macro ``MS_KERNEL_FACTORY_REG``. Beside such a
 package, import it first, or set the environment variable ``MS_SCATTER_PA_DROPIN=0``, which registers nothing.
 """
@@ -14,10 +14,21 @@ package, import it first, or set the environment variable ``MS_SCATTER_PA_DROPIN
 import importlib
 import os
 import warnings
+from functools import lru_cache
 
 
-def _register() -> bool:
+@lru_cache(maxsize=1)
+def register() -> bool:
+    """Registers the kernel, once; importing the package does it.
+
+    Returns:
+        Whether MindSpore's ``ReshapeAndCache`` runs this package's kernel on the CPU.
+    """
     if os.environ.get("MS_SCATTER_PA_DROPIN") == "0":
+        return False
+    try:
+        importlib.import_module("mindspore")
+    except Exception:  # the package's tools run where MindSpore does not start; they say what is wrong with it
         return False
     try:
         extension = importlib.import_module("ms_scatter_pa._lib._dropin")
@@ -30,7 +41,3 @@ def _register() -> bool:
         )
         return False
     return bool(extension.register())
-
-
-kernel_registered: bool = _register()
-"""Whether MindSpore's ``ReshapeAndCache`` runs this package's kernel on the CPU."""
