@@ -3,11 +3,14 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from . import dropin
+
 if TYPE_CHECKING:
     from .cell import ScatterPaKvCache
     from .functional import npu_scatter_pa_kv_cache
     from .pages import PagedKVCache, draw_occupancy
     from .reference import write_reference
+    from .reshape_and_cache import reshape_and_cache
     from .status import read_status
 
 __version__ = "0.1.0"
@@ -18,6 +21,7 @@ __all__ = [
     "draw_occupancy",
     "npu_scatter_pa_kv_cache",
     "read_status",
+    "reshape_and_cache",
     "write_reference",
 ]
 
@@ -27,6 +31,7 @@ _HOMES = {
     "draw_occupancy": "pages",
     "npu_scatter_pa_kv_cache": "functional",
     "read_status": "status",
+    "reshape_and_cache": "reshape_and_cache",
     "write_reference": "reference",
 }
 
@@ -39,3 +44,5 @@ def __getattr__(name: str) -> Any:
     globals()[name] = value
     return value
 
+
+dropin.register()
