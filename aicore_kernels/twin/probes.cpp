@@ -1,10 +1,19 @@
-// The kernel's float arithmetic and the twin's conversions on arrays, for exhaustive tests.
+// The kernel's split of the work, its float arithmetic and the twin's conversions, for tests of all their values.
 #include <cstdint>
 
 #include "ms_scatter_pa_float.h"
 #include "twin_half.h"
 
 extern "C" {
+
+// The part of one core: tile and column where it begins, tile and column where it ends.
+void TwinPart(const MsScatterPaKvCacheTiling* tiling, int32_t side, int64_t core, int64_t* out) {
+  const MsspPart part = MsspCorePart(*tiling, side, core);
+  out[0] = part.from.tile;
+  out[1] = part.from.column;
+  out[2] = part.to.tile;
+  out[3] = part.to.column;
+}
 
 void TwinDivide(const uint32_t* a, int64_t n, int64_t count, uint32_t* out) {
   for (int64_t i = 0; i < count; ++i) {

@@ -28,7 +28,7 @@ SOURCES = (
     _KERNELS / "op_kernel" / "ms_scatter_pa_kv_cache.cpp",
     _KERNELS / "op_host" / "ms_scatter_pa_kv_cache_tiling_math.cpp",
 )
-FLAGS = ("-std=c++17", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")
+FLAGS = ("-std=c++17", "-Wall", "-Wextra", "-Werror", "-fPIC")
 INCLUDES = (f"-I{_HERE / 'include'}", f"-I{_KERNELS / 'op_kernel'}")
 
 STATUS_LINES = 64
@@ -270,7 +270,8 @@ def build(folder: Path, *extra_flags: str, sources: Sequence[Path] = SOURCES, na
     """Compiles the twin with the kernel into ``folder``; warnings are errors."""
     folder.mkdir(parents=True, exist_ok=True)
     library = folder / name
-    command = ["g++", *FLAGS, *(extra_flags or ("-O2",)), *INCLUDES, "-o", str(library), *map(str, sources)]
+    shared = () if "-r" in extra_flags else ("-shared",)
+    command = ["g++", *FLAGS, *shared, *(extra_flags or ("-O2",)), *INCLUDES, "-o", str(library), *map(str, sources)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")

@@ -71,7 +71,7 @@ def _compiles(folder: Path, body: str) -> bool:
         "void Kernel(AscendC::LocalTensor<float> f, AscendC::LocalTensor<uint8_t> b, AscendC::GlobalTensor<uint8_t> g) "
         f"{{ (void)f; (void)b; (void)g; {body} }}\n"
     )
-    command = ["g++", *FLAGS[:-2], "-fsyntax-only", *INCLUDES, str(source)]
+    command = ["g++", *FLAGS, "-fsyntax-only", *INCLUDES, str(source)]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
