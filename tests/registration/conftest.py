@@ -8,7 +8,7 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-sys.path.insert(0, str(HERE))  # registration_cases
+sys.path[:0] = [str(HERE), str(HERE.parent / "stand_ins")]  # registration_cases; cann_tree, opbuild
 
 
 @pytest.fixture(scope="session")
