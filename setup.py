@@ -20,6 +20,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+# Those of them that the installed release has: 2.7 keeps the runner of extensions in mindspore_extension.
 MINDSPORE_LIBRARIES = (
     "mindspore_core",
     "mindspore_common",
@@ -28,6 +29,7 @@ MINDSPORE_LIBRARIES = (
     "mindspore_pynative",
     "mindspore_pyboost",
     "mindspore_runtime_pipeline",
+    "mindspore_extension",
 )
 # Where the installed MindSpore is, seen from ms_scatter_pa/_lib in the same site-packages; an editable install adds
 # the folder it was built against.
@@ -55,6 +57,12 @@ def _mindspore_folder() -> Path:
             "first and then this package with 'pip install --no-build-isolation .'"
         )
     return Path(spec.origin).parent
+
+
+def _mindspore_version(mindspore: Path) -> int:
+    """The installed version as one number: 2.10.0 is 21000."""
+    major, minor, patch = (mindspore / "version.py").read_text().split("'")[1].split(".")[:3]
+    return int(major) * 10000 + int(minor) * 100 + int(re.match(r"\d+", patch).group())  # type: ignore[union-attr]
 
 
 def _compiler() -> str:
@@ -104,11 +112,12 @@ def _extension_command(compiler: str, mindspore: Path, folder: Path, output: Pat
         compiler,
         *("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", *build_config.WARNINGS),
         *("-D_GLIBCXX_USE_CXX11_ABI=0", "-DENABLE_FAST_HASH_TABLE=1", "-DMS_EXTENSION_NAME=_eager"),
+        f"-DMSSP_MINDSPORE={_mindspore_version(mindspore)}",
         f"-I{ROOT / 'cpu_kernels'}",
         *(flag for path in include_folders for flag in ("-isystem", str(path))),
         str(ROOT / "cpu_kernels" / "eager_entry.cc"),
         *("-o", str(output), f"-L{folder}", "-l:" + build_config.LIBRARY_NAME, f"-L{mindspore / 'lib'}"),
-        *(f"-l{name}" for name in MINDSPORE_LIBRARIES),
+        *(f"-l{name}" for name in MINDSPORE_LIBRARIES if (mindspore / "lib" / f"lib{name}.so").exists()),
         *(f"-Wl,-rpath,{path}" for path in ("$ORIGIN", MINDSPORE_FROM_LIB, str(mindspore / "lib"))),
         *("-Wl,-z,relro", "-Wl,-z,now", "-s"),
     ]
@@ -140,13 +149,22 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
         output.parent.mkdir(parents=True, exist_ok=True)
         compiler = _compiler()
         if output.name == build_config.LIBRARY_NAME:
-            _run(build_config.compile_command(output, compiler=compiler), "compiling the CPU operator")
+            print("ms_scatter_pa: compiling the CPU operator", flush=True)
+            try:
+                library = build_config.build_library(Path(self.build_temp), compiler=compiler)
+            except subprocess.CalledProcessError as error:
+                raise SystemExit(f"ms_scatter_pa: compiling the CPU operator failed: {error}") from None
+            shutil.copy(library, output)
             return
         if output.stem == INFER_STEM:
             _run(_infer_command(compiler, output), "compiling the Ascend operator's shape inference")
             return
         command = _extension_command(compiler, _mindspore_folder(), output.parent, output)
         _run(command, "compiling the PyNative extension against MindSpore (half a minute)")
+
+    def copy_extensions_to_source(self) -> None:
+        (ROOT / "ms_scatter_pa" / "_lib").mkdir(exist_ok=True)  # an editable install into a fresh clone
+        super().copy_extensions_to_source()
 
 
 def _version() -> str:

@@ -2,6 +2,7 @@
 // Inputs: op_info's ARGUMENTS (one-element placeholders for absent ones), last_status, options; output: status.
 #include <cstdint>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "call.h"
@@ -13,6 +14,10 @@ enum Parameter { kLastStatus = MSSP_NUM_ARGUMENTS, kOptions, kStatus, kNumParame
 
 constexpr int kMessageSize = 1024;
 constexpr int kWrongParameterCount = 1;
+constexpr const char* kAdvice =
+    ". MindSpore refuses every later step of a graph that raised: compile it anew, or build it with "
+    "on_error=\"record\", "
+    "which never raises";
 
 }  // namespace
 
@@ -31,7 +36,7 @@ extern "C" MSSP_EXPORT int MsScatterPaKvCache(int nparam, void** params, int* nd
   const MsspStatus status =
       MsspRun(tensors, options, static_cast<int64_t*>(params[kStatus]), last_status, message, kMessageSize);
   if (status.code != MSSP_WRITTEN && options->record == 0) {
-    throw std::runtime_error(message);  // the only way in which ops.Custom keeps a text
+    throw std::runtime_error(std::string(message) + kAdvice);  // the only way in which ops.Custom keeps a text
   }
   return 0;
 }

@@ -39,10 +39,9 @@ def read_status(status: Any, *, device_target: str | None = None) -> str:
         return "written"
     consequence = _CONSEQUENCE[device_target or _backends_target()]
     if code == BAD_SLOT:
-        problem = (
-            f"IndexError: slot_mapping[{position}] = {value}, expected less than num_blocks * block_size = {limit}"
-        )
-        return f"{problem}; {consequence}"
+        problem = f"IndexError: slot_mapping[{position}] = {value}, expected "
+        problem += "" if value >= limit else "a run of rows that ends at "
+        return f"{problem}less than num_blocks * block_size = {limit}; {consequence}"
     if code == DUPLICATE:
         return (
             f"ValueError: slot_mapping[{position}] writes slot {value}, which slot_mapping[{limit}] writes too; "

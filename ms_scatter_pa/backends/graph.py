@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import mindspore as ms
-
 from . import ascend_graph, cpu_graph
 from .device import on_ascend
 from .graph_tools import CompileTime, dtype_of, in_graph, known_shape
@@ -20,7 +18,6 @@ def _prepare() -> bool:
 _compiles_for_ascend = CompileTime("compiles_for_ascend", _prepare)
 
 
-@ms.jit  # a graph inlines it; a trace records it, as it does not record the extension's calls
 def graph_call(
     key: Any,
     value: Any,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from mindspore import Tensor
-from mindspore.common.jit_context import jit_context
+from mindspore.common.jit_context import jit_context, set_jit_context
 from mindspore.ops import signature as sig
 from mindspore.ops.functional import isconstant
 from mindspore.ops.primitive import PrimitiveWithInfer, constexpr
@@ -32,11 +32,21 @@ class CompileTime(PrimitiveWithInfer):  # type: ignore[misc]
         return False
 
 
+_TRACE = (
+    "npu_scatter_pa_kv_cache: given mindspore.jit(capture_mode='trace'), expected capture_mode='ast' or 'bytecode': a "
+    "trace runs Python once and repeats the operators that it recorded, and in-place writes, MindSpore's own included, "
+    "are lost"
+)
+
+
 class _InGraph(CompileTime):
-    """True while a graph is compiled or traced and False when Python runs."""
+    """True while a graph is compiled and False when Python runs; a trace, which is neither, is refused."""
 
     def __call__(self) -> bool:
-        return jit_context() is not None  # jit(capture_mode="trace") runs Python once, and keeps what it recorded
+        if jit_context() is not None:
+            set_jit_context(None)  # MindSpore would go on tracing after the error
+            raise RuntimeError(_TRACE)
+        return False
 
 
 in_graph = _InGraph("in_graph", lambda: True)

@@ -78,6 +78,15 @@ class CoreLibrary:
         self.c.MsspFreeCache.restype = None
         self.c.MsspVersion.restype = i32
         self.c.MsspCpuFeatures.restype = ctypes.c_char_p
+        self.c.MsspSetCpuFeatures.argtypes = [ctypes.c_char_p]
+        self.c.MsspSetCpuFeatures.restype = i32
+        self.c.MsspSetNumThreads.argtypes = [i32]
+        self.c.MsspSetNumThreads.restype = None
+        self.c.MsspGetNumThreads.restype = i32
+        self.c.MsspSetThresholds.argtypes = [i64, i64]
+        self.c.MsspSetThresholds.restype = None
+        self.c.MsspStreamingCopy.argtypes = [pointer, pointer, i64, i32, i32]
+        self.c.MsspStreamingCopy.restype = None
 
     def scatter(self, call: Call) -> list[int]:
         status: Status = self.c.MsspScatterPaKvCache(ctypes.byref(call))
