@@ -1,8 +1,8 @@
 """Builds the package: shared libraries in ``ms_scatter_pa/_lib``, and the folders beside it as parts of the package.
 
 ``libms_scatter_pa_cpu.so`` is the operator without MindSpore or Python; ``_eager`` is MindSpore's pyboost extension,
-compiled against the installed MindSpore; ``libms_scatter_pa_infer.so`` tells MindSpore's host side the Ascend operator's
-output shape. All are made at install time, never later. The Ascend sources are packaged as they are: ``python -m
+compiled against the installed MindSpore; ``libms_scatter_pa_infer.so`` tells MindSpore's host side the shape of the
+Ascend operator's output. All are made at install time, never later. The Ascend sources are packaged as they are: ``python -m
 ms_scatter_pa build-ascend`` compiles them where CANN is.
 """
 
@@ -139,10 +139,6 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
         if name in (LIBRARY_STEM, INFER_STEM):
             return os.path.join(*parents, f"{name}.so")
         return str(super().get_ext_filename(fullname))
-
-    def copy_extensions_to_source(self) -> None:
-        (ROOT / "ms_scatter_pa" / "_lib").mkdir(exist_ok=True)  # an editable install copies into it
-        super().copy_extensions_to_source()
 
     def build_extension(self, ext: Any) -> None:
         output = Path(self.get_ext_fullpath(ext.name))

@@ -1,4 +1,4 @@
-"""Compiles ahead of time what MindSpore would compile on first use: its callback from ``ops.Custom`` to the interface."""
+"""Compiles ahead of time what MindSpore would compile on first use: its callback to the aclnn interface."""
 
 import os
 import subprocess

@@ -92,7 +92,9 @@ def npu(target: str | None) -> Finding:
     found = f"{len(devices)} ({', '.join(devices)})"
     if target == "Ascend":
         return Finding("NPU", True, found)
-    advice = "run 'source <CANN>/set_env.sh' before Python starts; MindSpore chooses the NPU where CANN's libraries load"
+    advice = (
+        "run 'source <CANN>/set_env.sh' before Python starts; MindSpore chooses the NPU where CANN's libraries load"
+    )
     return Finding("NPU", False, f"{found}, but MindSpore runs on the CPU", advice)
 
 
@@ -169,5 +171,7 @@ def callback() -> Finding:
         return Finding(name, True, f"compiled ahead ({path})")
     advice = "build-ascend compiles it ahead for the MindSpore that it runs with: run it again"
     if os.environ.get("ASCEND_OPP_PATH", "").find("opp") < os.environ.get("ASCEND_OPP_PATH", "").rfind("opp"):
-        advice += '. MindSpore itself cannot compile it here: it takes what is before the first "opp" of ASCEND_OPP_PATH'
+        advice += (
+            '. MindSpore itself cannot compile it here: it takes what is before the first "opp" of ASCEND_OPP_PATH'
+        )
     return Finding(name, False, "MindSpore compiles it with g++ at the first call of every process", advice)

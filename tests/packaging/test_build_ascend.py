@@ -7,9 +7,9 @@ from pathlib import Path
 import cann_tree
 import opbuild
 import pytest
+from ms_scatter_pa.aicore_kernels import build
 
 from ms_scatter_pa.__main__ import main
-from ms_scatter_pa.aicore_kernels import build
 from ms_scatter_pa.backends.ascend_callback import ahead_of_time
 from ms_scatter_pa.opp import find_package
 
@@ -55,7 +55,9 @@ def test_a_second_build_replaces_the_first(cann, tmp_path):
 def test_ascend950_is_built_where_cann_knows_it(tmp_path, tools):
     cann = cann_tree.make(tmp_path / "cann", ascend950=True)
     assert run(cann, tmp_path, "--soc", "ascend950") == 0
-    assert (tmp_path / "opp" / "vendors" / "ms_scatter_pa" / "op_impl" / "ai_core" / "tbe" / "config" / "ascend950").is_dir()
+    assert (
+        tmp_path / "opp" / "vendors" / "ms_scatter_pa" / "op_impl" / "ai_core" / "tbe" / "config" / "ascend950"
+    ).is_dir()
 
 
 def test_cann_is_found_by_its_variable(cann, tmp_path, monkeypatch):

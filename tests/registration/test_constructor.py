@@ -9,8 +9,8 @@ import mindspore as ms
 import opbuild
 import pytest
 from mindspore.ops.operations.custom_ops import Custom
-
 from ms_scatter_pa.aicore_kernels.callback import compile_callback
+
 from ms_scatter_pa.backends import ascend_operator
 from ms_scatter_pa.opp import HEADER, LIBRARY
 
@@ -66,7 +66,7 @@ def test_a_callback_compiled_ahead_serves_where_mindspore_would_not_find_cann(in
     cann = tmp_path / "shopping" / "cann"
     shutil.copytree(tmp_path / "cann", cann)
     monkeypatch.setenv("ASCEND_OPP_PATH", str(cann / "opp"))
-    with pytest.raises(RuntimeError, match="acl_base.h"):
+    with pytest.raises(RuntimeError, match=r"acl_base\.h"):
         ascend_operator.make_operator()
     compile_callback(installed, cann)
     assert callback_of(ascend_operator.make_operator()).is_file()

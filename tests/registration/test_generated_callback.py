@@ -1,4 +1,4 @@
-"""MindSpore's own generator on this package's reg_info, against the header that op-build writes; g++ compiles the result."""
+"""MindSpore's own generator on this package's reg_info and on the header that op-build writes; g++ compiles the result."""
 
 import ctypes
 import re
@@ -8,10 +8,10 @@ from pathlib import Path
 import cann_tree
 import opbuild
 import pytest
-
 from ms_scatter_pa.aicore_kernels.callback import callback_source, compile_callback
 from ms_scatter_pa.op_info import ARGUMENTS
 from ms_scatter_pa.op_info.reg_info import ASCEND_OP_NAME, ascend_input_names, ascend_reg_info
+
 from ms_scatter_pa.opp import HEADER
 
 CACHES = tuple(argument.name for argument in ARGUMENTS if argument.written)

@@ -10,13 +10,13 @@
 #include "machine.h"
 
 struct TwinTensor {
-  void *data;
+  void* data;
   int64_t bytes;
 };
 
-extern "C" int TwinTiling(const mssp_host::Call *call, MsScatterPaKvCacheTiling *tiling, char *message, int64_t size);
-extern "C" int TwinRun(const MsScatterPaKvCacheTiling *tiling, int64_t unified_buffer_bytes, const TwinTensor *tensors,
-                       const twin::Rates *rates, int check_rewrites, twin::Counts *counts, char *message, int64_t size);
+extern "C" int TwinTiling(const mssp_host::Call* call, MsScatterPaKvCacheTiling* tiling, char* message, int64_t size);
+extern "C" int TwinRun(const MsScatterPaKvCacheTiling* tiling, int64_t unified_buffer_bytes, const TwinTensor* tensors,
+                       const twin::Rates* rates, int check_rewrites, twin::Counts* counts, char* message, int64_t size);
 
 namespace {
 
@@ -26,20 +26,20 @@ constexpr int kCores = 40;  // 910B3
 constexpr int64_t kUnifiedBufferBytes = 192 * 1024;
 
 struct ElementType {
-  const char *name;
+  const char* name;
   int64_t bytes;
 };
 
 constexpr ElementType kTypes[] = {{"float16", 2}, {"float32", 4}, {"bfloat16", 2}, {"int8", 1},  {"uint8", 1},
                                   {"int16", 2},   {"uint16", 2},  {"int32", 4},    {"uint32", 4}};
 
-void Expect(bool condition, const std::string &text) {
+void Expect(bool condition, const std::string& text) {
   if (!condition) {
     throw std::runtime_error("twin operator: " + text);
   }
 }
 
-int32_t TypeOf(const std::string &name) {
+int32_t TypeOf(const std::string& name) {
   for (int32_t code = 0; code < static_cast<int32_t>(std::size(kTypes)); ++code) {
     if (name == kTypes[code].name) {
       return code;
@@ -48,12 +48,12 @@ int32_t TypeOf(const std::string &name) {
   throw std::runtime_error("twin operator: dtype " + name);
 }
 
-int64_t BytesOf(const std::string &name) { return name == "int64" ? 8 : kTypes[TypeOf(name)].bytes; }
+int64_t BytesOf(const std::string& name) { return name == "int64" ? 8 : kTypes[TypeOf(name)].bytes; }
 
 }  // namespace
 
-extern "C" int MsScatterPaKvCache(int nparam, void **params, int *ndims, int64_t **shapes, const char **dtypes,
-                                  void * /*stream*/, void * /*extra*/) {
+extern "C" int MsScatterPaKvCache(int nparam, void** params, int* ndims, int64_t** shapes, const char** dtypes,
+                                  void* /*stream*/, void* /*extra*/) {
   Expect(nparam == kParameters, "expected nine inputs and one output");
   Expect(std::string(dtypes[mssp_host::kMode]) == "uint8", "mode: expected uint8");
   Expect(ndims[kStatus] == 2 && shapes[kStatus][0] == MSSP_STATUS_LINES, "status: expected [64, 4]");

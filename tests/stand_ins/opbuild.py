@@ -2,7 +2,8 @@
 
 asc-devkit, tools/build/opbuild/op_aclnn_generator.cpp: an input with an output's name becomes ``<name>Ref`` and is no
 longer const (AclnnOpGenCodeFunInputComment, AclnnOpGenFunProtoParam); that output is left out
-(AclnnOpGenFunProtoOutputParams); another output is ``<name>Out``; inputs, attributes, outputs, workspace size, executor.
+(AclnnOpGenFunProtoOutputParams); another output is ``<name>Out``. Inputs come first, then attributes, outputs, the
+workspace size and the executor.
 """
 
 import re
