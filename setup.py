@@ -145,10 +145,6 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
             return os.path.join(*parents, f"{name}.so")
         return str(super().get_ext_filename(fullname))
 
-    def copy_extensions_to_source(self) -> None:
-        (ROOT / "ms_scatter_pa" / "_lib").mkdir(exist_ok=True)  # an editable install copies into it
-        super().copy_extensions_to_source()
-
     def build_extension(self, ext: Any) -> None:
         output = Path(self.get_ext_fullpath(ext.name))
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -104,4 +104,37 @@ MSSP_FN MsspPoint MsspCut(int64_t x, int64_t tokens, int64_t row_bytes, int64_t 
   return point;
 }
 
+// The part of bytes [begin, end) of the work of both sides, key before value, that lies in [base, base + size).
+struct MsspRange {
+  int64_t begin;
+  int64_t end;
+};
+
+MSSP_FN MsspRange MsspClip(int64_t begin, int64_t end, int64_t base, int64_t size) {
+  MsspRange range;
+  range.begin = MsspMin(MsspMax(begin - base, 0), size);
+  range.end = MsspMin(MsspMax(end - base, 0), size);
+  return range;
+}
+
+// One core's part of one side of Norm, PA_NZ and NHSD: from `from` up to, not including, `to`.
+struct MsspPart {
+  MsspPoint from;
+  MsspPoint to;
+};
+
+MSSP_FN MsspPart MsspCorePart(const MsScatterPaKvCacheTiling& tiling, int32_t index, int64_t core) {
+  const int64_t key_bytes = tiling.num_tokens * tiling.side[0].row_bytes;
+  const int64_t value_bytes = tiling.num_tokens * tiling.side[1].row_bytes;
+  const int64_t begin = MsspShare(key_bytes + value_bytes, core, tiling.used_cores);
+  const int64_t end = MsspShare(key_bytes + value_bytes, core + 1, tiling.used_cores);
+  const MsspRange range =
+      index == 0 ? MsspClip(begin, end, 0, key_bytes) : MsspClip(begin, end, key_bytes, value_bytes);
+  const MsspSideTiling& side = tiling.side[index];
+  MsspPart part;
+  part.from = MsspCut(range.begin, tiling.num_tokens, side.row_bytes, tiling.tokens_per_tile, side.column_unit);
+  part.to = MsspCut(range.end, tiling.num_tokens, side.row_bytes, tiling.tokens_per_tile, side.column_unit);
+  return part;
+}
+
 #endif  // MS_SCATTER_PA_TILING_DATA_H_

@@ -1,4 +1,4 @@
-"""The Ascend backend above the device, in both modes, on a CPU operator with the Ascend operator's interface."""
+"""The Ascend backend above the device, in both modes, on the operator's kernel and tiling as the twin runs them."""
 
 import mindspore as ms
 import numpy as np
@@ -13,7 +13,7 @@ LENGTHS = ("compress_lens", "compress_seq_offsets", "seq_lens")
 
 
 @pytest.fixture(params=list(MODES))
-def mode(request, on_stand_in):
+def mode(request, on_twin):
     ms.set_context(mode=MODES[request.param])
     yield request.param
     ms.set_context(mode=ms.PYNATIVE_MODE)
@@ -101,7 +101,7 @@ def test_cell_keeps_its_last_bad_status(mode):
     assert cell.read_last_status() == "written"
 
 
-def test_writes_and_reads_keep_their_order_in_a_graph(on_stand_in):
+def test_writes_and_reads_keep_their_order_in_a_graph(on_twin):
     class TwoSteps(nn.Cell):
         def __init__(self):
             super().__init__()
@@ -123,13 +123,18 @@ def test_writes_and_reads_keep_their_order_in_a_graph(on_stand_in):
     assert sums == [0.0, 4.0, 8.0]
 
 
-def test_one_graph_serves_every_token_count(on_stand_in):
+def test_one_graph_serves_every_token_count(on_twin):
     case = token_case("Norm", key_only=True)
     net = Write(case)
     ms.set_context(mode=ms.GRAPH_MODE)
     try:
         net.set_inputs(
-            Tensor(shape=[None, HEADS, DK], dtype=ms.float16), None, Tensor(shape=[None], dtype=ms.int64), None, None, None
+            Tensor(shape=[None, HEADS, DK], dtype=ms.float16),
+            None,
+            Tensor(shape=[None], dtype=ms.int64),
+            None,
+            None,
+            None,
         )
         for tokens in (1, 4, 2):
             key = np.full((tokens, HEADS, DK), tokens, np.float16)
@@ -151,7 +156,7 @@ def test_nothing_is_launched_for_nothing(mode):
 
 
 @pytest.mark.parametrize("strided", ["key", "slot_mapping"])
-def test_strided_inputs_are_made_contiguous(on_stand_in, strided):
+def test_strided_inputs_are_made_contiguous(on_twin, strided):
     case = token_case("Norm", key_only=True)
     tensors = {name: None if array is None else Tensor(array) for name, array in case.arrays.items()}
     twice = Tensor(np.repeat(case.arrays[strided], 2, axis=0))
