@@ -2,8 +2,8 @@
 
 ``libms_scatter_pa_cpu.so`` is the operator without MindSpore or Python; ``_eager`` is MindSpore's pyboost extension,
 compiled against the installed MindSpore; ``libms_scatter_pa_infer.so`` tells MindSpore's host side the shape of the
-Ascend operator's output. All are made at install time, never later. The Ascend sources are packaged as they are: ``python -m
-ms_scatter_pa build-ascend`` compiles them where CANN is.
+Ascend operator's output. All are made at install time, never later. The Ascend sources are packaged as they are:
+``python -m ms_scatter_pa build-ascend`` compiles them where CANN is.
 """
 
 import importlib.util
