@@ -1,5 +1,6 @@
 """ascend-report leaves one file, whatever happened."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -66,5 +67,5 @@ def test_the_suite_skips_for_one_reason_only():
     """No other skip, and no expected failure, hides in the tests for an NPU."""
     folder = Path(__file__).resolve().parent.parent / "ascend"
     texts = {path.name: path.read_text() for path in folder.glob("*.py")}
-    assert texts.pop("conftest.py").count("skip(") == 1
-    assert not [name for name, text in texts.items() if "skip" in text or "xfail" in text]
+    found = [name for name, text in texts.items() if re.search(r"mark\.skip|skip\(|skipif|importorskip|xfail", text)]
+    assert found == ["conftest.py"]
