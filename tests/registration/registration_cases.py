@@ -36,9 +36,7 @@ class Case:
         )
         assert status == [0, 0, 0, 0], status
         caches = ("key_cache", "value_cache")
-        return {
-            name: None if seen[name] is None else seen[name].reshape(self.arrays[name].shape) for name in caches
-        }
+        return {name: None if seen[name] is None else seen[name].reshape(self.arrays[name].shape) for name in caches}
 
 
 def _random(shape: tuple[int, ...], dtype: Any) -> Any:

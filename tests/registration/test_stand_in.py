@@ -129,7 +129,12 @@ def test_one_graph_serves_every_token_count(on_stand_in):
     ms.set_context(mode=ms.GRAPH_MODE)
     try:
         net.set_inputs(
-            Tensor(shape=[None, HEADS, DK], dtype=ms.float16), None, Tensor(shape=[None], dtype=ms.int64), None, None, None
+            Tensor(shape=[None, HEADS, DK], dtype=ms.float16),
+            None,
+            Tensor(shape=[None], dtype=ms.int64),
+            None,
+            None,
+            None,
         )
         for tokens in (1, 4, 2):
             key = np.full((tokens, HEADS, DK), tokens, np.float16)
