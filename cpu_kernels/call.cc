@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
+#include <vector>
 
 #include "core/arguments.h"
 #include "core/element_type.h"
@@ -101,6 +103,42 @@ void SetStrides(const MsspTensor& rows, bool flattened, const RowsShape& shape, 
   side->head_stride = rows.strides[rows.ndim - 2];
   side->token_stride = rows.strides[rows.ndim - 3];
   side->batch_stride = rows.ndim == 4 ? rows.strides[0] : 0;
+}
+
+// The core wants contiguous innermost dimensions, and reads flattened rows by one stride.
+bool NeedsPacking(const MsspTensor& rows, bool flattened) {
+  const int64_t last = rows.ndim - 1;
+  if (rows.strides == nullptr) {
+    return false;
+  }
+  if (rows.shape[last] > 1 && rows.strides[last] != 1) {
+    return true;
+  }
+  return flattened && rows.ndim == 3 && rows.shape[0] > 1 && rows.strides[0] != rows.shape[1] * rows.strides[1];
+}
+
+// Copies strided rows into contiguous memory, dimension by dimension.
+uint8_t* PackRows(const uint8_t* from, const MsspTensor& rows, int64_t axis, int64_t item_size, uint8_t* to) {
+  for (int64_t i = 0; i < rows.shape[axis]; ++i, from += rows.strides[axis] * item_size) {
+    if (axis + 1 < rows.ndim) {
+      to = PackRows(from, rows, axis + 1, item_size, to);
+    } else {
+      std::memcpy(to, from, static_cast<size_t>(item_size));
+      to += item_size;
+    }
+  }
+  return to;
+}
+
+void UsePackedRows(const MsspTensor& rows, bool flattened, const RowsShape& shape, MsspSide* side,
+                   std::vector<uint8_t>* memory) {
+  const int64_t item_size = ItemSize(side->element_type);
+  memory->resize(static_cast<size_t>(Product(rows.shape, rows.ndim) * item_size));
+  PackRows(static_cast<const uint8_t*>(rows.data), rows, 0, item_size, memory->data());
+  MsspTensor packed = rows;
+  packed.strides = nullptr;
+  side->rows = memory->data();
+  SetStrides(packed, flattened, shape, side);
 }
 
 struct Range {
@@ -224,6 +262,10 @@ extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor* tensors, con
       if (i == kCompressSeqOffsets && !has_offsets) {
         continue;
       }
+      if (tensors[i].ndim == 2) {
+        comparison.Expect(i, tensors[i].shape[0], call->batch);
+        comparison.Expect(i, tensors[i].shape[1], call->num_head);
+      }
       comparison.Expect(i, Product(tensors[i].shape, tensors[i].ndim), call->batch * call->num_head);
     }
     call->compress_lens = tensors[kCompressLens].data;
@@ -238,6 +280,15 @@ extern "C" MSSP_EXPORT MsspStatus MsspRun(const MsspTensor* tensors, const MsspO
   MsspCall call;
   MsspStatus result = MsspPrepareCall(tensors, options, &call);
   if (result.code == MSSP_WRITTEN) {
+    std::vector<uint8_t> packed[2];
+    for (int i = 0; i < (options->key_only != 0 ? 1 : 2); ++i) {
+      const MsspTensor& rows = tensors[kKey + i];
+      if (NeedsPacking(rows, options->flattened != 0)) {
+        MsspSide* side = i == 0 ? &call.key : &call.value;
+        UsePackedRows(rows, options->flattened != 0, {call.num_tokens, call.num_head, side->head_size}, side,
+                      &packed[i]);
+      }
+    }
     result = MsspScatterPaKvCache(&call);
   }
   const int64_t line[MSSP_STATUS_SIZE] = {result.code, result.position, result.value, result.limit};
@@ -246,7 +297,10 @@ extern "C" MSSP_EXPORT MsspStatus MsspRun(const MsspTensor* tensors, const MsspO
     if (last_status != nullptr) {
       std::copy(line, line + MSSP_STATUS_SIZE, last_status);
     }
-    MsspFormatStatus(&call, &result, message, size);
+    const int64_t length = MsspFormatStatus(&call, &result, message, size);
+    if (length < size) {
+      std::snprintf(message + length, static_cast<size_t>(size - length), "; npu_scatter_pa_kv_cache wrote nothing");
+    }
   }
   return result;
 }

@@ -4,16 +4,17 @@
 // before, and what they decided is kept here by the same key. What values decide is checked in the kernel.
 #include <array>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <optional>
+#include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "call.h"
 #include "core/arguments.h"
-#include "ms_extension/api.h"
+#include "error_text.h"
+#include "mindspore_compat.h"
 
 namespace mssp {
 namespace {
@@ -57,15 +58,17 @@ struct Request {
 bool IsCache(int argument) { return argument == kKeyCache || argument == kValueCache; }
 bool IsRows(int argument) { return argument == kKey || argument == kValue; }
 
-const char* WithoutType(const char* message) {
-  const char* text = std::strstr(message, ": ");
-  return text == nullptr ? message : text + 2;
+constexpr const char* kAdvice =
+    ". Calls that were queued after it may be lost: repeat them, or pass on_error=\"record\", which never raises";
+
+std::string ForPython(const char* message) {
+  return std::string(WithoutType(message)) + kAdvice;
 }
 
 uint8_t* DataOf(const mindspore::tensor::Tensor& tensor) {
   const auto& address = tensor.device_address();
   auto* data = address == nullptr ? nullptr : static_cast<uint8_t*>(address->GetMutablePtr());
-  return data == nullptr ? nullptr : data + tensor.storage_offset() * tensor.DataItemSize();
+  return data == nullptr ? nullptr : data + tensor.storage_offset() * BytesPerElement(tensor);
 }
 
 // Runs the operator on tensors whose memory is there; throws what the status says unless the call records.
@@ -91,9 +94,9 @@ void RunNow(const Request& call, int64_t* status) {
     return;
   }
   if (result.code == MSSP_BAD_SLOT) {
-    throw py::index_error(WithoutType(message));
+    throw py::index_error(ForPython(message));
   }
-  throw py::value_error(WithoutType(message));
+  throw py::value_error(ForPython(message));
 }
 
 class Launch : public ms::pynative::PyboostRunner {
@@ -109,7 +112,7 @@ class Launch : public ms::pynative::PyboostRunner {
         tensor = inputs()[next++].tensor();
       }
     }
-    RunNow(call_, outputs()[0].data_ptr<int64_t>());
+    RunNow(call_, static_cast<int64_t*>(outputs()[0].GetDataPtr()));
   }
 
  protected:
@@ -126,15 +129,6 @@ class Launch : public ms::pynative::PyboostRunner {
  private:
   Request call_;
 };
-
-// The rows may stay strided as long as their innermost dimension is not; MindSpore copies anything else.
-bool RowsCanStayStrided(const mindspore::tensor::Tensor& tensor, const MsspOptions& options) {
-  if (options.flattened != 0 && tensor.shape().size() != 2) {
-    return false;
-  }
-  const auto strides = tensor.stride();
-  return !strides.empty() && strides.back() == 1;
-}
 
 // Asks Python's rules; throws what they raise.
 MsspOptions AskForPlan(PyObject* const* args) {
@@ -228,7 +222,7 @@ bool CanRunHere(const Request& call) {
     if (DataOf(tensor) == nullptr) {
       return false;
     }
-    if (!tensor.is_contiguous() && !(IsRows(i) && RowsCanStayStrided(tensor, call.options))) {
+    if (!tensor.is_contiguous() && !IsRows(i)) {
       return false;
     }
     bytes += IsCache(i) ? 0 : tensor.Size();
@@ -240,7 +234,7 @@ PyObject* RunHere(const Request& call) {
   std::array<int64_t, MSSP_STATUS_SIZE> status{};
   RunNow(call, status.data());
   return mindspore::tensor::Wrap(
-      mindspore::tensor::from_buffer(mindspore::kNumberTypeInt64, {MSSP_STATUS_SIZE}, status.data(), sizeof(status)));
+      TensorOfBytes(mindspore::kNumberTypeInt64, {MSSP_STATUS_SIZE}, status.data(), sizeof(status)));
 }
 
 PyObject* RunInQueue(const Request& call) {
@@ -251,7 +245,7 @@ PyObject* RunInQueue(const Request& call) {
       continue;
     }
     inputs.emplace_back(call.tensors[i]);
-    if (IsCache(i) || (IsRows(i) && RowsCanStayStrided(*call.tensors[i], call.options))) {
+    if (IsCache(i) || IsRows(i)) {
       inputs.back().SetNeedContiguous(false);
     }
   }
@@ -260,7 +254,6 @@ PyObject* RunInQueue(const Request& call) {
   }
   static const std::string kName = "ScatterPaKvCache";
   return ms::pynative::PyboostRunner::Call<1>(
-             kName,
              [call](const std::vector<ms::Tensor>& inputs) {
                auto runner = std::make_shared<Launch>(kName);
                runner->Prepare(call);

@@ -1,4 +1,4 @@
-// The library's plain C interface beside scatter_pa.h, message.h and cache_memory.h.
+// The library's plain C interface beside scatter_pa.h, message.h, cache_memory.h and streaming_copy.h.
 #ifndef MS_SCATTER_PA_PLAIN_ENTRY_H_
 #define MS_SCATTER_PA_PLAIN_ENTRY_H_
 
@@ -7,6 +7,7 @@
 #include "core/cache_memory.h"
 #include "core/message.h"
 #include "core/scatter_pa.h"
+#include "core/streaming_copy.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -16,8 +17,20 @@ extern "C" {
 #define MSSP_INTERFACE_VERSION 1
 int32_t MsspVersion(void);
 
-// The instruction set in use: "portable", "avx2", "avx512" or "neon".
+// The instruction set in use: "portable", "avx2", "avx512" or "neon". The best that the machine has unless the
+// environment variable MSSP_CPU names another.
 const char* MsspCpuFeatures(void);
+
+// 1 when that set is now in use, 0 when there is none of the name here. NULL or "" chooses the best.
+int32_t MsspSetCpuFeatures(const char* name);
+
+// Threads for calls whose num_threads is 0; 0 goes back to MSSP_NUM_THREADS, OMP_NUM_THREADS, the processors allowed.
+void MsspSetNumThreads(int32_t num_threads);
+int32_t MsspGetNumThreads(void);
+
+// From how many bytes of cache rows are stored past the processor's caches, and how many bytes to write pay for one
+// more thread. For measuring and testing; a negative number goes back to the built-in one.
+void MsspSetThresholds(int64_t stream_cache_bytes, int64_t bytes_per_thread);
 
 #ifdef __cplusplus
 }

@@ -1,10 +1,17 @@
 """The paged KV-cache write for MindSpore: ``npu_scatter_pa_kv_cache``, in place, in PyNative and in graph mode."""
 
-from .cell import ScatterPaKvCache
-from .functional import npu_scatter_pa_kv_cache
-from .pages import PagedKVCache, draw_occupancy
-from .reference import write_reference
-from .status import read_status
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import dropin
+
+if TYPE_CHECKING:
+    from .cell import ScatterPaKvCache
+    from .functional import npu_scatter_pa_kv_cache
+    from .pages import PagedKVCache, draw_occupancy
+    from .reference import write_reference
+    from .reshape_and_cache import reshape_and_cache
+    from .status import read_status
 
 __version__ = "0.1.0"
 
@@ -14,5 +21,28 @@ __all__ = [
     "draw_occupancy",
     "npu_scatter_pa_kv_cache",
     "read_status",
+    "reshape_and_cache",
     "write_reference",
 ]
+
+_HOMES = {
+    "PagedKVCache": "pages",
+    "ScatterPaKvCache": "cell",
+    "draw_occupancy": "pages",
+    "npu_scatter_pa_kv_cache": "functional",
+    "read_status": "status",
+    "reshape_and_cache": "reshape_and_cache",
+    "write_reference": "reference",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name on first use: ``doctor`` and ``build-ascend`` must start where MindSpore does not."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+dropin.register()

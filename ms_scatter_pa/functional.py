@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .backends import eager_call
+from . import backends
 from .backends.graph import graph_call, in_graph
 
 
@@ -53,7 +53,7 @@ def npu_scatter_pa_kv_cache(
         cache_mode: ``"Norm"``, ``"PA_NZ"``, ``"NHSD"``, or None: told by the shapes, which is refused where two fit.
         scatter_mode: ``"None"``, ``"Alibi"``, ``"Rope"``, ``"Omni"``, ``"NHSD"``, or None: told by the arguments given.
         on_error: ``"raise"``, or ``"record"``: values never raise, the returned status tells.
-        check_duplicates: refuse slots that are written twice (they are undefined otherwise).
+        check_duplicates: refuse slots that are written twice (they are undefined otherwise). CPU only.
 
     Returns:
         int64 Tensor [4], the status [code, position, value, limit]; code 0 is written. It may be ignored; where caches
@@ -64,7 +64,8 @@ def npu_scatter_pa_kv_cache(
         ValueError: shapes, lengths or modes that do not fit, caches that are strided or overlap.
         IndexError: a slot at or past NB * BS, or, on request, a duplicate.
             Values are checked in the kernel, before anything is written: in PyNative the error surfaces at the next
-            synchronization, in a graph as a RuntimeError whose text begins with the type's name.
+            synchronization, in a graph as a RuntimeError whose text begins with the type's name. On Ascend a kernel
+            cannot raise: whatever ``on_error`` is, bad rows are skipped, the others are written and the status tells.
 
     Source: torch_npu's document of ``npu_scatter_pa_kv_cache`` and this project's contract.
 
@@ -94,7 +95,7 @@ def npu_scatter_pa_kv_cache(
             check_duplicates,
             None,
         )
-    return eager_call(
+    return backends.eager_call(
         key,
         value,
         key_cache,

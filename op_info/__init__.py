@@ -7,7 +7,7 @@ This package imports nothing but the standard library; ``op_info.reg_info`` alon
 
 from .arguments import ARGUMENTS, CACHE_MODES, SCATTER_MODES, Argument
 from .dtypes import DTYPES, INDEX_DTYPES, DType, dtype_named
-from .targets import TARGETS, Target
+from .targets import TARGETS, Target, target_named
 
 __all__ = [
     "ARGUMENTS",
@@ -20,4 +20,5 @@ __all__ = [
     "DType",
     "Target",
     "dtype_named",
+    "target_named",
 ]

@@ -6,7 +6,11 @@
 
 namespace mssp {
 
-void WriteCall(const MsspCall& call);
+// Norm, PA_NZ and NHSD.
+void WriteTokens(const MsspCall& call);
+
+// Alibi, Rope and Omni.
+void WritePairs(const MsspCall& call);
 
 }  // namespace mssp
 

@@ -14,6 +14,7 @@ from ..op_info import ARGUMENTS
 from ..options import Options, plan
 from . import library
 
+_FIRST_INDEX = [argument.dtype_group for argument in ARGUMENTS].index("index")  # rows may stay strided
 _MAX_RANK = 8
 _MESSAGE_SIZE = 1024
 
@@ -42,7 +43,7 @@ def call_through_pointers(*call: Any) -> Any:
     """
     *tensors, _, _, _, _, last_status = call
     options = plan(*call)
-    tensors = [_contiguous(tensor) for tensor in tensors]
+    tensors[_FIRST_INDEX:] = [_contiguous(tensor) for tensor in tensors[_FIRST_INDEX:]]
     _pynative_executor.sync()
     structs = (_Tensor * len(ARGUMENTS))()
     for struct, tensor in zip(structs, tensors, strict=True):
@@ -51,6 +52,8 @@ def call_through_pointers(*call: Any) -> Any:
         struct.data = tensor.data_ptr()
         struct.shape = (ctypes.c_int64 * _MAX_RANK)(*tensor.shape)
         struct.ndim = len(tensor.shape)
+        if not tensor.is_contiguous():
+            struct.strides = (ctypes.c_int64 * _MAX_RANK)(*tensor.stride())
     status = np.zeros(4, np.int64)
     message = ctypes.create_string_buffer(_MESSAGE_SIZE)
     run = library.load().MsspRun

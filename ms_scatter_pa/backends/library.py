@@ -6,6 +6,8 @@ from pathlib import Path
 
 LIBRARY_FOLDER = Path(__file__).resolve().parent.parent / "_lib"
 LIBRARY_PATH = LIBRARY_FOLDER / "libms_scatter_pa_cpu.so"
+INFER_LIBRARY_PATH = LIBRARY_FOLDER / "libms_scatter_pa_infer.so"
+"""The Ascend operator's shape inference, which MindSpore calls on the host in a dynamic graph."""
 
 _MISSING = (
     "ms_scatter_pa: the CPU library is not built ({path} is missing). Install the package with "

@@ -15,11 +15,10 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from ms_scatter_pa import ScatterPaKvCache
 
-from .checkpoint import LAYER_WEIGHTS, FloatArray, ModelConfig, Weights
+from .checkpoint import LAYER_WEIGHTS, ROPE_THETA, FloatArray, ModelConfig, Weights
 
 CACHE_MODES = ("Norm", "PA_NZ")
 NORM_EPSILON = 1e-5
-ROPE_THETA = 10000.0
 # Finite, so that a padding row, which attends to nothing, gives a number that is thrown away and not a NaN.
 MASKED_SCORE = -1e30
 
@@ -145,6 +144,7 @@ class Attention(nn.Cell):  # type: ignore[misc]
         self.wv = Linear(weights["wv"], f"{name}.wv")
         self.wo = Linear(weights["wo"], f"{name}.wo")
         self.kv = kv
+        self.swap = neighbours(config.head_size)
         self.query_key = ops.BatchMatMul(transpose_b=True)
         self.weigh_values = ops.BatchMatMul()
         self.softmax = ops.Softmax(axis=-1)
@@ -158,9 +158,9 @@ class Attention(nn.Cell):  # type: ignore[misc]
         slot_mapping: Tensor,
         block_tables: Tensor,
     ) -> Tensor:
-        """x [T, dim], cos and sin [T, 1, D/2], visible bool [B, S, L] -> [T, dim]."""
-        query = rotate(ops.reshape(self.wq(x), (-1, self.heads, self.head_size)), cos, sin)
-        key = rotate(ops.reshape(self.wk(x), (-1, self.kv_heads, self.head_size)), cos, sin)
+        """x [T, dim], cos and sin [T, 1, D], visible bool [B, S, L] -> [T, dim]."""
+        query = rotate(ops.reshape(self.wq(x), (-1, self.heads, self.head_size)), cos, sin, self.swap)
+        key = rotate(ops.reshape(self.wk(x), (-1, self.kv_heads, self.head_size)), cos, sin, self.swap)
         value = ops.reshape(self.wv(x), (-1, self.kv_heads, self.head_size))
         keys, values = self.kv(key, value, slot_mapping, block_tables)
         return self.wo(self.attend(query, keys, values, visible))
@@ -274,15 +274,21 @@ class Decoder(nn.Cell):  # type: ignore[misc]
 
 
 def rope_tables(max_length: int, head_size: int) -> tuple[FloatArray, FloatArray]:
-    """Cosines and sines of the rotary embedding, each [max_length, 1, head_size / 2] float32."""
+    """Cosines and signed sines of the rotary embedding for ``rotate``, each [max_length, 1, head_size] float32."""
     frequencies = ROPE_THETA ** (-np.arange(0, head_size, 2) / head_size)
     angles = np.arange(max_length)[:, None, None] * frequencies
-    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+    cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+    return np.repeat(cos, 2, axis=-1), np.stack((-sin, sin), axis=-1).reshape(max_length, 1, head_size)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotates neighbouring channels (2i, 2i+1) of ``x`` [T, N, D] by cos and sin [T, 1, D/2]."""
-    tokens, heads, size = x.shape
-    pairs = ops.reshape(x, (tokens, heads, size // 2, 2))
-    even, odd = pairs[..., 0], pairs[..., 1]
-    return ops.reshape(ops.stack((even * cos - odd * sin, even * sin + odd * cos), -1), (tokens, heads, size))
+def neighbours(head_size: int) -> Tensor:
+    """The other channel of each pair, int32 [head_size]: 1, 0, 3, 2, ..."""
+    return Tensor(np.arange(head_size, dtype=np.int32) ^ 1)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor, swap: Tensor) -> Tensor:
+    """Rotates neighbouring channels (2i, 2i+1) of ``x`` [T, N, D] by cos and sin [T, 1, D]; swap is ``neighbours``.
+
+    A gather and not slices of every other channel, which are strided views and slow in PyNative.
+    """
+    return x * cos + ops.gather(x, swap, 2) * sin

@@ -6,7 +6,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from ms_scatter_pa.demo.checkpoint import ModelConfig, generated_model
-from ms_scatter_pa.demo.model import Attention, Decoder, PagedKV, cache_shape, rope_tables, rotate
+from ms_scatter_pa.demo.model import Attention, Decoder, PagedKV, cache_shape, neighbours, rope_tables, rotate
 
 CONFIG = ModelConfig(dim=32, hidden_dim=40, n_layers=2, n_heads=4, n_kv_heads=2, vocab_size=23, seq_len=24)
 BLOCK_SIZE, MAX_BLOCKS, NUM_BLOCKS = 4, 6, 13
@@ -138,7 +138,7 @@ def test_attention_follows_the_definition(mode):
 def test_rotary_embedding_follows_the_definition():
     x = np.random.default_rng(2).standard_normal((6, 3, 8)).astype(np.float32)
     cos, sin = rope_tables(6, 8)
-    got = rotate(Tensor(x), Tensor(cos), Tensor(sin)).asnumpy()
+    got = rotate(Tensor(x), Tensor(cos), Tensor(sin), neighbours(8)).asnumpy()
     for position in range(6):
         np.testing.assert_allclose(got[position], rotate_by_definition(x[position], position), atol=1e-5)
 

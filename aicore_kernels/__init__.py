@@ -1,0 +1,1 @@
+"""The Ascend C operator's sources, and what builds and installs them."""

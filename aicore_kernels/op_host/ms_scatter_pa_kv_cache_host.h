@@ -1,0 +1,22 @@
+// What the op definition registers.
+#ifndef MS_SCATTER_PA_KV_CACHE_HOST_H_
+#define MS_SCATTER_PA_KV_CACHE_HOST_H_
+
+#include "exe_graph/runtime/infer_datatype_context.h"
+#include "exe_graph/runtime/infer_shape_context.h"
+#include "exe_graph/runtime/tiling_context.h"
+
+namespace mssp_host {
+
+// Outputs: status, then the caches, in the order of the op definition.
+constexpr size_t kStatusOutput = 0;
+constexpr size_t kKeyCacheOutput = 1;
+constexpr size_t kValueCacheOutput = 2;
+
+ge::graphStatus InferShape(gert::InferShapeContext* context);
+ge::graphStatus InferDataType(gert::InferDataTypeContext* context);
+ge::graphStatus Tiling(gert::TilingContext* context);
+
+}  // namespace mssp_host
+
+#endif  // MS_SCATTER_PA_KV_CACHE_HOST_H_

@@ -1,0 +1,31 @@
+#include "ms_scatter_pa_kv_cache_host.h"
+#include "ms_scatter_pa_kv_cache_tiling.h"
+
+namespace mssp_host {
+
+ge::graphStatus InferShape(gert::InferShapeContext* context) {
+  const gert::Shape* key_cache = context->GetInputShape(kKeyCache);
+  const gert::Shape* value_cache = context->GetInputShape(kValueCache);
+  gert::Shape* status = context->GetOutputShape(kStatusOutput);
+  gert::Shape* key_cache_out = context->GetOutputShape(kKeyCacheOutput);
+  gert::Shape* value_cache_out = context->GetOutputShape(kValueCacheOutput);
+  if (key_cache == nullptr || value_cache == nullptr || status == nullptr || key_cache_out == nullptr ||
+      value_cache_out == nullptr) {
+    return ge::GRAPH_FAILED;
+  }
+  status->SetDimNum(2);
+  status->SetDim(0, MSSP_STATUS_LINES);
+  status->SetDim(1, MSSP_STATUS_FIELDS);
+  *key_cache_out = *key_cache;
+  *value_cache_out = *value_cache;
+  return ge::GRAPH_SUCCESS;
+}
+
+ge::graphStatus InferDataType(gert::InferDataTypeContext* context) {
+  context->SetOutputDataType(kStatusOutput, ge::DT_INT64);
+  context->SetOutputDataType(kKeyCacheOutput, context->GetInputDataType(kKeyCache));
+  context->SetOutputDataType(kValueCacheOutput, context->GetInputDataType(kValueCache));
+  return ge::GRAPH_SUCCESS;
+}
+
+}  // namespace mssp_host

@@ -1,0 +1,113 @@
+// CANN's side of tiling: shapes, dtypes and the part's numbers in, the struct that the kernel reads out.
+#include "ms_scatter_pa_kv_cache_tiling.h"
+
+#include <cstdio>
+
+#include "ms_scatter_pa_kv_cache_host.h"
+#include "tiling/platform/platform_ascendc.h"
+
+namespace mssp_host {
+namespace {
+
+// op_info's codes; -1 for a dtype that the operator does not know.
+int32_t ElementType(ge::DataType type) {
+  switch (type) {
+    case ge::DT_FLOAT16:
+      return MSSP_FLOAT16;
+    case ge::DT_FLOAT:
+      return MSSP_FLOAT32;
+    case ge::DT_BF16:
+      return MSSP_BFLOAT16;
+    case ge::DT_INT8:
+      return MSSP_INT8;
+    case ge::DT_UINT8:
+      return MSSP_UINT8;
+    case ge::DT_INT16:
+      return MSSP_INT16;
+    case ge::DT_UINT16:
+      return MSSP_UINT16;
+    case ge::DT_INT32:
+      return MSSP_INT32;
+    case ge::DT_UINT32:
+      return MSSP_UINT32;
+    case ge::DT_HIFLOAT8:
+      return MSSP_HIFLOAT8;
+    case ge::DT_FLOAT8_E5M2:
+      return MSSP_FLOAT8_E5M2;
+    case ge::DT_FLOAT8_E4M3FN:
+      return MSSP_FLOAT8_E4M3FN;
+    default:
+      return -1;
+  }
+}
+
+ge::graphStatus Refuse(const gert::TilingContext* context, const char* reason) {
+  std::fprintf(stderr, "[ERROR] %s: %s\n", context->GetNodeName(), reason);
+  return ge::GRAPH_FAILED;
+}
+
+bool ReadShape(const gert::TilingContext* context, size_t index, TensorShape* shape) {
+  const gert::StorageShape* given = context->GetInputShape(index);
+  if (given == nullptr || given->GetStorageShape().GetDimNum() > static_cast<size_t>(kMaxRank)) {
+    return false;
+  }
+  shape->rank = static_cast<int64_t>(given->GetStorageShape().GetDimNum());
+  for (int64_t i = 0; i < shape->rank; ++i) {
+    shape->dims[i] = given->GetStorageShape().GetDim(static_cast<size_t>(i));
+  }
+  return true;
+}
+
+bool ReadType(const gert::TilingContext* context, size_t index, ge::DataType* type) {
+  const gert::CompileTimeTensorDesc* description = context->GetInputDesc(index);
+  if (description == nullptr) {
+    return false;
+  }
+  *type = description->GetDataType();
+  return true;
+}
+
+}  // namespace
+
+ge::graphStatus Tiling(gert::TilingContext* context) {
+  Call call = {};
+  for (size_t i = 0; i < kInputs; ++i) {
+    if (!ReadShape(context, i, &call.shapes[i])) {
+      return Refuse(context, "an input has no shape, or too many dimensions");
+    }
+  }
+  ge::DataType key = ge::DT_UNDEFINED;
+  ge::DataType value = ge::DT_UNDEFINED;
+  ge::DataType index = ge::DT_UNDEFINED;
+  if (!ReadType(context, kKey, &key) || !ReadType(context, kValue, &value) ||
+      !ReadType(context, kSlotMapping, &index)) {
+    return Refuse(context, "an input has no dtype");
+  }
+  call.key_type = ElementType(key);
+  call.value_type = ElementType(value);
+  if (call.key_type < 0 || call.value_type < 0) {
+    return Refuse(context, "key, value: a dtype that the operator does not know");
+  }
+  call.index_type = index == ge::DT_INT64 ? MSSP_INDEX_INT64 : MSSP_INDEX_INT32;
+
+  const auto platform = platform_ascendc::PlatformAscendC(context->GetPlatformInfo());
+  uint64_t unified_buffer = 0;
+  platform.GetCoreMemSize(platform_ascendc::CoreMemType::UB, unified_buffer);
+  call.cores = static_cast<int32_t>(platform.GetCoreNumAiv());
+  call.unified_buffer_bytes = static_cast<int64_t>(unified_buffer);
+
+  auto* tiling = context->GetTilingData<MsScatterPaKvCacheTiling>();
+  size_t* workspace = context->GetWorkspaceSizes(1);
+  if (tiling == nullptr || workspace == nullptr) {
+    return Refuse(context, "no room for the tiling data");
+  }
+  const char* wrong = ComputeTiling(call, tiling);
+  if (wrong != nullptr) {
+    return Refuse(context, wrong);
+  }
+  workspace[0] = 0;
+  context->SetBlockDim(static_cast<uint32_t>(tiling->used_cores));
+  return ge::GRAPH_SUCCESS;
+}
+
+}  // namespace mssp_host

@@ -1,0 +1,47 @@
+// Tiling without CANN types: shapes in, MsScatterPaKvCacheTiling out. Tests run it for every shape, core count and
+// buffer.
+#ifndef MS_SCATTER_PA_KV_CACHE_TILING_H_
+#define MS_SCATTER_PA_KV_CACHE_TILING_H_
+
+#include <cstdint>
+
+#include "../op_kernel/ms_scatter_pa_tiling_data.h"
+
+namespace mssp_host {
+
+constexpr int32_t kMaxRank = 8;
+
+struct TensorShape {
+  int64_t rank;
+  int64_t dims[kMaxRank];
+};
+
+// Positions of the operator's inputs: op_info's ARGUMENTS, then `mode`.
+enum Input : int32_t {
+  kKey,
+  kValue,
+  kKeyCache,
+  kValueCache,
+  kSlotMapping,
+  kCompressLens,
+  kCompressSeqOffsets,
+  kSeqLens,
+  kMode,
+  kInputs
+};
+
+struct Call {
+  TensorShape shapes[kInputs];
+  int32_t key_type;    // MsspElementType
+  int32_t value_type;  // MsspElementType
+  int32_t index_type;  // MsspIndexType
+  int32_t cores;       // vector cores of the part
+  int64_t unified_buffer_bytes;
+};
+
+// Fills `tiling` and returns nullptr, or returns what is wrong with the call.
+const char* ComputeTiling(const Call& call, MsScatterPaKvCacheTiling* tiling);
+
+}  // namespace mssp_host
+
+#endif  // MS_SCATTER_PA_KV_CACHE_TILING_H_

@@ -1,0 +1,124 @@
+// Reads the operator's shapes: what they mean and whether they agree. No CANN types.
+#ifndef MS_SCATTER_PA_SHAPES_H_
+#define MS_SCATTER_PA_SHAPES_H_
+
+#include "ms_scatter_pa_kv_cache_tiling.h"
+
+namespace mssp_host {
+
+inline int64_t ElementBytes(int32_t type) {
+  switch (type) {
+    case MSSP_FLOAT32:
+    case MSSP_INT32:
+    case MSSP_UINT32:
+      return 4;
+    case MSSP_FLOAT16:
+    case MSSP_BFLOAT16:
+    case MSSP_INT16:
+    case MSSP_UINT16:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
+// False when the product does not fit; every address the kernel forms is below such a product.
+inline bool Multiply(int64_t a, int64_t b, int64_t* product) { return !__builtin_mul_overflow(a, b, product); }
+
+inline bool ElementCount(const TensorShape& shape, int64_t* count) {
+  *count = 1;
+  for (int64_t i = 0; i < shape.rank; ++i) {
+    if (shape.dims[i] < 0 || !Multiply(*count, shape.dims[i], count)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+inline bool HasCount(const TensorShape& shape, int64_t expected) {
+  int64_t count = 0;
+  return ElementCount(shape, &count) && count == expected;
+}
+
+// The modes, which come as the shape of the tensor `mode`: [1 + layout, 1 + scatter_mode, 1 + key_only, 1 + packed].
+struct Modes {
+  int32_t layout;
+  int32_t scatter_mode;
+  bool key_only;
+  bool packed;
+};
+
+inline const char* ReadModes(const TensorShape& shape, Modes* modes) {
+  const int64_t limits[4] = {3, 4, 2, 2};
+  if (shape.rank != 4) {
+    return "mode: expected 4 dimensions";
+  }
+  for (int32_t i = 0; i < 4; ++i) {
+    if (shape.dims[i] < 1 || shape.dims[i] > limits[i]) {
+      return "mode: a dimension names no mode";
+    }
+  }
+  modes->layout = static_cast<int32_t>(shape.dims[0] - 1);
+  modes->scatter_mode = static_cast<int32_t>(shape.dims[1] - 1);
+  modes->key_only = shape.dims[2] == 2;
+  modes->packed = shape.dims[3] == 2;
+  if (modes->scatter_mode != MSSP_NONE && modes->layout != MSSP_NORM) {
+    return "mode: Alibi, Rope and Omni need the Norm layout";
+  }
+  if (modes->scatter_mode == MSSP_NONE && modes->packed) {
+    return "mode: packed rows need Alibi, Rope or Omni";
+  }
+  return nullptr;
+}
+
+// One cache against the rows that go into it; sets block numbers and sizes.
+struct CacheShape {
+  int64_t num_blocks;
+  int64_t block_size;
+};
+
+inline bool ReadNorm(const TensorShape& cache, int64_t heads, int64_t head_size, CacheShape* out) {
+  if (cache.rank == 3 && cache.dims[2] == heads * head_size) {
+    *out = {cache.dims[0], cache.dims[1]};
+    return true;
+  }
+  *out = {cache.dims[0], cache.dims[1]};
+  return cache.rank == 4 && cache.dims[2] == heads && cache.dims[3] == head_size;
+}
+
+inline bool ReadNz(const TensorShape& cache, int64_t heads, int64_t head_size, int64_t last, CacheShape* out) {
+  if (cache.rank == 4) {
+    *out = {cache.dims[0], cache.dims[2]};
+    return cache.dims[3] == last && cache.dims[1] * last == heads * head_size;
+  }
+  *out = {cache.dims[0], cache.dims[3]};
+  return cache.rank == 5 && cache.dims[1] == heads && cache.dims[4] == last && cache.dims[2] * last == head_size;
+}
+
+inline bool ReadNhsd(const TensorShape& cache, int64_t heads, int64_t head_size, CacheShape* out) {
+  *out = {cache.dims[0], cache.dims[2]};
+  return cache.rank == 4 && cache.dims[1] == heads && cache.dims[3] == head_size;
+}
+
+inline bool ReadCache(const TensorShape& cache, const Modes& modes, int64_t heads, int64_t head_size, int32_t type,
+                      CacheShape* out) {
+  int64_t elements = 0;
+  if (cache.rank < 3 || cache.rank > 5 || !ElementCount(cache, &elements) || elements > INT64_MAX / 8) {
+    return false;
+  }
+  if (modes.scatter_mode != MSSP_NONE) {
+    return cache.rank == 4 && ReadNorm(cache, 1, head_size, out);
+  }
+  switch (modes.layout) {
+    case MSSP_PA_NZ:
+      return ReadNz(cache, heads, head_size, MSSP_DATA_BLOCK / ElementBytes(type), out);
+    case MSSP_NHSD:
+      return ReadNhsd(cache, heads, head_size, out);
+    default:
+      return ReadNorm(cache, heads, head_size, out);
+  }
+}
+
+}  // namespace mssp_host
+
+#endif  // MS_SCATTER_PA_SHAPES_H_

@@ -1,0 +1,78 @@
+// Runs the kernel on N cores of the twin. Plain C, for ctypes.
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "../op_host/ms_scatter_pa_kv_cache_tiling.h"
+#include "machine.h"
+
+extern "C" void ms_scatter_pa_kv_cache(uint8_t* key, uint8_t* value, uint8_t* key_cache, uint8_t* value_cache,
+                                       uint8_t* slot_mapping, uint8_t* compress_lens, uint8_t* compress_seq_offsets,
+                                       uint8_t* seq_lens, uint8_t* mode, uint8_t* status, uint8_t* key_cache_out,
+                                       uint8_t* value_cache_out, uint8_t* workspace, uint8_t* tiling);
+
+namespace {
+
+const char* const kNames[] = {
+    "key",      "value", "key_cache", "value_cache", "slot_mapping", "compress_lens", "compress_seq_offsets",
+    "seq_lens", "mode",  "status"};
+constexpr int kTensors = 10;
+
+void Explain(const char* text, char* message, int64_t message_bytes) {
+  std::strncpy(message, text, static_cast<size_t>(message_bytes) - 1);
+  message[message_bytes - 1] = '\0';
+}
+
+}  // namespace
+
+extern "C" {
+
+// The tensor's place in memory, in the order of op_info's ARGUMENTS, then mode, then status.
+struct TwinTensor {
+  void* data;
+  int64_t bytes;
+};
+
+int64_t TwinTilingBytes() { return sizeof(MsScatterPaKvCacheTiling); }
+int64_t TwinCountsBytes() { return sizeof(twin::Counts); }
+
+// 0 and the tiling, or 1 and a message.
+int TwinTiling(const mssp_host::Call* call, MsScatterPaKvCacheTiling* tiling, char* message, int64_t message_bytes) {
+  const char* wrong = mssp_host::ComputeTiling(*call, tiling);
+  if (wrong != nullptr) {
+    Explain(wrong, message, message_bytes);
+    return 1;
+  }
+  return 0;
+}
+
+// 0 and `counts`, one per core in use; or 1 and what rule the kernel broke.
+int TwinRun(const MsScatterPaKvCacheTiling* tiling, int64_t unified_buffer_bytes, const TwinTensor* tensors,
+            const twin::Rates* rates, int check_rewrites, twin::Counts* counts, char* message, int64_t message_bytes) {
+  try {
+    twin::Machine machine(unified_buffer_bytes, *rates);
+    machine.SetCheckRewrites(check_rewrites != 0);
+    for (int i = 0; i < kTensors; ++i) {
+      const bool written = i == 2 || i == 3 || i == 9;
+      machine.AddRegion(kNames[i], tensors[i].data, tensors[i].bytes, written);
+    }
+    twin::SetCurrent(&machine);
+    const auto address = [&](int i) { return static_cast<uint8_t*>(tensors[i].data); };
+    MsScatterPaKvCacheTiling copy = *tiling;
+    for (int core = 0; core < tiling->used_cores; ++core) {
+      machine.StartCore(core);
+      ms_scatter_pa_kv_cache(address(0), address(1), address(2), address(3), address(4), address(5), address(6),
+                             address(7), address(8), address(9), address(2), address(3), nullptr,
+                             reinterpret_cast<uint8_t*>(&copy));
+      counts[core] = machine.FinishCore();
+    }
+    twin::SetCurrent(nullptr);
+    return 0;
+  } catch (const twin::Fault& fault) {
+    twin::SetCurrent(nullptr);
+    Explain(fault.what(), message, message_bytes);
+    return 1;
+  }
+}
+
+}  // extern "C"

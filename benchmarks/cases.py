@@ -1,0 +1,176 @@
+"""The workloads: shapes, slots and memory of every case, without saying who runs them."""
+
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bindings import CoreLibrary
+
+Array = npt.NDArray[Any]
+
+DTYPE = np.dtype(np.float16)
+LAST_DIM = 32 // DTYPE.itemsize  # LD of PA_NZ
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One write of the operator, repeated on many regions.
+
+    Attributes:
+        layout: ``Norm``, ``PA_NZ`` or ``NHSD``.
+        tokens: T, or B * S in a compressed mode.
+        pattern: ``runs``: consecutive slots within randomly chosen blocks (prefill); ``random``: slots anywhere.
+        block_size: BS.
+        heads: N.
+        head_size: D.
+        key_only: no value (MLA).
+        mode: ``None``, ``Alibi`` or ``Rope``.
+        compress: Alibi: rows kept, Rope: rows averaged, as a fraction of the sequence.
+    """
+
+    layout: str
+    tokens: int
+    pattern: str = "random"
+    block_size: int = 16
+    heads: int = 8
+    head_size: int = 128
+    key_only: bool = False
+    mode: str = "None"
+    compress: float = 0.0
+
+    @property
+    def name(self) -> str:
+        shape = f"{self.heads}x{self.head_size}{' key-only' if self.key_only else ''}"
+        kind = f"{self.mode} {self.compress:g}" if self.mode != "None" else f"{self.layout} {self.pattern}"
+        return f"{kind} T={self.tokens} BS={self.block_size} {shape}"
+
+    @property
+    def group(self) -> str:
+        return replace(self, tokens=0).name.replace(" T=0", "")
+
+    @property
+    def sides(self) -> int:
+        return 1 if self.key_only else 2
+
+    @property
+    def token_bytes(self) -> int:
+        return self.heads * self.head_size * DTYPE.itemsize
+
+    @property
+    def read_bytes(self) -> int:
+        """Of key and value."""
+        rows = self.compress * self.tokens if self.mode == "Alibi" else self.tokens
+        return int(rows) * self.token_bytes * self.sides
+
+    @property
+    def written_bytes(self) -> int:
+        """To both caches."""
+        rows = float(self.tokens)
+        if self.mode == "Alibi":
+            rows = self.compress * self.tokens
+        if self.mode == "Rope":
+            rows = (1 - self.compress) * self.tokens + 1
+        return int(rows) * self.token_bytes * self.sides
+
+
+class Memory:
+    """The arenas that all cases share: sources, a cache as frameworks allocate it, and one from the package's helper.
+
+    Each is larger than any last-level cache worth naming (virtual machines report that of the whole host), and samples
+    walk through it, so that neither rows nor slots are near when they are used.
+    """
+
+    def __init__(self, library: CoreLibrary, size: int = GIB):
+        self._library = library
+        self.size = size
+        # Frameworks' buffers begin 16 bytes past a line, on small pages.
+        self.source = _filled(_line_aligned(size + 64)[16 : 16 + size])
+        self.foreign = _filled(_line_aligned(size + 64)[16 : 16 + size])
+        address = library.c.MsspAllocCache(size)
+        if not address:
+            raise MemoryError(f"no {size} bytes for a cache")
+        self.helper: Array = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
+        _filled(self.helper)
+
+    def source_regions(self, nbytes: int) -> Iterator[Array]:
+        """Disjoint regions of the source arena."""
+        step = -(-nbytes // 4096) * 4096 + 4096
+        for begin in range(0, self.size - nbytes + 1, step):
+            yield self.source[begin : begin + nbytes]
+
+    def caches(self, arena: Array, workload: Workload) -> list[Array]:
+        """[num_slots, token_bytes / itemsize] halves of the arena (the whole of it for a key-only write)."""
+        heads = 1 if workload.mode != "None" else workload.heads
+        block = workload.block_size * heads * workload.head_size * DTYPE.itemsize
+        part = arena.nbytes // workload.sides // block * block
+        return [
+            arena[i * part : (i + 1) * part].view(DTYPE).reshape(-1, heads * workload.head_size)
+            for i in range(workload.sides)
+        ]
+
+
+def slots_of(workload: Workload, num_slots: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """[tokens] distinct slots."""
+    if workload.pattern == "random":
+        return rng.choice(num_slots, workload.tokens, replace=False).astype(np.int64)
+    blocks = -(-workload.tokens // workload.block_size)
+    chosen = rng.choice(num_slots // workload.block_size, blocks, replace=False).astype(np.int64)
+    return (chosen[:, None] * workload.block_size + np.arange(workload.block_size)).reshape(-1)[: workload.tokens]
+
+
+def cache_shape(workload: Workload, num_slots: int) -> tuple[int, ...]:
+    """The operator's shape of a cache with that many slots."""
+    blocks = num_slots // workload.block_size
+    if workload.mode != "None":
+        return (blocks, workload.block_size, 1, workload.head_size)
+    if workload.layout == "Norm":
+        return (blocks, workload.block_size, workload.heads, workload.head_size)
+    if workload.layout == "NHSD":
+        return (blocks, workload.heads, workload.block_size, workload.head_size)
+    return (blocks, workload.heads * workload.head_size // LAST_DIM, workload.block_size, LAST_DIM)
+
+
+DECODE = (1, 16, 64, 256)
+PREFILL = (512, 2048, 8192)
+
+
+def token_workloads() -> list[Workload]:
+    """The scenarios of one token per slot."""
+    workloads = []
+    for layout in ("Norm", "PA_NZ"):
+        for block_size in (16, 128):
+            workloads += [Workload(layout, t, "random", block_size) for t in DECODE]
+            workloads += [Workload(layout, t, "runs", block_size) for t in PREFILL]
+            workloads += [Workload(layout, t, "random", block_size) for t in PREFILL]
+    workloads += [Workload("NHSD", t, p, 16) for t, p in ((64, "random"), (2048, "runs"), (2048, "random"))]
+    for layout in ("Norm", "PA_NZ"):
+        for tokens, pattern in ((1, "random"), (64, "random"), (2048, "runs")):
+            workloads.append(Workload(layout, tokens, pattern, 128, heads=1, head_size=576, key_only=True))
+    return workloads
+
+
+def pair_workloads() -> list[Workload]:
+    """Alibi and Rope over 4096 tokens of 8 heads."""
+    return [Workload("Norm", 4096, "runs", 128, mode="Alibi", compress=c) for c in (1.0, 0.5)] + [
+        Workload("Norm", 4096, "runs", 128, mode="Rope", compress=c) for c in (0.0, 0.25, 0.9)
+    ]
+
+
+def _line_aligned(nbytes: int) -> Array:
+    raw = np.empty(nbytes + 64, np.uint8)
+    offset = -raw.ctypes.data % 64
+    return raw[offset : offset + nbytes]
+
+
+def _filled(array: Array) -> Array:
+    """Touches every page with numbers that are ordinary in every dtype."""
+    pattern = np.random.default_rng(0).normal(size=1 << 19).astype(DTYPE).view(np.uint8)
+    for begin in range(0, array.size, pattern.size):
+        part = array[begin : begin + pattern.size]
+        part[:] = pattern[: part.size]
+    return array

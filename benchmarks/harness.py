@@ -1,0 +1,172 @@
+"""Interleaved timing: every round runs each contender once, in a rotating order, and medians are compared.
+
+On a shared machine absolute times drift; ratios between contenders of the same rounds do not.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+LIMIT = "limit"
+Variant = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to do a case's work.
+
+    Attributes:
+        name: column of the table; names that begin with ``limit`` compete for the physical limit.
+        variants: the same work on different regions of memory; every sample takes the next ones, so that nothing is
+            still in a processor cache from the sample before.
+    """
+
+    name: str
+    variants: Sequence[Variant]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table.
+
+    Attributes:
+        name: unique.
+        group: cases of one kind, for plots.
+        x: the quantity that grows within the group (tokens, threads, ...).
+        contenders: what is compared.
+        calls_per_sample: short calls are timed several at a time.
+        goal: the largest allowed ratio to the limit, by contender.
+    """
+
+    name: str
+    group: str
+    x: float
+    contenders: Sequence[Contender]
+    calls_per_sample: int = 1
+    goal: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Result:
+    """Medians of one case, in seconds per call."""
+
+    case: Case
+    samples: dict[str, list[float]]
+
+    def median(self, name: str) -> float:
+        return statistics.median(self.samples[name])
+
+    @property
+    def limit(self) -> float | None:
+        """The best streaming copy of the same bytes, or None where the case has none."""
+        limits = [self.median(name) for name in self.samples if name.startswith(LIMIT)]
+        return min(limits) if limits else None
+
+    def ratio(self, name: str) -> float | None:
+        limit = self.limit
+        return None if limit is None else self.median(name) / limit
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.case.name,
+            "group": self.case.group,
+            "x": self.case.x,
+            "rounds": min(len(s) for s in self.samples.values()),
+            "limit_seconds": self.limit,
+            "goals": self.case.goal,
+            "contenders": {
+                name: {
+                    "median_seconds": self.median(name),
+                    "p10_seconds": _percentile(samples, 0.1),
+                    "p90_seconds": _percentile(samples, 0.9),
+                    "ratio_to_limit": self.ratio(name),
+                }
+                for name, samples in self.samples.items()
+            },
+        }
+
+
+def measure(case: Case, *, seconds: float, min_rounds: int = 7, max_rounds: int = 400) -> Result:
+    """Runs rounds until ``seconds`` have passed; the first round warms up and is dropped."""
+    samples: dict[str, list[float]] = {c.name: [] for c in case.contenders}
+    count, region = len(case.contenders), 0
+    deadline = time.perf_counter() + seconds
+    rounds = 0
+    while rounds <= max_rounds and (rounds <= min_rounds or time.perf_counter() < deadline):
+        for k in range(count):
+            contender = case.contenders[(rounds + k) % count]
+            variants = contender.variants
+            batch = [variants[(region + i) % len(variants)] for i in range(case.calls_per_sample)]
+            region += case.calls_per_sample
+            begin = time.perf_counter()
+            for variant in batch:
+                variant()
+            elapsed = time.perf_counter() - begin
+            if rounds > 0:
+                samples[contender.name].append(elapsed / case.calls_per_sample)
+        rounds += 1
+    return Result(case, samples)
+
+
+def run(
+    cases: Sequence[Callable[[], Case]],
+    *,
+    seconds_per_case: float,
+    total_seconds: float,
+    out: TextIO = sys.stdout,
+    progress: TextIO = sys.stderr,
+) -> list[Result]:
+    """Measures all cases, showing progress; later cases are left out when the total time is used up, and this is said."""
+    results: list[Result] = []
+    begin = time.perf_counter()
+    for i, make in enumerate(cases):
+        elapsed = time.perf_counter() - begin
+        if elapsed > total_seconds:
+            print(f"time is up: {len(cases) - i} of {len(cases)} cases were not measured", file=out)
+            break
+        case = make()
+        print(f"\r[{i + 1}/{len(cases)}] {elapsed:5.0f} s  {case.name:<60}", end="", file=progress, flush=True)
+        results.append(measure(case, seconds=seconds_per_case))
+    print("\r" + " " * 90 + "\r", end="", file=progress, flush=True)
+    return results
+
+
+def table(results: Sequence[Result]) -> str:
+    """A text table: microseconds per call and, in brackets, the ratio to the limit; ``!`` marks a missed goal."""
+    lines = []
+    names: list[str] = []
+    for result in results:
+        names.extend(n for n in result.samples if n not in names and not n.startswith(LIMIT))
+    head = f"{'case':<44}{'limit us':>11}" + "".join(f"{name:>26}" for name in names)
+    lines += [head, "-" * len(head)]
+    for result in results:
+        limit = result.limit
+        cells = [f"{result.case.name:<44}{'' if limit is None else f'{limit * 1e6:.2f}':>11}"]
+        for name in names:
+            if name not in result.samples:
+                cells.append(f"{'':>26}")
+                continue
+            text = f"{result.median(name) * 1e6:.2f}"
+            ratio = result.ratio(name)
+            if ratio is not None:
+                goal = result.case.goal.get(name)
+                text += f" ({ratio:.2f}x)" + ("!" if goal is not None and ratio > goal else " ")
+            cells.append(f"{text:>26}")
+        lines.append("".join(cells))
+    return "\n".join(lines)
+
+
+def write_json(results: Sequence[Result], path: Path, about: dict[str, Any]) -> None:
+    """``about`` says on what machine and with what settings."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"about": about, "results": [r.as_json() for r in results]}, indent=1) + "\n")
+
+
+def _percentile(samples: Sequence[float], fraction: float) -> float:
+    ordered = sorted(samples)
+    return ordered[min(int(len(ordered) * fraction), len(ordered) - 1)]

@@ -1,0 +1,44 @@
+#include "policy.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "layout.h"
+#include "threads.h"
+
+namespace mssp {
+namespace {
+
+constexpr int64_t kStreamCacheBytes = int64_t{4} << 20;
+constexpr int64_t kBytesPerThread = int64_t{64} << 10;
+
+std::atomic<int64_t> stream_cache_bytes{kStreamCacheBytes};
+std::atomic<int64_t> bytes_per_thread{kBytesPerThread};
+
+int64_t CacheBytes(const MsspCall& call, const MsspSide& side) {
+  if (side.rows == nullptr) return 0;
+  const int64_t heads = IsCompressed(call) ? 1 : call.num_head;
+  return Capacity(call) * heads * side.head_size * ItemSize(side.element_type);
+}
+
+}  // namespace
+
+bool ShouldStream(const MsspCall& call) {
+  return CacheBytes(call, call.key) >=
+         stream_cache_bytes.load(std::memory_order_relaxed) - CacheBytes(call, call.value);
+}
+
+int ChooseNumThreads(const MsspCall& call, int64_t bytes) {
+  const int64_t useful = bytes / bytes_per_thread.load(std::memory_order_relaxed);
+  if (useful <= 1) return 1;
+  const int64_t wanted = call.num_threads > 0 ? call.num_threads : DefaultNumThreads();
+  return static_cast<int>(std::min(wanted, useful));
+}
+
+void SetThresholds(int64_t stream_from, int64_t per_thread) {
+  stream_cache_bytes.store(stream_from < 0 ? kStreamCacheBytes : stream_from, std::memory_order_relaxed);
+  bytes_per_thread.store(per_thread < 0 ? kBytesPerThread : std::max<int64_t>(per_thread, 1),
+                         std::memory_order_relaxed);
+}
+
+}  // namespace mssp

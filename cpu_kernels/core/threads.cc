@@ -1,0 +1,215 @@
+#include "threads.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace mssp {
+namespace {
+
+constexpr int kMaxThreads = 256;
+
+// How long an idle worker looks for the next job before it sleeps: waking it costs more than a decode step.
+constexpr std::chrono::microseconds kIdleSpin{50};
+
+void Pause() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+struct Job {
+  void (*work)(void*);
+  void* context;
+};
+
+class Worker {
+ public:
+  // Throws std::system_error when the system gives no thread.
+  void Start() {
+    // Signals belong to the threads of the application.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    try {
+      std::thread([this] { Loop(); }).detach();
+    } catch (...) {
+      pthread_sigmask(SIG_SETMASK, &before, nullptr);
+      throw;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  void Post(const Job* job) {
+    job_ = job;
+    state_.store(kPosted);
+    if (!asleep_.load()) return;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+    }
+    wake_.notify_one();
+  }
+
+  // Takes the job back if it has not begun, else waits for its end.
+  void Finish() {
+    int expected = kPosted;
+    if (state_.compare_exchange_strong(expected, kIdle)) return;
+    for (int i = 0; i < 1000; ++i) {
+      if (state_.load(std::memory_order_acquire) == kIdle) return;
+      Pause();
+    }
+    std::unique_lock<std::mutex> lock(mutex_);
+    awaited_.store(true);
+    done_.wait(lock, [this] { return state_.load() == kIdle; });
+    awaited_.store(false);
+  }
+
+ private:
+  enum State { kIdle, kPosted, kRunning };
+
+  void Loop() {
+    for (;;) {
+      WaitForJob();
+      int expected = kPosted;
+      if (!state_.compare_exchange_strong(expected, kRunning)) continue;  // taken back
+      job_->work(job_->context);
+      state_.store(kIdle);
+      if (!awaited_.load()) continue;
+      {
+        const std::lock_guard<std::mutex> lock(mutex_);
+      }
+      done_.notify_one();
+    }
+  }
+
+  void WaitForJob() {
+    const auto deadline = std::chrono::steady_clock::now() + kIdleSpin;
+    do {
+      for (int i = 0; i < 32; ++i) {
+        if (state_.load(std::memory_order_acquire) == kPosted) return;
+        Pause();
+      }
+    } while (std::chrono::steady_clock::now() < deadline);
+    std::unique_lock<std::mutex> lock(mutex_);
+    asleep_.store(true);
+    wake_.wait(lock, [this] { return state_.load() == kPosted; });
+    asleep_.store(false);
+  }
+
+  std::atomic<int> state_{kIdle};
+  std::atomic<bool> asleep_{false};
+  std::atomic<bool> awaited_{false};
+  const Job* job_ = nullptr;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable done_;
+};
+
+// Never destroyed: its threads sleep until the process ends.
+class Pool {
+ public:
+  void Run(int num_threads, const Job& job) {
+    std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+    if (!lock.owns_lock()) return job.work(job.context);
+    const int workers = Grow(num_threads - 1);
+    for (int i = 0; i < workers; ++i) workers_[i]->Post(&job);
+    job.work(job.context);
+    for (int i = 0; i < workers; ++i) workers_[i]->Finish();
+  }
+
+ private:
+  int Grow(int wanted) {
+    for (; count_ < wanted; ++count_) {
+      auto* worker = new Worker;
+      try {
+        worker->Start();
+      } catch (const std::system_error&) {
+        delete worker;
+        break;
+      }
+      workers_[count_] = worker;
+    }
+    return std::min(wanted, count_);
+  }
+
+  std::mutex mutex_;
+  Worker* workers_[kMaxThreads];
+  int count_ = 0;
+};
+
+std::atomic<Pool*> pool{nullptr};
+
+// The parent's threads do not exist in the child, and its locks may be held for ever.
+void ForgetPool() { pool.store(nullptr); }
+
+Pool& GetPool() {
+  Pool* current = pool.load(std::memory_order_acquire);
+  if (current != nullptr) return *current;
+  static const int registered = pthread_atfork(nullptr, nullptr, ForgetPool);
+  (void)registered;
+  Pool* const made = new Pool;
+  if (pool.compare_exchange_strong(current, made)) return *made;
+  delete made;
+  return *current;
+}
+
+// 0 when the variable holds no positive number. OMP_NUM_THREADS may be a list: its first number counts.
+int FromEnvironment(const char* name) {
+  const char* const text = std::getenv(name);
+  return text == nullptr ? 0 : static_cast<int>(std::clamp(std::strtol(text, nullptr, 10), 0L, long{kMaxThreads}));
+}
+
+int NumProcessors() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
+#endif
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+int NumThreadsFromSystem() {
+  for (const char* const name : {"MSSP_NUM_THREADS", "OMP_NUM_THREADS"}) {
+    const int number = FromEnvironment(name);
+    if (number > 0) return number;
+  }
+  return std::min(NumProcessors(), kMaxThreads);
+}
+
+std::atomic<int> default_num_threads{0};
+
+}  // namespace
+
+int DefaultNumThreads() {
+  int number = default_num_threads.load(std::memory_order_relaxed);
+  if (number > 0) return number;
+  number = NumThreadsFromSystem();
+  default_num_threads.store(number, std::memory_order_relaxed);
+  return number;
+}
+
+void SetNumThreads(int num_threads) {
+  default_num_threads.store(std::clamp(num_threads, 0, kMaxThreads), std::memory_order_relaxed);
+}
+
+void RunOnThreads(int num_threads, void (*work)(void* context), void* context) {
+  num_threads = std::min(num_threads, kMaxThreads);
+  if (num_threads <= 1) return work(context);
+  GetPool().Run(num_threads, Job{work, context});
+}
+
+}  // namespace mssp

@@ -1,0 +1,29 @@
+// Worker threads: made at the first call that is large enough, never when the library is loaded, and anew in a forked
+// child.
+#ifndef MS_SCATTER_PA_CORE_THREADS_H_
+#define MS_SCATTER_PA_CORE_THREADS_H_
+
+namespace mssp {
+
+// The number of threads for calls that name none: SetNumThreads, else MSSP_NUM_THREADS, else OMP_NUM_THREADS, else the
+// processors this process may run on.
+int DefaultNumThreads();
+
+// 0 goes back to the environment.
+void SetNumThreads(int num_threads);
+
+// Runs `work(context)` on the caller and on up to num_threads - 1 workers at once and returns when all of them have
+// returned. `work` shares its work out by itself: a worker that is still asleep when the caller is through is let be.
+// While another thread holds the workers the caller works alone.
+void RunOnThreads(int num_threads, void (*work)(void* context), void* context);
+
+template <typename Work>
+void RunOnThreads(int num_threads, const Work& work) {
+  RunOnThreads(
+      num_threads, [](void* context) { (*static_cast<const Work*>(context))(); },
+      const_cast<void*>(static_cast<const void*>(&work)));
+}
+
+}  // namespace mssp
+
+#endif  // MS_SCATTER_PA_CORE_THREADS_H_

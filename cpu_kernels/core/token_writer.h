@@ -1,0 +1,51 @@
+// Norm, PA_NZ and NHSD: one token per slot. Each layout writes a range of tokens of one side.
+#ifndef MS_SCATTER_PA_CORE_TOKEN_WRITER_H_
+#define MS_SCATTER_PA_CORE_TOKEN_WRITER_H_
+
+#include <cstdint>
+#include <cstring>
+
+#include "index_array.h"
+#include "kernels.h"
+#include "layout.h"
+
+namespace mssp {
+
+struct TokenWriter {
+  SideView side;
+  IndexArray slots;
+  const Kernels* kernels;
+  bool stream;
+
+  const char* Row(int64_t token) const { return side.rows + token * side.token_stride; }
+
+  // Tokens from `token` on, before `end`, whose slots follow one another; at most `limit`.
+  int64_t RunLength(int64_t token, int64_t end, int64_t limit) const {
+    const int64_t slot = slots[token];
+    const int64_t bound = end - token < limit ? end - token : limit;
+    int64_t length = 1;
+    while (length < bound && slots[token + length] == slot + length) ++length;
+    return length;
+  }
+
+  // `rows` rows of `row_bytes`, `stride` bytes apart, to contiguous memory.
+  void CopyRows(char* to, const char* from, int64_t row_bytes, int64_t stride, int64_t rows) const {
+    if (stream) {
+      kernels->stream_rows(to, from, row_bytes, stride, rows);
+    } else if (stride == row_bytes) {
+      std::memcpy(to, from, static_cast<size_t>(row_bytes * rows));
+    } else {
+      for (int64_t r = 0; r < rows; ++r) {
+        std::memcpy(to + r * row_bytes, from + r * stride, static_cast<size_t>(row_bytes));
+      }
+    }
+  }
+};
+
+void WriteNorm(const TokenWriter& writer, int64_t begin, int64_t end);
+void WriteNz(const TokenWriter& writer, int64_t begin, int64_t end);
+void WriteNhsd(const TokenWriter& writer, int64_t begin, int64_t end);
+
+}  // namespace mssp
+
+#endif  // MS_SCATTER_PA_CORE_TOKEN_WRITER_H_

@@ -1,0 +1,46 @@
+"""``python -m ms_scatter_pa``: the subcommands, each loaded only when it is asked for."""
+
+import importlib
+import sys
+from typing import NamedTuple
+
+
+class Subcommand(NamedTuple):
+    """``module`` has a ``main`` that takes the remaining arguments and may return an exit status."""
+
+    module: str
+    summary: str
+
+
+SUBCOMMANDS: dict[str, Subcommand] = {
+    "demo": Subcommand("ms_scatter_pa.demo", "a decoder that serves several sequences through the paged cache"),
+    "doctor": Subcommand("ms_scatter_pa.doctor", "what is built and found, which path a call takes, and what to do"),
+    "bench": Subcommand("ms_scatter_pa.benchmarks", "time the operator on this machine"),
+    "build-ascend": Subcommand("ms_scatter_pa.aicore_kernels.build", "build and install the Ascend operator with CANN"),
+    "ascend-report": Subcommand("ms_scatter_pa.ascend_report", "run the tests that need an NPU; leaves one file"),
+    "tables": Subcommand("ms_scatter_pa.op_info.tables", "the support table and CANN's operator description"),
+}
+
+
+def usage() -> str:
+    """What ``--help`` prints."""
+    width = max(map(len, SUBCOMMANDS))
+    lines = [f"  {name:<{width}}  {subcommand.summary}" for name, subcommand in SUBCOMMANDS.items()]
+    return "\n".join(["usage: python -m ms_scatter_pa SUBCOMMAND [--help | arguments]", "", *lines])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one subcommand and returns its exit status."""
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("-h", "--help"):
+        print(usage())
+        return 0
+    if name not in SUBCOMMANDS:
+        print(f"ms_scatter_pa: no subcommand {name!r}\n{usage()}", file=sys.stderr)
+        return 2
+    sys.argv[0] = f"python -m ms_scatter_pa {name}"  # argparse prints it
+    return importlib.import_module(SUBCOMMANDS[name].module).main(rest) or 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,47 @@
+"""The Ascend operator on the twin behind the Ascend backend, so that everything above the device runs here."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "stand_ins")]  # registration_cases; cann_tree, opbuild
+
+
+@pytest.fixture(scope="session")
+def twin_library(tmp_path_factory) -> Path:
+    """The Ascend operator on the twin, as a library for ``ops.Custom``, with the operator's own shape inference."""
+    from ms_scatter_pa.aicore_kernels.twin import runner
+
+    output = tmp_path_factory.mktemp("twin") / "libtwin_operator.so"
+    sources = [HERE / "twin_operator.cc", ROOT / "aicore_kernels" / "shape_infer.cc", *runner.SOURCES]
+    include = f"-I{ROOT / 'aicore_kernels' / 'twin'}"
+    command = ["g++", *runner.FLAGS, "-O1", "-D_GLIBCXX_USE_CXX11_ABI=0", *runner.INCLUDES, include]
+    subprocess.run([*command, *map(str, sources), "-o", str(output)], check=True)
+    return output
+
+
+@pytest.fixture
+def on_twin(twin_library, monkeypatch):
+    """This process believes it is on an Atlas A2, with the twin as its device."""
+    from ms_scatter_pa.op_info.reg_info import ascend_reg_info
+
+    from ms_scatter_pa import backends
+    from ms_scatter_pa.backends import ascend, ascend_graph, ascend_operator, device
+
+    def make_operator():
+        return ascend_operator.make_custom(twin_library, ascend_reg_info("CPU"))
+
+    for cached in (ascend.eager_operator, device.device_target, device.soc_version):
+        cached.cache_clear()
+    monkeypatch.setattr(device, "device_target", lambda: "Ascend")
+    monkeypatch.setattr(ascend, "soc_version", lambda: "ascend910b")
+    monkeypatch.setattr(ascend_graph, "soc_version", lambda: "ascend910b")
+    monkeypatch.setattr(ascend, "make_operator", make_operator)
+    monkeypatch.setattr(ascend_graph, "_operator", None)
+    monkeypatch.setattr(backends, "eager_call", backends._choose_and_call)
+    yield
+    ascend.eager_operator.cache_clear()
