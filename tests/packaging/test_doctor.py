@@ -15,13 +15,8 @@ from ms_scatter_pa.backends import device
 @pytest.fixture(autouse=True)
 def plain_machine(tmp_path, monkeypatch):
     """No NPU, no CANN and no operator, whatever this machine has."""
-    for name in (
-        "ASCEND_HOME_PATH",
-        "ASCEND_TOOLKIT_HOME",
-        "ASCEND_OPP_PATH",
-        "ASCEND_CUSTOM_OPP_PATH",
-        "MS_SCATTER_PA_ASCEND_OPERATOR",
-    ):
+    variables = ["ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME", "ASCEND_OPP_PATH", "ASCEND_CUSTOM_OPP_PATH"]
+    for name in [*variables, "MS_SCATTER_PA_ASCEND_OPERATOR"]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(cann, "_DEFAULTS", ())
     monkeypatch.setattr(cann, "_DEVICES", tmp_path)
