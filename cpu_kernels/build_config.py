@@ -12,7 +12,14 @@ LIBRARY_NAME = "libms_scatter_pa_cpu.so"
 
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 # No contraction: a mean is one rounding per addition. Instruction sets are chosen at run time, never by a flag.
-COMPILE_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden", "-ffp-contract=off"]
+COMPILE_FLAGS = [
+    "-std=c++17",
+    "-O3",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fvisibility-inlines-hidden",
+    "-ffp-contract=off",
+]
 # Sleeping worker threads outlive dlclose.
 LINK_FLAGS = ["-shared", "-pthread", "-Wl,-z,defs", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,nodelete"]
 

@@ -7,7 +7,7 @@ kernel compares it before it writes.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .layouts import LAYOUTS, Side, describe, misfit
+from .layouts import LAYOUTS, Side, describe, misfit, product, same
 from .op_info import ARGUMENTS, CACHE_MODES, SCATTER_MODES, dtype_named
 
 UNKNOWN = -1
@@ -102,6 +102,9 @@ def decide(arguments: Arguments) -> Scenario:
                 break
             if not flattened or layout not in problems:
                 problems[layout] = problem
+    if len(fitting) > 1:  # slot_mapping tells [1, T, N*D] from [T, N, D]
+        counted = [fit for fit in fitting if same(_row_count(sides[0].rows_shape, flattened=fit[1]), slots)]
+        fitting = counted if len(counted) == 1 else fitting
     if len(fitting) > 1:
         raise ValueError(
             "cache_mode: the shapes fit both "
@@ -118,6 +121,10 @@ def decide(arguments: Arguments) -> Scenario:
     layout, flattened = fitting[0]
     device_format = layout == "PA_NZ" and len(sides[0].cache_shape) == 3
     return Scenario(layout, key_only=key_only, flattened=flattened, device_format=device_format)
+
+
+def _row_count(rows: Shape, *, flattened: bool) -> int:
+    return product(*rows[:-1]) if flattened else rows[0]
 
 
 def _key_only(arguments: Arguments) -> bool:

@@ -167,16 +167,16 @@ class MeanWriter {
                                  int64_t count, int32_t element_type) {
     (void)element_type;
     AscendC::Cast(to, from, AscendC::RoundMode::CAST_RINT, static_cast<uint32_t>(count));
+    AscendC::PipeBarrier<PIPE_V>();  // the next slice writes the sums again
     Sync<AscendC::HardEvent::V_MTE3>();
-    Sync<AscendC::HardEvent::V_S>();
   }
 
   __aicore__ inline void RoundTo(const AscendC::LocalTensor<float>& to, const AscendC::LocalTensor<float>& from,
                                  int64_t count, int32_t element_type) {
     (void)element_type;
     AscendC::DataCopy(to, from, static_cast<uint32_t>(WholeBlocks(count)));
+    AscendC::PipeBarrier<PIPE_V>();  // the next slice writes the sums again
     Sync<AscendC::HardEvent::V_MTE3>();
-    Sync<AscendC::HardEvent::V_S>();
   }
 
   __aicore__ inline void RoundTo(const Bytes& to, const AscendC::LocalTensor<float>& from, int64_t count,

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from ms_scatter_pa.demo.paging import (
+from ms_scatter_pa.pages import (
     BlockAllocator,
     BlockTable,
     OutOfBlocksError,

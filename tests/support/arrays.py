@@ -1,0 +1,83 @@
+"""Arrays and tensors of every dtype of the table, bit for bit: floats that NumPy lacks keep their bytes."""
+
+import ctypes
+from functools import lru_cache
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+from ms_scatter_pa.op_info import DTYPES, dtype_named
+
+Array = npt.NDArray[Any]
+
+DTYPE_NAMES = tuple(dtype.name for dtype in DTYPES)
+INDEX_NAMES = ("int32", "int64")
+PARAMETER_DTYPES = tuple(dtype.name for dtype in DTYPES if dtype.reg_name is not None)
+"""What MindSpore can hold in a Parameter on CPU."""
+
+
+@lru_cache
+def storage(name: str) -> np.dtype[Any]:
+    """The NumPy dtype that holds the bits; hifloat8, which has none, is held as uint8."""
+    numpy_name = "uint8" if name == "hifloat8" else name
+    return np.dtype(getattr(ml_dtypes, numpy_name, None) or numpy_name)
+
+
+def random_array(rng: np.random.Generator, shape: tuple[int, ...], name: str, *, any_bits: bool = True) -> Array:
+    """Random bits (NaN payloads, infinities, -0.0 and subnormals among them), or numbers of ordinary size."""
+    dtype = storage(name)
+    if any_bits or name == "hifloat8":
+        size = int(np.prod(shape)) * dtype.itemsize
+        return rng.integers(0, 256, size, dtype=np.uint8).view(dtype).reshape(shape)
+    if np.issubdtype(dtype, np.integer):
+        return rng.integers(0, 100, shape).astype(dtype)
+    return rng.standard_normal(shape).astype(np.float32).astype(dtype)
+
+
+def as_bytes(array: Array) -> npt.NDArray[np.uint8]:
+    """The array's bytes, elements in the last dimension."""
+    contiguous = np.ascontiguousarray(array)
+    return contiguous.view(np.uint8).reshape(*contiguous.shape, contiguous.itemsize)
+
+
+def is_nan(array: Array, name: str) -> npt.NDArray[np.bool_]:
+    if name == "hifloat8":
+        return array == 0x80
+    if dtype_named(name).kind == "int":
+        return np.zeros(array.shape, bool)
+    return np.isnan(array.astype(np.float32))
+
+
+def to_tensor(array: Array, name: str) -> Any:
+    """A Tensor with memory of its own."""
+    import mindspore as ms
+
+    if name == "int64" or dtype_named(name).reg_name is not None:
+        return ms.Tensor(np.ascontiguousarray(array))
+    tensor = ms.mint.empty(array.shape, dtype=getattr(ms, name))
+    source = np.ascontiguousarray(array)
+    ctypes.memmove(tensor.data_ptr(), source.ctypes.data, source.nbytes)
+    return tensor
+
+
+def index_tensor(array: Array) -> Any:
+    import mindspore as ms
+
+    return ms.Tensor(np.ascontiguousarray(array))
+
+
+def to_array(tensor: Any, name: str) -> Array:
+    """The tensor's content, in ``storage(name)``."""
+    if name == "int64" or dtype_named(name).reg_name is not None:
+        return np.array(tensor.asnumpy()).view(
+            np.dtype(name) if name == "int64" else storage(name)
+        )  # a bfloat16 of its own
+    tensor.view(_uint8()).asnumpy()  # waits for MindSpore's queue, which get_bytes does not promise
+    return np.frombuffer(tensor.get_bytes(), storage(name)).reshape(tensor.shape).copy()
+
+
+def _uint8() -> Any:
+    import mindspore as ms
+
+    return ms.uint8
