@@ -1,9 +1,10 @@
 """Builds the package: shared libraries in ``ms_scatter_pa/_lib``, and the folders beside it as parts of the package.
 
-``libms_scatter_pa_cpu.so`` is the operator without MindSpore or Python; ``_eager`` is MindSpore's pyboost extension,
-compiled against the installed MindSpore; ``libms_scatter_pa_infer.so`` tells MindSpore's host side the Ascend operator's
-output shape. All are made at install time, never later. The Ascend sources are packaged as they are: ``python -m
-ms_scatter_pa build-ascend`` compiles them where CANN is.
+``libms_scatter_pa_cpu.so`` is the operator without MindSpore or Python; ``_eager`` is MindSpore's pyboost extension and
+``_dropin`` the CPU kernel for its built-in ReshapeAndCache, both compiled against the installed MindSpore;
+``libms_scatter_pa_infer.so`` tells MindSpore's host side the Ascend operator's output shape. All are made at install
+time, never later. The Ascend sources are packaged as they are: ``python -m ms_scatter_pa build-ascend`` compiles them
+where CANN is.
 """
 
 import importlib.util
@@ -20,6 +21,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+# Extension -> its source. They need nothing of each other.
+EXTENSIONS = {"_eager": "eager_entry.cc", "_dropin": "reshape_and_cache_entry.cc"}
 # Those of them that the installed release has: 2.7 keeps the runner of extensions in mindspore_extension.
 MINDSPORE_LIBRARIES = (
     "mindspore_core",
@@ -29,6 +32,7 @@ MINDSPORE_LIBRARIES = (
     "mindspore_pynative",
     "mindspore_pyboost",
     "mindspore_runtime_pipeline",
+    "mindspore_hardware_abstract",
     "mindspore_extension",
 )
 # Where the installed MindSpore is, seen from ms_scatter_pa/_lib in the same site-packages; an editable install adds
@@ -82,41 +86,17 @@ def _run(command: list[str], what: str) -> None:
         raise SystemExit(f"ms_scatter_pa: {what} failed:\n{' '.join(command)}\n{result.stderr[-8000:]}")
 
 
-def _extension_command(compiler: str, mindspore: Path, folder: Path, output: Path) -> list[str]:
-    include = mindspore / "include"
-    inner = include / "mindspore"
-    include_folders = [
-        mindspore,
-        include,
-        include / "third_party",
-        include / "third_party" / "robin_hood_hashing",
-        include / "third_party" / "securec" / "include",
-        *(
-            inner / name
-            for name in (
-                "include",
-                "core/include",
-                "core/mindrt/include",
-                "core/mindrt",
-                "ops",
-                "ops/include",
-                "ops/kernel/include",
-                "ccsrc",
-                "ccsrc/include",
-                "ccsrc/minddata/mindrecord/include",
-            )
-        ),
-        Path(sysconfig.get_path("include")),
-    ]
+def _extension_command(name: str, compiler: str, mindspore: Path, output: Path) -> list[str]:
     return [
         compiler,
         *("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", *build_config.WARNINGS),
-        *("-D_GLIBCXX_USE_CXX11_ABI=0", "-DENABLE_FAST_HASH_TABLE=1", "-DMS_EXTENSION_NAME=_eager"),
+        *(f"-DMS_EXTENSION_NAME={name}", *build_config.mindspore_flags(mindspore)),
+        f"-ffile-prefix-map={ROOT}/=",  # MindSpore's errors quote the path of the source
         f"-DMSSP_MINDSPORE={_mindspore_version(mindspore)}",
         f"-I{ROOT / 'cpu_kernels'}",
-        *(flag for path in include_folders for flag in ("-isystem", str(path))),
-        str(ROOT / "cpu_kernels" / "eager_entry.cc"),
-        *("-o", str(output), f"-L{folder}", "-l:" + build_config.LIBRARY_NAME, f"-L{mindspore / 'lib'}"),
+        *("-isystem", sysconfig.get_path("include")),
+        str(ROOT / "cpu_kernels" / EXTENSIONS[name]),
+        *("-o", str(output), f"-L{output.parent}", "-l:" + build_config.LIBRARY_NAME, f"-L{mindspore / 'lib'}"),
         *(f"-l{name}" for name in MINDSPORE_LIBRARIES if (mindspore / "lib" / f"lib{name}.so").exists()),
         *(f"-Wl,-rpath,{path}" for path in ("$ORIGIN", MINDSPORE_FROM_LIB, str(mindspore / "lib"))),
         *("-Wl,-z,relro", "-Wl,-z,now", "-s"),
@@ -140,10 +120,6 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
             return os.path.join(*parents, f"{name}.so")
         return str(super().get_ext_filename(fullname))
 
-    def copy_extensions_to_source(self) -> None:
-        (ROOT / "ms_scatter_pa" / "_lib").mkdir(exist_ok=True)  # an editable install copies into it
-        super().copy_extensions_to_source()
-
     def build_extension(self, ext: Any) -> None:
         output = Path(self.get_ext_fullpath(ext.name))
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -159,8 +135,9 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
         if output.stem == INFER_STEM:
             _run(_infer_command(compiler, output), "compiling the Ascend operator's shape inference")
             return
-        command = _extension_command(compiler, _mindspore_folder(), output.parent, output)
-        _run(command, "compiling the PyNative extension against MindSpore (half a minute)")
+        name = ext.name.rpartition(".")[2]
+        command = _extension_command(name, compiler, _mindspore_folder(), output)
+        _run(command, f"compiling {EXTENSIONS[name]} against MindSpore (up to half a minute)")
 
     def copy_extensions_to_source(self) -> None:
         (ROOT / "ms_scatter_pa" / "_lib").mkdir(exist_ok=True)  # an editable install into a fresh clone
@@ -179,7 +156,7 @@ setup(
     ext_modules=[
         Extension(f"ms_scatter_pa._lib.{LIBRARY_STEM}", sources=[]),
         Extension(f"ms_scatter_pa._lib.{INFER_STEM}", sources=[]),
-        Extension("ms_scatter_pa._lib._eager", sources=[]),
+        *(Extension(f"ms_scatter_pa._lib.{name}", sources=[]) for name in EXTENSIONS),
     ],
     cmdclass={"build_ext": BuildLibraries},
     zip_safe=False,

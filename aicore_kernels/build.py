@@ -1,4 +1,4 @@
-"""Builds the Ascend operator with MindSpore's own custom compiler and installs it: ``python -m ms_scatter_pa build-ascend``.
+"""``python -m ms_scatter_pa build-ascend``: MindSpore's own custom compiler builds and installs the Ascend operator.
 
 Needs CANN's toolkit, not an NPU.
 """
@@ -12,8 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ms_scatter_pa import cann as cann_tools
 from ms_scatter_pa.op_info import TARGETS
+
+from ms_scatter_pa import cann as cann_tools
 from ms_scatter_pa.opp import DEFAULT_INSTALL_PATH, HEADER, LIBRARY, VENDOR, export_line
 
 from .callback import compile_callback
@@ -42,10 +43,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--soc", help=f"parts to compile for, separated by ';', of {';'.join(SOCS)} (default: all that this CANN knows)")
-    parser.add_argument("--cann", help="CANN's toolkit folder (default: ASCEND_HOME_PATH, else where CANN installs itself)")
+    parser.add_argument(
+        "--soc", help=f"parts to compile for, separated by ';', of {';'.join(SOCS)} (default: all that this CANN knows)"
+    )
+    parser.add_argument(
+        "--cann", help="CANN's toolkit folder (default: ASCEND_HOME_PATH, else where CANN installs itself)"
+    )
     parser.add_argument("--install-path", type=Path, default=DEFAULT_INSTALL_PATH, help="default: %(default)s")
-    parser.add_argument("--force", action="store_true", help="go on where CANN's version or compiler is not as expected")
+    parser.add_argument(
+        "--force", action="store_true", help="go on where CANN's version or compiler is not as expected"
+    )
     return parser
 
 
@@ -83,7 +90,9 @@ def _cann(given: str | None, force: bool) -> Path:
         )
     if cann_tools.template(cann) is None:
         expected = " or ".join(str(path) for path in cann_tools.TEMPLATES)
-        raise BuildError(f"{cann} has no project template ({expected}): install CANN's toolkit package, not its runtime")
+        raise BuildError(
+            f"{cann} has no project template ({expected}): install CANN's toolkit package, not its runtime"
+        )
     _doubts(cann, force)
     return cann
 
@@ -171,10 +180,8 @@ def _run_custom_compiler(
         return
     log = tool / "install.log" if (tool / "install.log").is_file() else tool / "build.log"
     lines = (log.read_text(errors="replace") if log.is_file() else result.stderr).splitlines()
-    raise BuildError(
-        f"MindSpore's custom compiler failed; everything is in {tool}. The end of {log.name if log.is_file() else 'its output'}:\n"
-        + "\n".join(lines[-LOG_LINES:])
-    )
+    what = f"MindSpore's custom compiler failed; everything is in {tool}. The end of "
+    raise BuildError("\n".join([f"{what}{log.name if log.is_file() else 'its output'}:", *lines[-LOG_LINES:]]))
 
 
 def _check_installed(package: Path, socs: list[str]) -> None:

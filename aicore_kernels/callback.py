@@ -1,10 +1,11 @@
-"""Compiles ahead of time what MindSpore would compile on first use: its callback from ``ops.Custom`` to the interface."""
+"""Compiles ahead of time what MindSpore would compile on first use: its callback to the aclnn interface."""
 
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ms_scatter_pa.op_info.reg_info import ASCEND_OP_NAME, ascend_reg_info
 
@@ -23,8 +24,8 @@ def _environment(**values: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def callback_source(package: Path, cann: Path) -> str:
-    """What MindSpore generates for the installed header and this package's reg_info.
+def callback_source(package: Path, cann: Path, reg_info: dict[str, Any]) -> str:
+    """What MindSpore generates for the installed header and a reg_info.
 
     Raises:
         RuntimeError: the header takes another number of arguments than the reg_info names.
@@ -33,7 +34,7 @@ def callback_source(package: Path, cann: Path) -> str:
 
     with _environment(ASCEND_CUSTOM_OPP_PATH=str(package), ASCEND_OPP_PATH=str(cann / "opp")):
         types = CustomInfoGenerator(ASCEND_OP_NAME).get_aclnn_api_types()
-    return CustomCodeGenerator().generate_callback_by_types(ASCEND_OP_NAME, ascend_reg_info(), types)
+    return CustomCodeGenerator().generate_callback_by_types(ASCEND_OP_NAME, reg_info, types)
 
 
 def compile_callback(package: Path, cann: Path) -> Path:
@@ -47,7 +48,7 @@ def compile_callback(package: Path, cann: Path) -> Path:
     library = ahead_of_time(package)
     source = library.with_suffix("")
     library.parent.mkdir(parents=True, exist_ok=True)
-    source.write_text(callback_source(package, cann))
+    source.write_text(callback_source(package, cann, ascend_reg_info()))
     command = ["g++", "-std=c++17", "--shared", "-fPIC", "-D_GLIBCXX_USE_CXX11_ABI=0", f"-I{cann / 'include'}"]
     result = subprocess.run([*command, "-o", str(library), str(source)], capture_output=True, text=True, check=False)
     if result.returncode != 0:

@@ -1,4 +1,5 @@
-// The Ascend operator's shape inference for MindSpore's host side: ops.Custom calls it in PyNative and in dynamic graphs.
+// The Ascend operator's shape inference for MindSpore's host side: ops.Custom calls it in PyNative and in dynamic
+// graphs.
 #include <cstdint>
 #include <vector>
 
@@ -10,6 +11,6 @@ constexpr int64_t kStatusFields = 4;
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) std::vector<int64_t> MsScatterPaKvCacheInferShape(
-    int * /*ndims*/, int64_t ** /*shapes*/, void * /*extra*/) {
+    int* /*ndims*/, int64_t** /*shapes*/, void* /*extra*/) {
   return {kStatusLines, kStatusFields};
 }

@@ -1,17 +1,18 @@
 // ops.Custom's C interface (func_type="aot"): the way in from a graph.
-// Inputs: op_info's ARGUMENTS (one-element placeholders for absent ones), last_status, options; output: status.
+// Inputs: op_info's ARGUMENTS, without the last three when nothing is compressed, absent ones as one-element
+// placeholders; then last_status where the call keeps one; then options. Output: status.
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "call.h"
+#include "core/arguments.h"
 #include "core/export.h"
 
 namespace {
 
-enum Parameter { kLastStatus = MSSP_NUM_ARGUMENTS, kOptions, kStatus, kNumParameters };
-
+constexpr int kAlways = 2;  // options and status
 constexpr int kMessageSize = 1024;
 constexpr int kWrongParameterCount = 1;
 constexpr const char* kAdvice =
@@ -23,18 +24,23 @@ constexpr const char* kAdvice =
 
 extern "C" MSSP_EXPORT int MsScatterPaKvCache(int nparam, void** params, int* ndims, int64_t** shapes,
                                               const char** /*dtypes*/, void* /*stream*/, void* /*extra*/) {
-  if (nparam != kNumParameters) {
+  if (nparam < mssp::kCompressLens + kAlways) {
     return kWrongParameterCount;
   }
-  MsspTensor tensors[MSSP_NUM_ARGUMENTS];
-  for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
+  auto* status_output = static_cast<int64_t*>(params[nparam - 1]);
+  const auto* options = static_cast<const MsspOptions*>(params[nparam - 2]);
+  const int arguments = options->scatter_mode == MSSP_NONE ? int{mssp::kCompressLens} : int{MSSP_NUM_ARGUMENTS};
+  const bool keeps_last_status = options->keeps_last_status != 0;
+  if (nparam != arguments + (keeps_last_status ? 1 : 0) + kAlways) {
+    return kWrongParameterCount;
+  }
+  MsspTensor tensors[MSSP_NUM_ARGUMENTS] = {};
+  for (int i = 0; i < arguments; ++i) {
     tensors[i] = {params[i], shapes[i], nullptr, ndims[i]};
   }
-  const auto* options = static_cast<const MsspOptions*>(params[kOptions]);
-  auto* last_status = options->keeps_last_status != 0 ? static_cast<int64_t*>(params[kLastStatus]) : nullptr;
+  auto* last_status = keeps_last_status ? static_cast<int64_t*>(params[arguments]) : nullptr;
   char message[kMessageSize];
-  const MsspStatus status =
-      MsspRun(tensors, options, static_cast<int64_t*>(params[kStatus]), last_status, message, kMessageSize);
+  const MsspStatus status = MsspRun(tensors, options, status_output, last_status, message, kMessageSize);
   if (status.code != MSSP_WRITTEN && options->record == 0) {
     throw std::runtime_error(std::string(message) + kAdvice);  // the only way in which ops.Custom keeps a text
   }

@@ -137,7 +137,7 @@ def make_call(
     check_duplicates: bool = False,
     num_threads: int = 0,
 ) -> Call:
-    """The call that says what ``reference.write_reference`` is told; the arrays must outlive it."""
+    """The call that says what ``reference.write_reference`` is told; it keeps the arrays alive."""
     dtype = dtype or key.dtype.name
     call = Call()
     call.key = make_side(key, key_cache, dtype)
@@ -160,4 +160,5 @@ def make_call(
         if array is not None:
             assert array.flags.c_contiguous and array.dtype == slot_mapping.dtype
             setattr(call, name, array.ctypes.data)
+    call.keep = (key, value, key_cache, value_cache, slot_mapping, compress_lens, compress_seq_offsets, seq_lens)
     return call

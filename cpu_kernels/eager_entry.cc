@@ -4,7 +4,6 @@
 // before, and what they decided is kept here by the same key. What values decide is checked in the kernel.
 #include <array>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +13,7 @@
 
 #include "call.h"
 #include "core/arguments.h"
+#include "error_text.h"
 #include "mindspore_compat.h"
 
 namespace mssp {
@@ -62,8 +62,7 @@ constexpr const char* kAdvice =
     ". Calls that were queued after it may be lost: repeat them, or pass on_error=\"record\", which never raises";
 
 std::string ForPython(const char* message) {
-  const char* text = std::strstr(message, ": ");
-  return std::string(text == nullptr ? message : text + 2) + kAdvice;
+  return std::string(WithoutType(message)) + kAdvice;
 }
 
 uint8_t* DataOf(const mindspore::tensor::Tensor& tensor) {

@@ -19,7 +19,7 @@ _DEVICES = Path("/dev")
 
 
 def find_cann(environ: Mapping[str, str], given: str | None = None) -> Path | None:
-    """CANN's toolkit folder: the one given, the environment's, or where it installs itself; None where there is none."""
+    """CANN's toolkit folder: the one given, the environment's, or where it installs itself; None if there is none."""
     if given is not None:
         return Path(given) if Path(given).is_dir() else None
     named = [Path(environ[name]) for name in _VARIABLES if environ.get(name)]

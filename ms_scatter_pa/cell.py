@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
-from .backends import eager_call
+from . import backends
 from .backends.graph import graph_call, in_graph
 from .options import check_modes
 from .status import read_status
@@ -105,7 +105,7 @@ class ScatterPaKvCache(nn.Cell):  # type: ignore[misc]
         self, key: Any, value: Any, slot_mapping: Any, compress_lens: Any, compress_seq_offsets: Any, seq_lens: Any
     ) -> Any:
         parameters = self._params  # a Cell's attribute access looks for a Parameter last, which costs a microsecond
-        return eager_call(
+        return backends.eager_call(
             key,
             value,
             parameters["key_cache"],

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .backends import eager_call
+from . import backends
 from .backends.graph import graph_call, in_graph
 
 
@@ -95,7 +95,7 @@ def npu_scatter_pa_kv_cache(
             check_duplicates,
             None,
         )
-    return eager_call(
+    return backends.eager_call(
         key,
         value,
         key_cache,

@@ -99,9 +99,13 @@ def _misfit_of_nz(side: Side, num_head: int, head_size: int, channels: int, last
     cache = side.cache_shape
     if len(cache) == 3 and same(cache[2], channels):
         return None
-    if len(cache) == 5 and same(cache[4], last_dim):
-        if _heads_fit(cache[1], product(cache[2], last_dim), num_head, head_size, channels):
-            return None
+    head_size_of_cache = product(cache[2], last_dim)
+    if (
+        len(cache) == 5
+        and same(cache[4], last_dim)
+        and _heads_fit(cache[1], head_size_of_cache, num_head, head_size, channels)
+    ):
+        return None
     if len(cache) == 4 and same(cache[3], last_dim) and same(product(cache[1], last_dim), channels):
         return None
     if channels != UNKNOWN and channels % last_dim:
@@ -114,7 +118,8 @@ def _misfit_of_nz(side: Side, num_head: int, head_size: int, channels: int, last
             f"head_size*itemsize to be a multiple of 32 bytes (it is {head_size * side.itemsize}), as 5-D caches need"
         )
     groups = "num_head*head_size/" + str(last_dim) if channels == UNKNOWN else channels // last_dim
-    return f"[num_blocks, {groups}, block_size, {last_dim}] or [num_blocks, num_head, head_size/{last_dim}, block_size, {last_dim}]"
+    per_head = f"[num_blocks, num_head, head_size/{last_dim}, block_size, {last_dim}]"
+    return f"[num_blocks, {groups}, block_size, {last_dim}] or {per_head}"
 
 
 def _heads_fit(cache_heads: int, cache_head_size: int, num_head: int, head_size: int, channels: int) -> bool:

@@ -1,7 +1,7 @@
 """The NumPy definition of the operator: slow, obvious, and the judge of every other implementation.
 
-It is written from the operator's contract loop by loop, one ``put`` per cache row, and shares no code with the backends.
-Arrays are written in place, and nothing is written when a call is refused.
+It is written from the operator's contract loop by loop, one ``put`` per cache row, and shares no code with the
+backends. Arrays are written in place, and nothing is written when a call is refused.
 
 >>> import numpy as np
 >>> key = np.arange(2 * 1 * 4, dtype=np.float16).reshape(2, 1, 4)

@@ -20,18 +20,17 @@ class GroupCopier {
     tokens_per_tile_ = tiling.tokens_per_tile;
     copy_bytes_ = tiling.copy_buffer_bytes;
     tile_bytes_ = tiling.tile_buffer_bytes;
-    pipe->InitBuffer(copy_queue_, kBuffers, static_cast<uint32_t>(copy_bytes_));
+    pipe->InitBuffer(copy_queue_, MSSP_COPY_BUFFERS, static_cast<uint32_t>(copy_bytes_));
     if (tile_bytes_ > 0) {
       pipe->InitBuffer(load_queue_, kBuffers, static_cast<uint32_t>(tile_bytes_));
       pipe->InitBuffer(store_queue_, kBuffers, static_cast<uint32_t>(tile_bytes_));
     }
   }
 
-  __aicore__ inline void Copy(const Side& side, const SideRange& range) {
+  __aicore__ inline void Copy(const Side& side, const MsspPart& part) {
     const int64_t row = side.tiling.row_bytes;
-    const int64_t unit = side.tiling.column_unit;
-    const MsspPoint from = MsspCut(range.begin, num_tokens_, row, tokens_per_tile_, unit);
-    const MsspPoint to = MsspCut(range.end, num_tokens_, row, tokens_per_tile_, unit);
+    const MsspPoint from = part.from;
+    const MsspPoint to = part.to;
     const int64_t last_tile = to.column > 0 ? to.tile + 1 : to.tile;
     limit_token_ = MsspMin(last_tile * tokens_per_tile_, num_tokens_);
     if (from.tile == to.tile) {
@@ -49,7 +48,7 @@ class GroupCopier {
 
  private:
   // Some groups of a row: `groups` whole ones, or a piece of one, `bytes` each; `column` is where they start.
-  struct Part {
+  struct Groups {
     int64_t column;
     int64_t groups;
     int64_t bytes;
@@ -64,7 +63,7 @@ class GroupCopier {
     const int64_t pitch = UbPitch(group);
     while (token < token_end && column < column_end) {
       const int64_t within = column % group;
-      Part part;
+      Groups part;
       part.column = column;
       part.cache_offset = column / group * group * block_size_ + within;
       if (within == 0 && column_end - column >= group && pitch <= copy_bytes_) {
@@ -79,7 +78,7 @@ class GroupCopier {
     }
   }
 
-  __aicore__ inline void CopyPart(const Side& side, int64_t token, int64_t token_end, const Part& part) {
+  __aicore__ inline void CopyPart(const Side& side, int64_t token, int64_t token_end, const Groups& part) {
     while (token < token_end) {
       slots_->Cover(token, limit_token_);
       const int64_t slot = slots_->Slot(token);
@@ -101,18 +100,18 @@ class GroupCopier {
     }
   }
 
-  __aicore__ inline bool CanTranspose(const Part& part) const {
+  __aicore__ inline bool CanTranspose(const Groups& part) const {
     return part.bytes % MSSP_DATA_BLOCK == 0 && 2 * part.bytes <= tile_bytes_;
   }
 
-  __aicore__ inline int64_t CacheOffset(const Side& side, int64_t slot, const Part& part) const {
+  __aicore__ inline int64_t CacheOffset(const Side& side, int64_t slot, const Groups& part) const {
     const int64_t block = slot / block_size_;
     return block * block_size_ * side.tiling.row_bytes + part.cache_offset +
            (slot - block * block_size_) * side.tiling.group_bytes;
   }
 
   // Tokens in no run: one load for as many as fit, then one store each, a burst per group.
-  __aicore__ inline int64_t CopyScattered(const Side& side, int64_t token, int64_t limit, const Part& part) {
+  __aicore__ inline int64_t CopyScattered(const Side& side, int64_t token, int64_t limit, const Groups& part) {
     const int64_t row = side.tiling.row_bytes;
     const int64_t width = part.groups * part.bytes;
     const int64_t ub_width = part.groups * UbPitch(part.bytes);
@@ -154,7 +153,7 @@ class GroupCopier {
 
   // Consecutive slots of one group, or of a piece of one: no transposition needed.
   __aicore__ inline void CopyRunOfOneGroup(const Side& side, int64_t token, int64_t run_end, int64_t slot,
-                                           const Part& part) {
+                                           const Groups& part) {
     const int64_t row = side.tiling.row_bytes;
     const int64_t group = side.tiling.group_bytes;
     const int64_t pitch = UbPitch(part.bytes);
@@ -177,7 +176,7 @@ class GroupCopier {
     }
   }
 
-  __aicore__ inline void CopyRun(const Side& side, int64_t token, int64_t run_end, int64_t slot, const Part& part) {
+  __aicore__ inline void CopyRun(const Side& side, int64_t token, int64_t run_end, int64_t slot, const Groups& part) {
     const int64_t most = RowsPerTile(run_end - token, part);
     while (token < run_end) {
       const int64_t rows = MsspMin(run_end - token, most);
@@ -193,7 +192,7 @@ class GroupCopier {
   }
 
   // Long store bursts want many rows in a tile, long load bursts few: halve while the load bursts are the shorter ones.
-  __aicore__ inline int64_t RowsPerTile(int64_t run, const Part& part) const {
+  __aicore__ inline int64_t RowsPerTile(int64_t run, const Groups& part) const {
     int64_t rows = MsspMin(run, MsspMin(tile_bytes_ / part.bytes, MSSP_MAX_BLOCK_COUNT));
     while (rows > 1 && rows * part.bytes >= 4 * MSSP_GOOD_BURST * 2 && tile_bytes_ / rows < MSSP_GOOD_BURST &&
            tile_bytes_ / rows < part.groups * part.bytes) {
@@ -202,7 +201,7 @@ class GroupCopier {
     return rows;
   }
 
-  __aicore__ inline void CopyTransposed(const Side& side, int64_t token, int64_t rows, int64_t slot, const Part& part,
+  __aicore__ inline void CopyTransposed(const Side& side, int64_t token, int64_t rows, int64_t slot, const Groups& part,
                                         int64_t first_group, int64_t groups) {
     const int64_t row = side.tiling.row_bytes;
     const int64_t width = groups * part.bytes;

@@ -15,7 +15,7 @@ class PairCopier {
   __aicore__ inline void Init(AscendC::TPipe* pipe, const MsScatterPaKvCacheTiling& tiling, PairReader<IndexT>* pairs) {
     pairs_ = pairs;
     buffer_bytes_ = tiling.copy_buffer_bytes;
-    pipe->InitBuffer(queue_, kBuffers, static_cast<uint32_t>(buffer_bytes_));
+    pipe->InitBuffer(queue_, MSSP_COPY_BUFFERS, static_cast<uint32_t>(buffer_bytes_));
     mean_.Init(pipe, tiling);
   }
 
@@ -46,7 +46,7 @@ class PairCopier {
 
   __aicore__ inline int64_t CopySide(const Side& side, const Pair& pair, int64_t begin, int64_t end, int64_t base) {
     const int64_t size = SourceRows(pair) * side.tiling.head_bytes;
-    const SideRange range = Clip(begin, end, base, size);
+    const MsspRange range = MsspClip(begin, end, base, size);
     if (range.begin < range.end) {
       CopyParts(side, pair, range);
     }
@@ -54,20 +54,20 @@ class PairCopier {
   }
 
   // The pair's three parts one after another: rows before the mean, the rows of the mean, rows after it.
-  __aicore__ inline void CopyParts(const Side& side, const Pair& pair, const SideRange& range) {
+  __aicore__ inline void CopyParts(const Side& side, const Pair& pair, const MsspRange& range) {
     const int64_t head = side.tiling.head_bytes;
     const int64_t averaged = pair.skip ? 0 : pair.mean_end - pair.mean_begin;
     const int64_t prefix = pair.mean_begin * head;
     const int64_t mean = averaged * head;
     const int64_t tail = (pair.rows - pair.mean_end) * head;
-    CopyRows(side, pair, 0, 0, pair.mean_begin, Clip(range.begin, range.end, 0, prefix));
+    CopyRows(side, pair, 0, 0, pair.mean_begin, MsspClip(range.begin, range.end, 0, prefix));
     if (averaged > 0) {
-      const SideRange part = Clip(range.begin, range.end, prefix, mean);
+      const MsspRange part = MsspClip(range.begin, range.end, prefix, mean);
       mean_.Write(side, RowOffset(side, pair, pair.mean_begin), averaged, (pair.slot + pair.mean_begin) * head,
                   MeanColumn(part.begin, averaged, head), MeanColumn(part.end, averaged, head));
     }
     CopyRows(side, pair, pair.mean_end, pair.mean_begin + (averaged > 0 ? 1 : 0), pair.rows - pair.mean_end,
-             Clip(range.begin, range.end, prefix + mean, tail));
+             MsspClip(range.begin, range.end, prefix + mean, tail));
   }
 
   // Rows of a mean are added up column by column, so it is shared out by columns.
@@ -81,7 +81,7 @@ class PairCopier {
 
   // Bytes `range` of rows [first, first + rows) of the pair, which go to its cache rows from `target` on.
   __aicore__ inline void CopyRows(const Side& side, const Pair& pair, int64_t first, int64_t target, int64_t rows,
-                                  const SideRange& range) {
+                                  const MsspRange& range) {
     const int64_t head = side.tiling.head_bytes;
     const MsspPoint from = MsspCut(range.begin, rows, head, 1, side.tiling.column_unit);
     const MsspPoint to = MsspCut(range.end, rows, head, 1, side.tiling.column_unit);

@@ -13,20 +13,17 @@ class RowCopier {
   __aicore__ inline void Init(AscendC::TPipe* pipe, const MsScatterPaKvCacheTiling& tiling,
                               SlotMapping<IndexT>* slots) {
     slots_ = slots;
-    num_tokens_ = tiling.num_tokens;
     buffer_bytes_ = tiling.copy_buffer_bytes;
-    pipe->InitBuffer(queue_, kBuffers, static_cast<uint32_t>(buffer_bytes_));
+    pipe->InitBuffer(queue_, MSSP_COPY_BUFFERS, static_cast<uint32_t>(buffer_bytes_));
   }
 
-  __aicore__ inline void Copy(const Side& side, const SideRange& range) {
+  // A tile is one token here.
+  __aicore__ inline void Copy(const Side& side, const MsspPart& part) {
     const int64_t row = side.tiling.row_bytes;
-    const int64_t unit = side.tiling.column_unit;
-    const MsspPoint from = MsspCut(range.begin, num_tokens_, row, 1, unit);
-    const MsspPoint to = MsspCut(range.end, num_tokens_, row, 1, unit);
-    int64_t begin = from.tile * row + from.column;
-    const int64_t end = to.tile * row + to.column;
-    const int64_t token_end = to.column == 0 ? to.tile : to.tile + 1;
-    int64_t token = from.tile;
+    int64_t begin = part.from.tile * row + part.from.column;
+    const int64_t end = part.to.tile * row + part.to.column;
+    const int64_t token_end = part.to.column == 0 ? part.to.tile : part.to.tile + 1;
+    int64_t token = part.from.tile;
     while (begin < end) {
       slots_->Cover(token, token_end);
       const int64_t slot = slots_->Slot(token);
@@ -77,7 +74,6 @@ class RowCopier {
 
   SlotMapping<IndexT>* slots_;
   CopyQueue queue_;
-  int64_t num_tokens_;
   int64_t buffer_bytes_;
 };
 

@@ -22,18 +22,10 @@ __aicore__ inline void WriteTokens(AscendC::TPipe* pipe, const Side& key, const 
   slots.Init(pipe, index.slot_mapping, tiling, status);
   CopierT copier;
   copier.Init(pipe, tiling, &slots);
-  const int64_t key_bytes = tiling.num_tokens * key.tiling.row_bytes;
-  const int64_t value_bytes = tiling.num_tokens * value.tiling.row_bytes;
   const int64_t core = AscendC::GetBlockIdx();
-  const int64_t begin = MsspShare(key_bytes + value_bytes, core, tiling.used_cores);
-  const int64_t end = MsspShare(key_bytes + value_bytes, core + 1, tiling.used_cores);
-  const SideRange key_range = Clip(begin, end, 0, key_bytes);
-  if (key_range.begin < key_range.end) {
-    copier.Copy(key, key_range);
-  }
-  const SideRange value_range = Clip(begin, end, key_bytes, value_bytes);
-  if (value_range.begin < value_range.end) {
-    copier.Copy(value, value_range);
+  copier.Copy(key, MsspCorePart(tiling, 0, core));
+  if (value.tiling.row_bytes > 0) {
+    copier.Copy(value, MsspCorePart(tiling, 1, core));
   }
 }
 

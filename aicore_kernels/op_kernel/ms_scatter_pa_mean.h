@@ -69,7 +69,7 @@ class MeanWriter {
       const int64_t count = bytes / static_cast<int64_t>(sizeof(T));
       AscendC::LocalTensor<float> sums = sums_.Get<float>();
       Sync<AscendC::HardEvent::S_V>();
-      AscendC::Duplicate(sums, 0.0f, static_cast<int32_t>(count));
+      AscendC::Duplicate(sums, 0.0f, static_cast<int32_t>(WholeBlocks(count)));
       AscendC::PipeBarrier<PIPE_V>();
       const int64_t most = buffer_bytes_ / UbPitch(bytes);
       for (int64_t row = 0; row < rows; row += most) {
@@ -79,6 +79,11 @@ class MeanWriter {
       Round<T>(count, side.tiling.element_type);
       StoreOut(side, cache + column, bytes);
     }
+  }
+
+  // float32 elements of whole 32-byte blocks, at least `count`.
+  __aicore__ inline static int64_t WholeBlocks(int64_t count) {
+    return MsspAlignUp(count * static_cast<int64_t>(sizeof(float))) / static_cast<int64_t>(sizeof(float));
   }
 
   __aicore__ inline int64_t SliceBytes(int64_t element_bytes) const { return elements_ * element_bytes; }
@@ -162,16 +167,16 @@ class MeanWriter {
                                  int64_t count, int32_t element_type) {
     (void)element_type;
     AscendC::Cast(to, from, AscendC::RoundMode::CAST_RINT, static_cast<uint32_t>(count));
+    AscendC::PipeBarrier<PIPE_V>();  // the next slice writes the sums again
     Sync<AscendC::HardEvent::V_MTE3>();
-    Sync<AscendC::HardEvent::V_S>();
   }
 
   __aicore__ inline void RoundTo(const AscendC::LocalTensor<float>& to, const AscendC::LocalTensor<float>& from,
                                  int64_t count, int32_t element_type) {
     (void)element_type;
-    AscendC::DataCopy(to, from, static_cast<uint32_t>(MsspAlignUp(count * kWidening) / kWidening));
+    AscendC::DataCopy(to, from, static_cast<uint32_t>(WholeBlocks(count)));
+    AscendC::PipeBarrier<PIPE_V>();  // the next slice writes the sums again
     Sync<AscendC::HardEvent::V_MTE3>();
-    Sync<AscendC::HardEvent::V_S>();
   }
 
   __aicore__ inline void RoundTo(const Bytes& to, const AscendC::LocalTensor<float>& from, int64_t count,

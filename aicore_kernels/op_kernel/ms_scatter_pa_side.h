@@ -9,7 +9,7 @@ namespace mssp {
 constexpr int32_t kBuffers = 2;
 
 // Loads and stores without a vector step in between.
-using CopyQueue = AscendC::TQueBind<AscendC::TPosition::VECIN, AscendC::TPosition::VECOUT, kBuffers>;
+using CopyQueue = AscendC::TQueBind<AscendC::TPosition::VECIN, AscendC::TPosition::VECOUT, MSSP_COPY_BUFFERS>;
 
 struct Side {
   GmBytes rows;
@@ -21,21 +21,6 @@ __aicore__ inline void InitSide(Side* side, GM_ADDR rows, GM_ADDR cache, const M
   side->rows.SetGlobalBuffer((__gm__ uint8_t*)rows);
   side->cache.SetGlobalBuffer((__gm__ uint8_t*)cache);
   side->tiling = tiling;
-}
-
-// What a strategy needs to know about one core's part: bytes [begin, end) of the side's tokens * row_bytes.
-struct SideRange {
-  int64_t begin;
-  int64_t end;
-};
-
-// The part of [begin, end) of the work of both sides, key first, that lies in the side whose work is [base, base +
-// size).
-__aicore__ inline SideRange Clip(int64_t begin, int64_t end, int64_t base, int64_t size) {
-  SideRange range;
-  range.begin = MsspMin(MsspMax(begin - base, 0), size);
-  range.end = MsspMin(MsspMax(end - base, 0), size);
-  return range;
 }
 
 }  // namespace mssp

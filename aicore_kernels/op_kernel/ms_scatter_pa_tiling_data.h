@@ -41,6 +41,9 @@ constexpr int64_t MSSP_MAX_BLOCK_COUNT = 4095;   // bursts in one DMA instructio
 constexpr int64_t MSSP_MAX_BLOCK_LEN = 2097120;  // bytes in one burst, a multiple of 32
 constexpr int64_t MSSP_GOOD_BURST = 512;         // shorter bursts waste memory bandwidth
 
+// Buffers of the queue from loads to stores: enough small ones that the latency of both is hidden.
+constexpr int32_t MSSP_COPY_BUFFERS = 4;
+
 // One of K and V. A cache block is [groups][block_size][group_bytes]: Norm has one group, NHSD one per head, PA_NZ one
 // per 32 bytes; a source row is [groups][group_bytes].
 struct MsspSideTiling {
@@ -67,7 +70,7 @@ struct MsScatterPaKvCacheTiling {
   int32_t index_type;
   int32_t used_cores;
   int32_t index_window;       // index entries held at a time
-  int32_t copy_buffer_bytes;  // each of two: load, then store
+  int32_t copy_buffer_bytes;  // each of four: load, then store
   int32_t tile_buffer_bytes;  // each of four: load, transpose, store; 0: not needed
   int32_t mean_buffer_bytes;  // each of two: rows of a mean; 0: not needed
   int32_t mean_elements;      // columns of a mean taken at once
@@ -102,6 +105,39 @@ MSSP_FN MsspPoint MsspCut(int64_t x, int64_t tokens, int64_t row_bytes, int64_t 
   const int64_t in_tile = MsspMin(tokens_per_tile, tokens - first);
   point.column = (x - first * row_bytes) / in_tile / column_unit * column_unit;
   return point;
+}
+
+// The part of bytes [begin, end) of the work of both sides, key before value, that lies in [base, base + size).
+struct MsspRange {
+  int64_t begin;
+  int64_t end;
+};
+
+MSSP_FN MsspRange MsspClip(int64_t begin, int64_t end, int64_t base, int64_t size) {
+  MsspRange range;
+  range.begin = MsspMin(MsspMax(begin - base, 0), size);
+  range.end = MsspMin(MsspMax(end - base, 0), size);
+  return range;
+}
+
+// One core's part of one side of Norm, PA_NZ and NHSD: from `from` up to, not including, `to`.
+struct MsspPart {
+  MsspPoint from;
+  MsspPoint to;
+};
+
+MSSP_FN MsspPart MsspCorePart(const MsScatterPaKvCacheTiling& tiling, int32_t index, int64_t core) {
+  const int64_t key_bytes = tiling.num_tokens * tiling.side[0].row_bytes;
+  const int64_t value_bytes = tiling.num_tokens * tiling.side[1].row_bytes;
+  const int64_t begin = MsspShare(key_bytes + value_bytes, core, tiling.used_cores);
+  const int64_t end = MsspShare(key_bytes + value_bytes, core + 1, tiling.used_cores);
+  const MsspRange range =
+      index == 0 ? MsspClip(begin, end, 0, key_bytes) : MsspClip(begin, end, key_bytes, value_bytes);
+  const MsspSideTiling& side = tiling.side[index];
+  MsspPart part;
+  part.from = MsspCut(range.begin, tiling.num_tokens, side.row_bytes, tiling.tokens_per_tile, side.column_unit);
+  part.to = MsspCut(range.end, tiling.num_tokens, side.row_bytes, tiling.tokens_per_tile, side.column_unit);
+  return part;
 }
 
 #endif  // MS_SCATTER_PA_TILING_DATA_H_

@@ -23,10 +23,12 @@ _KERNELS = _HERE.parent
 SOURCES = (
     _HERE / "machine.cpp",
     _HERE / "runner.cpp",
+    _HERE / "faults.cpp",
+    _HERE / "probes.cpp",
     _KERNELS / "op_kernel" / "ms_scatter_pa_kv_cache.cpp",
     _KERNELS / "op_host" / "ms_scatter_pa_kv_cache_tiling_math.cpp",
 )
-FLAGS = ("-std=c++17", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")
+FLAGS = ("-std=c++17", "-Wall", "-Wextra", "-Werror", "-fPIC")
 INCLUDES = (f"-I{_HERE / 'include'}", f"-I{_KERNELS / 'op_kernel'}")
 
 STATUS_LINES = 64
@@ -235,8 +237,10 @@ class Call:
             self.seq_lens,
             np.zeros(self.mode_shape(), np.uint8),
         ]
-        out = [np.zeros(1, self.key.dtype if i in (1, 3) else self.slot_mapping.dtype) if a is None else a
-               for i, a in enumerate(inputs)]
+        out = [
+            np.zeros(1, self.key.dtype if i in (1, 3) else self.slot_mapping.dtype) if a is None else a
+            for i, a in enumerate(inputs)
+        ]
         for array in out:
             if not array.flags.c_contiguous:
                 raise ValueError("the operator takes contiguous tensors")
@@ -268,7 +272,8 @@ def build(folder: Path, *extra_flags: str, sources: Sequence[Path] = SOURCES, na
     """Compiles the twin with the kernel into ``folder``; warnings are errors."""
     folder.mkdir(parents=True, exist_ok=True)
     library = folder / name
-    command = ["g++", *FLAGS, *(extra_flags or ("-O2",)), *INCLUDES, "-o", str(library), *map(str, sources)]
+    shared = () if "-r" in extra_flags else ("-shared",)
+    command = ["g++", *FLAGS, *shared, *(extra_flags or ("-O2",)), *INCLUDES, "-o", str(library), *map(str, sources)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
@@ -284,8 +289,13 @@ class Twin:
     """The compiled twin."""
 
     def __init__(self, library: Path):
-        self._library = ctypes.CDLL(str(library))
+        self.library = ctypes.CDLL(str(library))
         self._message = ctypes.create_string_buffer(512)
+
+    def plant(self, kernel: str, fault: str) -> None:
+        """Runs one of the small kernels of ``faults.cpp``; TwinFault when it breaks a rule."""
+        if self.library.TwinPlant(kernel.encode(), fault.encode(), self._message, ctypes.c_int64(512)):
+            raise TwinFault(self._message.value.decode())
 
     def tiling(self, call: Call, cores: int, unified_buffer_bytes: int = 192 * 1024) -> Tiling:
         """op_host's tiling for the call, or TilingError."""
@@ -319,7 +329,7 @@ class Twin:
         given.cores = cores
         given.unified_buffer_bytes = unified_buffer_bytes
         tiling = Tiling()
-        if self._library.TwinTiling(ctypes.byref(given), ctypes.byref(tiling), self._message, ctypes.c_int64(512)):
+        if self.library.TwinTiling(ctypes.byref(given), ctypes.byref(tiling), self._message, ctypes.c_int64(512)):
             raise TilingError(self._message.value.decode())
         return tiling
 
@@ -345,7 +355,7 @@ class Twin:
         share = part.memory_bytes_per_cycle / part.cores
         rates = _Rates(share, share, 600.0, 12.0, 2.0, burst_granule)
         counts = (Counts * tiling.used_cores)()
-        failed = self._library.TwinRun(
+        failed = self.library.TwinRun(
             ctypes.byref(tiling),
             ctypes.c_int64(ub),
             tensors,

@@ -29,8 +29,14 @@ struct NzTile {
   const char* from[kNzTile];
 };
 
-// Mean of `count` >= 1 rows of `columns` elements, `stride` bytes apart (see mean.h).
-using MeanFunction = void (*)(const char* rows, int64_t stride, int64_t count, int64_t columns, char* out);
+// The mean of rows, column by column. Float types: a float32 sum that starts at +0.0, rows in order, one division, one
+// rounding. Integers: a 64-bit sum, truncating division. The caller holds an IeeeScope.
+struct MeanKernel {
+  // Adds `count` rows, `stride` bytes apart and of any alignment, to `columns` sums.
+  void (*add)(const char* rows, int64_t stride, int64_t count, int64_t columns, void* sums);
+  void (*finish)(const void* sums, int64_t count, int64_t columns, char* out);
+  int64_t sum_bytes;  // of one column; all bits zero is a sum of nothing
+};
 
 // "Streamed" stores go past the caches where the destination's alignment allows it; Fence() must follow them before
 // another thread may read the rows.
@@ -48,7 +54,7 @@ struct Kernels {
 
   void (*fence)();
 
-  MeanFunction means[kNumElements];
+  MeanKernel means[kNumElements];  // by MsspElementType
 };
 
 extern const Kernels kPortableKernels;

@@ -172,7 +172,15 @@ void Fence() { _mm_sfence(); }
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {"avx512", StreamRows, RunNz, TileNz, Fence, MSSP_MEANS_X86};
+const Kernels kAvx512Kernels = {
+    "avx512",
+    StreamRows,
+    RunNz,
+    TileNz,
+    Fence,
+    {WideMean<WideFloat16>(), kFloat32Mean, kBFloat16Mean, kInt8Mean, kUint8Mean, kInt16Mean, kUint16Mean, kInt32Mean,
+     kUint32Mean, WideMean<WideByTable<HiFloat8>>(), WideMean<WideFloat8E5M2>(), WideMean<WideByTable<Float8E4M3FN>>()},
+};
 
 }  // namespace mssp
 

@@ -42,11 +42,8 @@ const Kernels kPortableKernels = {
     RunNz,
     TileNz,
     Fence,
-    {MeanColumns<FloatMean<uint16_t, Float16>>, MeanColumns<FloatMean<uint32_t, Float32>>,
-     MeanColumns<FloatMean<uint16_t, BFloat16>>, MeanColumns<IntegerMean<int8_t>>, MeanColumns<IntegerMean<uint8_t>>,
-     MeanColumns<IntegerMean<int16_t>>, MeanColumns<IntegerMean<uint16_t>>, MeanColumns<IntegerMean<int32_t>>,
-     MeanColumns<IntegerMean<uint32_t>>, MeanColumns<FloatMean<uint8_t, HiFloat8>>,
-     MeanColumns<FloatMean<uint8_t, Float8E5M2>>, MeanColumns<FloatMean<uint8_t, Float8E4M3FN>>},
+    {kFloat16Mean, kFloat32Mean, kBFloat16Mean, kInt8Mean, kUint8Mean, kInt16Mean, kUint16Mean, kInt32Mean, kUint32Mean,
+     kHiFloat8Mean, kFloat8E5M2Mean, kFloat8E4M3FNMean},
 };
 
 }  // namespace mssp

@@ -1,12 +1,10 @@
-// The mean loop, for inclusion by the file of each instruction set: define MSSP_TARGET (the function attribute that
+// The mean loops, for inclusion by the file of each instruction set: define MSSP_TARGET (the function attribute that
 // chooses it) first. Everything has internal linkage, so that no two sets share a compiled copy.
-// NOLINTNEXTLINE(build/header_guard): included once by each set
-#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
 #include "hifloat8.h"
-#include "scatter_pa.h"
+#include "kernels.h"
 #include "small_float.h"
 
 #ifndef MSSP_TARGET
@@ -16,52 +14,69 @@
 namespace mssp {
 namespace {
 
-constexpr int64_t kMeanColumns = 128;  // accumulators that stay in the nearest cache
-
-template <typename Storage, typename Format>
-struct FloatMean {
-  using Element = Storage;
-  using Sum = float;
-  MSSP_TARGET static inline Sum Widen(Element x) { return Format::ToFloat(x); }
-  MSSP_TARGET static inline Element Finish(Sum sum, int64_t count) {
-    return static_cast<Element>(Format::FromFloat(sum / static_cast<float>(count)));
-  }
-};
-
 struct Float32 {
   static uint32_t FromFloat(float x) { return FloatBits(x); }
   static float ToFloat(uint32_t bits) { return BitsFloat(bits); }
 };
 
+template <typename Storage, typename Format>
+struct FloatColumn {
+  using Element = Storage;
+  using Sum = float;
+  MSSP_TARGET static inline Sum Widen(Element x) { return Format::ToFloat(x); }
+  MSSP_TARGET static inline Element Mean(Sum sum, int64_t count) {
+    return static_cast<Element>(Format::FromFloat(sum / static_cast<float>(count)));
+  }
+};
+
 template <typename Storage>
-struct IntegerMean {
+struct IntegerColumn {
   using Element = Storage;
   using Sum = int64_t;
   MSSP_TARGET static inline Sum Widen(Element x) { return x; }
-  MSSP_TARGET static inline Element Finish(Sum sum, int64_t count) { return static_cast<Element>(sum / count); }
+  MSSP_TARGET static inline Element Mean(Sum sum, int64_t count) { return static_cast<Element>(sum / count); }
 };
 
-template <typename Mean>
-MSSP_TARGET void MeanColumns(const char* rows, int64_t stride, int64_t count, int64_t columns, char* out) {
-  using Element = typename Mean::Element;
-  constexpr int64_t kSize = sizeof(Element);
-  for (int64_t begin = 0; begin < columns; begin += kMeanColumns) {
-    const int64_t width = std::min(kMeanColumns, columns - begin);
-    const char* row = rows + begin * kSize;
-    typename Mean::Sum sums[kMeanColumns] = {};
-    for (int64_t r = 0; r < count; ++r, row += stride) {
-      for (int64_t c = 0; c < width; ++c) {
-        Element x;
-        std::memcpy(&x, row + c * kSize, kSize);
-        sums[c] += Mean::Widen(x);
-      }
-    }
-    for (int64_t c = 0; c < width; ++c) {
-      const Element mean = Mean::Finish(sums[c], count);
-      std::memcpy(out + (begin + c) * kSize, &mean, kSize);
+template <typename Column>
+MSSP_TARGET void AddColumns(const char* rows, int64_t stride, int64_t count, int64_t columns, void* sums) {
+  using Element = typename Column::Element;
+  auto* const totals = static_cast<typename Column::Sum*>(sums);
+  for (int64_t r = 0; r < count; ++r, rows += stride) {
+    for (int64_t c = 0; c < columns; ++c) {
+      Element x;
+      std::memcpy(&x, rows + c * static_cast<int64_t>(sizeof(Element)), sizeof(Element));
+      totals[c] += Column::Widen(x);
     }
   }
 }
+
+template <typename Column>
+MSSP_TARGET void FinishColumns(const void* sums, int64_t count, int64_t columns, char* out) {
+  using Element = typename Column::Element;
+  const auto* const totals = static_cast<const typename Column::Sum*>(sums);
+  for (int64_t c = 0; c < columns; ++c) {
+    const Element mean = Column::Mean(totals[c], count);
+    std::memcpy(out + c * static_cast<int64_t>(sizeof(Element)), &mean, sizeof(Element));
+  }
+}
+
+template <typename Column>
+constexpr MeanKernel Portable() {
+  return {AddColumns<Column>, FinishColumns<Column>, sizeof(typename Column::Sum)};
+}
+
+constexpr MeanKernel kFloat16Mean = Portable<FloatColumn<uint16_t, Float16>>();
+constexpr MeanKernel kFloat32Mean = Portable<FloatColumn<uint32_t, Float32>>();
+constexpr MeanKernel kBFloat16Mean = Portable<FloatColumn<uint16_t, BFloat16>>();
+constexpr MeanKernel kInt8Mean = Portable<IntegerColumn<int8_t>>();
+constexpr MeanKernel kUint8Mean = Portable<IntegerColumn<uint8_t>>();
+constexpr MeanKernel kInt16Mean = Portable<IntegerColumn<int16_t>>();
+constexpr MeanKernel kUint16Mean = Portable<IntegerColumn<uint16_t>>();
+constexpr MeanKernel kInt32Mean = Portable<IntegerColumn<int32_t>>();
+constexpr MeanKernel kUint32Mean = Portable<IntegerColumn<uint32_t>>();
+constexpr MeanKernel kHiFloat8Mean = Portable<FloatColumn<uint8_t, HiFloat8>>();
+constexpr MeanKernel kFloat8E5M2Mean = Portable<FloatColumn<uint8_t, Float8E5M2>>();
+constexpr MeanKernel kFloat8E4M3FNMean = Portable<FloatColumn<uint8_t, Float8E4M3FN>>();
 
 }  // namespace
 }  // namespace mssp

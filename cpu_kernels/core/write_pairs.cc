@@ -18,96 +18,70 @@ namespace {
 constexpr int64_t kChunkRows = 256;                // source rows, all heads, that a thread takes at a time
 constexpr int64_t kTileBytes = int64_t{32} << 10;  // of source rows that all heads are copied from before the next
 
-// A share of the work: one mean row, or source rows [begin, end) of one batch element, all heads.
+constexpr int64_t kMaxMeanHeads = 16;
+constexpr int64_t kMeanRows = 8;
+constexpr int64_t kSumBytes = 16 << 10;  // half of a first-level cache
+
+// A share of the work: of one side of one batch element, the means of heads [begin, end), or source rows [begin, end)
+// of all heads.
 struct Share {
   int side;
   bool is_mean;
   int64_t batch;
   int64_t first_row;  // packed: row of the batch element's token 0
   int64_t length;
-  int64_t head;        // mean
-  int64_t begin, end;  // rows
+  int64_t begin, end;
 };
 
-// Hands the shares out in turn, means first: one mean is one share whatever its length.
+// Hands the shares out in turn. Means first: they are the longest.
 class Shares {
  public:
-  Shares(const MsspCall& call, const PairArrays& arrays, const bool present[2])
-      : call_(call), arrays_(arrays), present_{present[0], present[1]} {
-    means_ = call.scatter_mode == MSSP_ROPE;
-  }
+  Shares(const MsspCall& call, const IndexArray& lengths, const bool present[2], int64_t mean_heads)
+      : call_(call),
+        lengths_(lengths),
+        present_{present[0], present[1]},
+        mean_heads_(mean_heads),
+        means_(call.scatter_mode == MSSP_ROPE) {}
 
   bool Take(Share* share) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    return means_ ? TakeMean(share) || TakeRows(share) : TakeRows(share);
-  }
-
- private:
-  bool TakeMean(Share* share) {
     while (batch_ < call_.batch) {
-      const int64_t length = arrays_.lengths[batch_];
-      if (head_ == call_.num_head) {
-        NextBatch(length);
-        head_ = 0;
-        continue;
-      }
+      // If all pairs are skipped the length of rows that are not packed may be anything.
+      const int64_t length = lengths_[batch_];
+      const int64_t rows = call_.packed ? length : std::min(length, call_.seq_len);
+      const int64_t bound = means_ ? call_.num_head : rows;
       if (side_ == 2) {
         side_ = 0;
-        ++head_;
-        continue;
-      }
-      const int side = side_++;
-      if (!present_[side]) continue;
-      const Pair pair = LoadPair(arrays_, call_.scatter_mode, batch_ * call_.num_head + head_, length);
-      if (!PlanPair(pair, call_.scatter_mode).HasMean()) {
-        side_ = 2;
-        continue;
-      }
-      *share = {side, true, batch_, first_row_, length, head_, 0, 0};
-      return true;
-    }
-    means_ = false;
-    batch_ = first_row_ = 0;
-    side_ = 0;
-    return false;
-  }
-
-  bool TakeRows(Share* share) {
-    while (batch_ < call_.batch) {
-      const int64_t length = arrays_.lengths[batch_];
-      const int64_t rows = call_.packed ? length : std::min(length, call_.seq_len);  // if all pairs are skipped: any
-      if (row_ >= rows) {
-        row_ = 0;
-        if (++side_ >= 2) {
-          side_ = 0;
-          NextBatch(length);
+        ++batch_;
+        first_row_ += rows;
+        if (batch_ == call_.batch && means_) {
+          means_ = false;
+          batch_ = first_row_ = 0;
         }
         continue;
       }
-      if (!present_[side_]) {
-        row_ = rows;
+      if (next_ >= bound || !present_[side_]) {
+        next_ = 0;
+        ++side_;
         continue;
       }
-      const int64_t begin = row_;
-      row_ = std::min(begin + kChunkRows, rows);
-      *share = {side_, false, batch_, first_row_, length, 0, begin, row_};
+      const int64_t begin = next_;
+      next_ = std::min(begin + (means_ ? mean_heads_ : kChunkRows), bound);
+      *share = {side_, means_, batch_, first_row_, length, begin, next_};
       return true;
     }
     return false;
   }
 
-  void NextBatch(int64_t length) {
-    ++batch_;
-    if (call_.packed) first_row_ += length;
-  }
-
+ private:
   const MsspCall& call_;
-  const PairArrays& arrays_;
+  const IndexArray& lengths_;
   const bool present_[2];
+  const int64_t mean_heads_;
   std::mutex mutex_;
   bool means_;
   int side_ = 0;
-  int64_t batch_ = 0, head_ = 0, row_ = 0, first_row_ = 0;
+  int64_t batch_ = 0, next_ = 0, first_row_ = 0;
 };
 
 class PairWriter {
@@ -127,13 +101,14 @@ class PairWriter {
       if (present[i]) row_bytes += sides_[i].token_bytes;
     }
     if (row_bytes == 0) return;
-    Shares shares(call_, arrays_, present);
     const int64_t rows = call_.packed ? call_.num_tokens : call_.batch * call_.seq_len;
-    RunOnThreads(ChooseNumThreads(call_, rows * row_bytes), [&] {
+    const int num_threads = ChooseNumThreads(call_, rows * row_bytes);
+    Shares shares(call_, arrays_.lengths, present, MeanHeads(num_threads));
+    RunOnThreads(num_threads, [&] {
       const IeeeScope ieee;
       for (Share share; shares.Take(&share);) {
         if (share.is_mean) {
-          WriteMean(share);
+          WriteMeans(share);
         } else {
           WriteRows(share);
         }
@@ -153,12 +128,58 @@ class PairWriter {
     return PlanPair(LoadPair(arrays_, call_.scatter_mode, position, share.length), call_.scatter_mode);
   }
 
-  void WriteMean(const Share& share) const {
+  // Heads whose means one share takes. All of them lie in one stretch of memory, which is read at full speed; but every
+  // thread should have something to do.
+  int64_t MeanHeads(int num_threads) const {
+    const int64_t sides = sides_[1].rows == nullptr ? 1 : 2;
+    return std::clamp<int64_t>(call_.num_head * sides * call_.batch / num_threads, 1, kMaxMeanHeads);
+  }
+
+  // Has rows [begin, end) of neighbouring heads on their way, in the order in which they lie in memory.
+  static void FetchRows(const char* rows, int64_t stride, int64_t bytes, int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(rows + r * stride + i, 0, 2);
+    }
+  }
+
+  // Rows a few at a time, all heads of the share, then the next rows: that is the order in which they lie in memory.
+  void WriteMeans(const Share& share) const {
     const SideView& side = sides_[share.side];
-    const PairPlan plan = Plan(share, share.head);
-    const char* const rows = Rows(side, share, share.head) + plan.mean_begin * side.token_stride;
-    kernels_.means[side.element_type](rows, side.token_stride, plan.mean_end - plan.mean_begin, side.head_size,
-                                      side.cache + plan.MeanSlot() * side.head_bytes);
+    const MeanKernel& kernel = kernels_.means[side.element_type];
+    alignas(64) char sums[kSumBytes];
+    const int64_t heads = share.end - share.begin;
+    const int64_t width = kSumBytes / kernel.sum_bytes / heads;  // columns of each head at a time
+    const int64_t itemsize = ItemSize(side.element_type);
+    const int64_t fetched = side.HeadsAreContiguous() ? heads * side.head_bytes : 0;
+    PairPlan plans[kMaxMeanHeads];
+    int64_t first = INT64_MAX, last = 0;
+    for (int64_t h = 0; h < heads; ++h) {
+      plans[h] = Plan(share, share.begin + h);
+      if (!plans[h].HasMean()) continue;
+      first = std::min(first, plans[h].mean_begin);
+      last = std::max(last, plans[h].mean_end);
+    }
+    for (int64_t column = 0; column < side.head_size && first < last; column += width) {
+      const int64_t columns = std::min(width, side.head_size - column);
+      std::memset(sums, 0, sizeof(sums));
+      for (int64_t row = first; row < last; row += kMeanRows) {
+        for (int64_t h = 0; h < heads; ++h) {
+          const int64_t ahead = row + kMeanRows;
+          FetchRows(Rows(side, share, share.begin), side.token_stride, fetched,
+                    std::min(ahead + kMeanRows * h / heads, last), std::min(ahead + kMeanRows * (h + 1) / heads, last));
+          const int64_t begin = std::max(row, plans[h].mean_begin);
+          const int64_t end = std::min(row + kMeanRows, plans[h].mean_end);
+          if (begin >= end) continue;
+          kernel.add(Rows(side, share, share.begin + h) + begin * side.token_stride + column * itemsize,
+                     side.token_stride, end - begin, columns, sums + h * width * kernel.sum_bytes);
+        }
+      }
+      for (int64_t h = 0; h < heads; ++h) {
+        if (!plans[h].HasMean()) continue;
+        kernel.finish(sums + h * width * kernel.sum_bytes, plans[h].mean_end - plans[h].mean_begin, columns,
+                      side.cache + plans[h].MeanSlot() * side.head_bytes + column * itemsize);
+      }
+    }
   }
 
   // Tile by tile, so that all heads read a stretch of the source while it is near.

@@ -10,16 +10,17 @@ from .device import on_ascend
 
 __all__ = ["eager_call", "on_ascend"]
 
-_eager: Callable[..., Any] | None = None
+
+def _choose_and_call(*call: Any) -> Any:
+    global eager_call
+    if on_ascend():
+        from .ascend import eager_call as chosen
+    else:
+        from .cpu import eager_call as chosen
+    eager_call = chosen
+    return chosen(*call)
 
 
-def eager_call(*call: Any) -> Any:
-    """Runs one PyNative call; the arguments are those of ``options.plan``."""
-    global _eager
-    if _eager is None:
-        if on_ascend():
-            from .ascend import eager_call as chosen
-        else:
-            from .cpu import eager_call as chosen
-        _eager = chosen
-    return _eager(*call)
+# Runs one PyNative call; the arguments are those of ``options.plan``. Callers look it up here at every call, so that
+# the choice costs nothing after the first.
+eager_call: Callable[..., Any] = _choose_and_call

@@ -1,10 +1,10 @@
 """PyNative on Ascend.
 
-A kernel there cannot raise. Every call records, whatever ``on_error`` is: bad rows are skipped, the others are written and
-the status tells. Reading the status waits for the device, so it is left to the caller.
+A kernel there cannot raise. Every call records, whatever ``on_error`` is: bad rows are skipped, the others are written
+and the status tells. Reading the status waits for the device, so it is left to the caller.
 """
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import mindspore as ms
@@ -60,11 +60,11 @@ def _rows(tensor: Any, shape: Any) -> Any:
     return tensor if shape is None else tensor.reshape(shape)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _placeholder(dtype: Any) -> Tensor:
     return Tensor(np.zeros(1, np.float32), dtype)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _mode(shape: tuple[int, int, int, int]) -> Tensor:
     return Tensor(np.zeros(shape, np.uint8))

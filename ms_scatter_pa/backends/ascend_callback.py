@@ -1,7 +1,7 @@
 """Where MindSpore puts the callback that it compiles for an aclnn operator.
 
-MindSpore compiles it on every start, into the working folder, where the ranks of one machine overwrite each other's. Here
-each process has a folder of its own, and a callback that ``build-ascend`` compiled ahead is used when it still fits.
+MindSpore compiles it on every start, into the working folder, where the ranks of one machine overwrite each other's.
+Here each process has a folder of its own, and a callback that ``build-ascend`` compiled ahead is used if it still fits.
 """
 
 import atexit

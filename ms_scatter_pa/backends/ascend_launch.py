@@ -78,8 +78,8 @@ def _refuse(scenario: Scenario, arguments: Arguments, check_duplicates: bool, ta
         given, where = ("value", f" beside {key_dtype} keys") if key_dtype in target.dtypes else ("key", "")
         expected = [value for key, value in target.key_value_dtypes() if where == "" or key == key_dtype]
         raise TypeError(
-            f"{given}: given dtype {pair[given == 'value']}{where}, expected one of {', '.join(dict.fromkeys(expected))}: "
-            f"the operator is compiled for no other on {target.name}"
+            f"{given}: given dtype {pair[given == 'value']}{where}, expected one of "
+            f"{', '.join(dict.fromkeys(expected))}: the operator is compiled for no other on {target.name}"
         )
     if scenario.scatter_mode == "Rope" and key_dtype not in target.mean:
         raise TypeError(
@@ -91,9 +91,7 @@ def _refuse(scenario: Scenario, arguments: Arguments, check_duplicates: bool, ta
 def _unflattened(scenario: Scenario, side: Side) -> Shape:
     """[T, N, D] for rows that come as [T, N*D], [1, T, N*D] or [B, S, N*D]: the operator takes no other."""
     cache, channels = side.cache_shape, side.rows_shape[-1]
-    if scenario.layout == "NHSD":
-        heads = cache[1]
-    elif len(cache) == 5:
+    if scenario.layout == "NHSD" or len(cache) == 5:
         heads = cache[1]
     elif scenario.layout == "Norm" and len(cache) == 4:
         heads = cache[2]
@@ -101,7 +99,7 @@ def _unflattened(scenario: Scenario, side: Side) -> Shape:
         heads = 1  # the cache's shape does not tell heads apart, and its memory does not depend on them
     if UNKNOWN in (heads, channels):
         raise ValueError(
-            f"{side.rows}: given flattened rows while num_head or num_head*head_size is dynamic; expected [T, num_head, "
-            "head_size], or both known while compiling"
+            f"{side.rows}: given flattened rows while num_head or num_head*head_size is dynamic; expected "
+            "[T, num_head, head_size], or both known while compiling"
         )
     return product(*side.rows_shape[:-1]), heads, channels // heads

@@ -15,16 +15,24 @@ from .library import library_path
 
 _WRITTEN = {argument.name for argument in ARGUMENTS if argument.written} | {"last_status"}
 
-_operator: Any = None
+_rows: Any = None
+_rows_recording: Any = None
+_pairs: Any = None
+_pairs_recording: Any = None
 
 
 def prepare() -> None:
-    """Makes the operator, once."""
-    global _operator
-    if _operator is None:
-        function = f"{library_path()}:{CPU_OP_NAME}"
-        _operator = ops.Custom(function, None, ms.int64, "aot", reg_info=cpu_reg_info())
-        mark_writes(_operator, cpu_input_names(), _WRITTEN)
+    """Makes the operators, once: without compression or with it, each with or without a Cell's last status."""
+    global _rows, _rows_recording, _pairs, _pairs_recording
+    if _rows is None:
+        _rows, _rows_recording = _make(False, False), _make(False, True)
+        _pairs, _pairs_recording = _make(True, False), _make(True, True)
+
+
+def _make(compressed: bool, records: bool) -> Any:
+    function = f"{library_path()}:{CPU_OP_NAME}"
+    operator = ops.Custom(function, None, ms.int64, "aot", reg_info=cpu_reg_info(compressed, records))
+    return mark_writes(operator, cpu_input_names(compressed, records), _WRITTEN)
 
 
 @_primexpr
@@ -40,17 +48,15 @@ def call(tensors: Any, shapes: Any, dtypes: Any, modes: Any, last_status: Any) -
     """Compiled by MindSpore, never run as Python."""
     key, value, key_cache, value_cache, slot_mapping, compress_lens, compress_seq_offsets, seq_lens = tensors
     options = numbers(_options(shapes, dtypes, modes, last_status is not None))
-    rows_placeholder = placeholder(key.dtype)
-    index_placeholder = placeholder(slot_mapping.dtype)
-    return _operator(
-        key,
-        rows_placeholder if value is None else value,
-        key_cache,
-        rows_placeholder if value_cache is None else value_cache,
-        slot_mapping,
-        index_placeholder if compress_lens is None else compress_lens,
-        index_placeholder if compress_seq_offsets is None else compress_seq_offsets,
-        index_placeholder if seq_lens is None else seq_lens,
-        numbers((0, 0, 0, 0)) if last_status is None else last_status,
-        options,
-    )
+    if value is None:
+        value, value_cache = placeholder(key.dtype), placeholder(key.dtype)
+    if compress_lens is None:
+        if last_status is None:
+            return _rows(key, value, key_cache, value_cache, slot_mapping, options)
+        return _rows_recording(key, value, key_cache, value_cache, slot_mapping, last_status, options)
+    if compress_seq_offsets is None:
+        compress_seq_offsets = placeholder(slot_mapping.dtype)
+    pairs = (compress_lens, compress_seq_offsets, seq_lens)
+    if last_status is None:
+        return _pairs(key, value, key_cache, value_cache, slot_mapping, *pairs, options)
+    return _pairs_recording(key, value, key_cache, value_cache, slot_mapping, *pairs, last_status, options)

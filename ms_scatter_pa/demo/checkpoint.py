@@ -16,6 +16,7 @@ Weights = dict[str, FloatArray]
 
 HEADER_FIELDS = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "seq_len")
 LAYER_WEIGHTS = ("rms_att", "wq", "wk", "wv", "wo", "rms_ffn", "w1", "w2", "w3")
+ROPE_THETA = 10000.0
 NEWER_FORMAT_MAGIC = 0x616B3432
 
 
@@ -110,6 +111,27 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[ModelConfig, Weights]
     del weights["freq_cis_real"], weights["freq_cis_imag"]
     weights.setdefault("wcls", weights["token_embedding"])
     return config, weights
+
+
+def write_checkpoint(path: str | os.PathLike[str], config: ModelConfig, weights: Weights) -> None:
+    """Writes a llama2.c legacy checkpoint whose classifier is the embedding table.
+
+    Args:
+        path: of the file.
+        config: the decoder's shape.
+        weights: those of ``weight_shapes``.
+
+    Raises:
+        ValueError: a weight's shape is not that of ``weight_shapes``. OSError: the file cannot be written.
+    """
+    with open(path, "wb") as file:
+        file.write(np.array([getattr(config, field) for field in HEADER_FIELDS], "<i4").tobytes())
+        for name, shape in weight_shapes(config).items():
+            if weights[name].shape != shape:
+                raise ValueError(f"{name}: given shape {weights[name].shape}, expected {shape}")
+            file.write(np.asarray(weights[name], "<f4").tobytes())
+        angles = np.outer(np.arange(config.seq_len), ROPE_THETA ** (-np.arange(0, 1, 2 / config.head_size)))
+        file.write(np.cos(angles).astype("<f4").tobytes() + np.sin(angles).astype("<f4").tobytes())
 
 
 def _sections(config: ModelConfig, shared_classifier: bool) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -15,11 +15,10 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from ms_scatter_pa import ScatterPaKvCache
 
-from .checkpoint import LAYER_WEIGHTS, FloatArray, ModelConfig, Weights
+from .checkpoint import LAYER_WEIGHTS, ROPE_THETA, FloatArray, ModelConfig, Weights
 
 CACHE_MODES = ("Norm", "PA_NZ")
 NORM_EPSILON = 1e-5
-ROPE_THETA = 10000.0
 # Finite, so that a padding row, which attends to nothing, gives a number that is thrown away and not a NaN.
 MASKED_SCORE = -1e30
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .paging import BlockAllocator, BlockTable, blocks_for, pad_block_tables, pad_slot_mapping
+from ..pages import BlockAllocator, BlockTable, blocks_for, pad_block_tables, pad_slot_mapping
 
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]

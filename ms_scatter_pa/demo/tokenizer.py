@@ -89,3 +89,9 @@ class Tokenizer:
         piece = self._pieces[token]
         byte = _BYTE_PIECE.fullmatch(piece)
         return bytes([int(byte[1], 16)]) if byte else piece
+
+
+def byte_tokenizer() -> Tokenizer:
+    """The tokenizer of byte-level models: unknown, BOS, EOS, then one token per byte; 259 tokens, no mergers."""
+    pieces = [b"<unk>", b"<s>", b"</s>", *(b"<0x%02X>" % byte for byte in range(256))]
+    return Tokenizer(pieces, [0.0] * len(pieces))

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..pages import blocks_for
 from .checkpoint import ModelConfig, generated_model, read_checkpoint
-from .paging import blocks_for
 from .serving import Request, ServingPlan
 from .tokenizer import Tokenizer
 from .verify import MIN_DECODE_STEPS, Workload

@@ -1,4 +1,4 @@
-"""A CPU operator behind the Ascend backend, so that everything above the device runs here."""
+"""The Ascend operator on the twin behind the Ascend backend, so that everything above the device runs here."""
 
 import subprocess
 import sys
@@ -8,32 +8,33 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-sys.path.insert(0, str(HERE))  # registration_cases
+# registration_cases; cann_tree, opbuild; ascend_contract
+sys.path[:0] = [str(HERE), str(HERE.parent / "stand_ins"), str(HERE.parent / "ascend")]
 
 
 @pytest.fixture(scope="session")
-def stand_in_library(tmp_path_factory) -> Path:
-    """The stand-in operator, compiled with the Ascend operator's own shape inference."""
-    from ms_scatter_pa.backends.library import LIBRARY_FOLDER, LIBRARY_PATH
+def twin_library(tmp_path_factory) -> Path:
+    """The Ascend operator on the twin, as a library for ``ops.Custom``, with the operator's own shape inference."""
+    from ms_scatter_pa.aicore_kernels.twin import runner
 
-    output = tmp_path_factory.mktemp("stand_in") / "libstand_in.so"
-    sources = [HERE / "stand_in_operator.cc", ROOT / "aicore_kernels" / "shape_infer.cc"]
-    command = ["g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror"]
-    command += ["-D_GLIBCXX_USE_CXX11_ABI=0", f"-I{ROOT / 'cpu_kernels'}", *map(str, sources), "-o", str(output)]
-    command += [f"-L{LIBRARY_FOLDER}", f"-l:{LIBRARY_PATH.name}", f"-Wl,-rpath,{LIBRARY_FOLDER}"]
-    subprocess.run(command, check=True)
+    output = tmp_path_factory.mktemp("twin") / "libtwin_operator.so"
+    sources = [HERE / "twin_operator.cc", ROOT / "aicore_kernels" / "shape_infer.cc", *runner.SOURCES]
+    include = f"-I{ROOT / 'aicore_kernels' / 'twin'}"
+    command = ["g++", *runner.FLAGS, "-O1", "-D_GLIBCXX_USE_CXX11_ABI=0", *runner.INCLUDES, include]
+    subprocess.run([*command, *map(str, sources), "-o", str(output)], check=True)
     return output
 
 
 @pytest.fixture
-def on_stand_in(stand_in_library, monkeypatch):
-    """This process believes it is on an Atlas A2, with the stand-in as its operator."""
-    from ms_scatter_pa import backends
-    from ms_scatter_pa.backends import ascend, ascend_graph, ascend_operator, device
+def on_twin(twin_library, monkeypatch):
+    """This process believes it is on an Atlas A2, with the twin as its device."""
     from ms_scatter_pa.op_info.reg_info import ascend_reg_info
 
+    from ms_scatter_pa import backends
+    from ms_scatter_pa.backends import ascend, ascend_graph, ascend_operator, device
+
     def make_operator():
-        return ascend_operator.make_custom(stand_in_library, ascend_reg_info("CPU"))
+        return ascend_operator.make_custom(twin_library, ascend_reg_info("CPU"))
 
     for cached in (ascend.eager_operator, device.device_target, device.soc_version):
         cached.cache_clear()
@@ -42,6 +43,15 @@ def on_stand_in(stand_in_library, monkeypatch):
     monkeypatch.setattr(ascend_graph, "soc_version", lambda: "ascend910b")
     monkeypatch.setattr(ascend, "make_operator", make_operator)
     monkeypatch.setattr(ascend_graph, "_operator", None)
-    monkeypatch.setattr(backends, "_eager", None)
+    monkeypatch.setattr(backends, "eager_call", backends._choose_and_call)
     yield
     ascend.eager_operator.cache_clear()
+
+
+@pytest.fixture(params=["pynative", "graph"])
+def mode(request, on_twin):
+    import mindspore as ms
+
+    ms.set_context(mode=ms.GRAPH_MODE if request.param == "graph" else ms.PYNATIVE_MODE)
+    yield request.param
+    ms.set_context(mode=ms.PYNATIVE_MODE)

@@ -58,6 +58,9 @@ inline uint16_t FloatToHalf(float x) {
   if (std::isnan(x)) {
     return static_cast<uint16_t>(sign | 0x7E00U);
   }
+  if (magnitude == 0.0F) {
+    return sign;
+  }
   if (magnitude >= 65520.0F) {
     return static_cast<uint16_t>(sign | 0x7C00U);
   }

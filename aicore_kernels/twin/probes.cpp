@@ -1,0 +1,60 @@
+// The kernel's split of the work, its float arithmetic and the twin's conversions, for tests of all their values.
+#include <cstdint>
+
+#include "ms_scatter_pa_float.h"
+#include "twin_half.h"
+
+extern "C" {
+
+// The part of one core: tile and column where it begins, tile and column where it ends.
+void TwinPart(const MsScatterPaKvCacheTiling* tiling, int32_t side, int64_t core, int64_t* out) {
+  const MsspPart part = MsspCorePart(*tiling, side, core);
+  out[0] = part.from.tile;
+  out[1] = part.from.column;
+  out[2] = part.to.tile;
+  out[3] = part.to.column;
+}
+
+void TwinDivide(const uint32_t* a, int64_t n, int64_t count, uint32_t* out) {
+  for (int64_t i = 0; i < count; ++i) {
+    out[i] = mssp::DivideFloat(a[i], n);
+  }
+}
+
+void TwinDecode(int32_t element_type, uint32_t* out) {
+  for (uint32_t code = 0; code < 256; ++code) {
+    if (element_type == MSSP_HIFLOAT8) {
+      out[code] = mssp::DecodeHifloat8(code);
+    } else {
+      out[code] = mssp::DecodeFloat8(code, element_type == MSSP_FLOAT8_E5M2 ? 2 : 3);
+    }
+  }
+}
+
+void TwinEncode(int32_t element_type, const uint32_t* bits, int64_t count, uint8_t* out) {
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t code = 0;
+    if (element_type == MSSP_HIFLOAT8) {
+      code = mssp::EncodeHifloat8(bits[i]);
+    } else {
+      code = mssp::EncodeFloat8(bits[i], element_type == MSSP_FLOAT8_E5M2 ? 2 : 3);
+    }
+    out[i] = static_cast<uint8_t>(code);
+  }
+}
+
+void TwinHalfToFloat(const uint16_t* from, int64_t count, uint32_t* half_out, uint32_t* bfloat_out) {
+  for (int64_t i = 0; i < count; ++i) {
+    half_out[i] = twin::BitsOf(twin::HalfToFloat(from[i]));
+    bfloat_out[i] = twin::BitsOf(twin::BfloatToFloat(from[i]));
+  }
+}
+
+void TwinFloatToHalf(const uint32_t* from, int64_t count, uint16_t* half_out, uint16_t* bfloat_out) {
+  for (int64_t i = 0; i < count; ++i) {
+    half_out[i] = twin::FloatToHalf(twin::FloatOf(from[i]));
+    bfloat_out[i] = twin::FloatToBfloat(twin::FloatOf(from[i]));
+  }
+}
+
+}  // extern "C"

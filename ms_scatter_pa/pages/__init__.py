@@ -1,0 +1,25 @@
+"""Pages of a KV cache: block tables, slots, copy-on-write, swapping, and pictures of it all."""
+
+from .block_manager import BlockManager
+from .block_table import BlockAllocator, BlockTable, OutOfBlocksError, blocks_for
+from .draw import draw_occupancy
+from .occupancy import Occupancy, Pages
+from .padding import PADDING_SLOT, pad_block_tables, pad_slot_mapping
+from .paged_kv_cache import PagedKVCache
+from .storage import convert_layout
+
+__all__ = [
+    "PADDING_SLOT",
+    "BlockAllocator",
+    "BlockManager",
+    "BlockTable",
+    "Occupancy",
+    "OutOfBlocksError",
+    "PagedKVCache",
+    "Pages",
+    "blocks_for",
+    "convert_layout",
+    "draw_occupancy",
+    "pad_block_tables",
+    "pad_slot_mapping",
+]

@@ -1,0 +1,232 @@
+"""A snapshot of who has which blocks: saved as JSON, checked for scheduler bugs, and drawn by ``draw.py``.
+
+>>> snapshot = Occupancy(num_blocks=4, block_size=2, sequences=(Pages("a", (0, 1), 3), Pages("b", (1,), 1)))
+>>> snapshot.problems()
+['block 1 is page 1 of a and page 0 of b']
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .block_table import blocks_for
+from .padding import PADDING_SLOT
+
+FORMAT = "ms_scatter_pa.cache_layout"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The blocks of a sequence, in the order of its ``num_tokens`` tokens."""
+
+    name: str
+    blocks: tuple[int, ...]
+    num_tokens: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """Numbers ``start``, ``start`` + 1, ... of a list, ``length`` of them; for padding, the same -1 each time."""
+
+    start: int
+    length: int
+
+    @property
+    def is_padding(self) -> bool:
+        """Whether these are negative numbers."""
+        return self.start < 0
+
+    def __str__(self) -> str:
+        if self.is_padding:
+            return f"{self.start}×{self.length}" if self.length > 1 else str(self.start)
+        return f"{self.start}-{self.start + self.length - 1}" if self.length > 1 else str(self.start)
+
+
+def runs_of(numbers: Iterable[int]) -> list[Run]:
+    """Splits a list into runs of consecutive numbers, which are copied at once, and of equal negative ones.
+
+    >>> [str(run) for run in runs_of([4, 5, 6, 9, -1, -1])]
+    ['4-6', '9', '-1×2']
+    """
+    runs: list[Run] = []
+    for number in numbers:
+        last = runs[-1] if runs else None
+        if last and number == (last.start if last.is_padding else last.start + last.length):
+            runs[-1] = Run(last.start, last.length + 1)
+        else:
+            runs.append(Run(number, 1))
+    return runs
+
+
+@dataclass(frozen=True)
+class Occupancy:
+    """Who has which blocks at one moment.
+
+    Args:
+        num_blocks, block_size: the cache's.
+        sequences: those in the cache.
+        swapped: those on the host; their blocks are the host's.
+        slot_mapping: the slots of one step, -1 for padding; None for no step.
+        description: a few words about the cache.
+    """
+
+    num_blocks: int
+    block_size: int
+    sequences: tuple[Pages, ...] = ()
+    swapped: tuple[Pages, ...] = ()
+    slot_mapping: tuple[int, ...] | None = None
+    description: str = ""
+
+    @property
+    def owners(self) -> dict[int, list[int]]:
+        """Block -> the indices of the sequences that have it."""
+        owners: dict[int, list[int]] = {}
+        for index, pages in enumerate(self.sequences):
+            for block in dict.fromkeys(pages.blocks):
+                owners.setdefault(block, []).append(index)
+        return owners
+
+    @property
+    def filled(self) -> dict[int, int]:
+        """Block -> how many of its slots hold a token of any of its sequences."""
+        filled: dict[int, int] = {}
+        for pages in self.sequences:
+            for page, block in enumerate(pages.blocks):
+                tokens = min(max(pages.num_tokens - page * self.block_size, 0), self.block_size)
+                filled[block] = max(filled.get(block, 0), tokens)
+        return filled
+
+    @property
+    def written(self) -> dict[int, list[int]]:
+        """Block -> the offsets in it that the step's slots write."""
+        written: dict[int, list[int]] = {}
+        for slot in self.slot_mapping or ():
+            if 0 <= slot < self.num_blocks * self.block_size:
+                written.setdefault(slot // self.block_size, []).append(slot % self.block_size)
+        return written
+
+    @property
+    def holes(self) -> list[Run]:
+        """The free blocks, as runs."""
+        return runs_of(sorted(set(range(self.num_blocks)) - set(self.owners)))
+
+    def summary(self) -> str:
+        """The counts in a sentence."""
+        owners, filled = self.owners, self.filled
+        shared = sum(len(indices) > 1 for indices in owners.values())
+        empty = len(filled) * self.block_size - sum(filled.values())
+        free = self.num_blocks - len([block for block in owners if 0 <= block < self.num_blocks])
+        holes = self.holes
+        text = f"{self.num_blocks} blocks of {self.block_size}: {len(owners)} used ({shared} shared), {free} free"
+        if holes:
+            text += f" in {_count(len(holes), 'hole')}, the longest {max(hole.length for hole in holes)}"
+        return text + f"; {_count(empty, 'slot')} of used blocks empty"
+
+    def problems(self) -> list[str]:
+        """What no sound scheduler does, each in a sentence; empty when all is well.
+
+        Blocks outside the cache, twice in a table, too many or too few for the tokens, or shared at different pages;
+        slots past the cache, written twice, in a block that nobody has, or in one that several have.
+        """
+        return [*self._table_problems(), *self._slot_problems()]
+
+    def _table_problems(self) -> Iterable[str]:
+        places: dict[int, tuple[int, str]] = {}
+        for pages in self.sequences:
+            for block, times in Counter(pages.blocks).items():
+                if not 0 <= block < self.num_blocks:
+                    yield f"{pages.name} has block {block}, outside 0-{self.num_blocks - 1}"
+                if times > 1:
+                    yield f"{pages.name} has block {block} {times} times"
+            needed = blocks_for(pages.num_tokens, self.block_size)
+            if needed != len(pages.blocks):
+                had = _count(len(pages.blocks), "block")
+                yield f"{pages.name} has {had} for {pages.num_tokens} tokens, not {needed}"
+            for page, block in enumerate(pages.blocks):
+                other_page, other = places.setdefault(block, (page, pages.name))
+                if other_page != page and other != pages.name:
+                    yield f"block {block} is page {other_page} of {other} and page {page} of {pages.name}"
+
+    def _slot_problems(self) -> Iterable[str]:
+        owners = self.owners
+        limit = self.num_blocks * self.block_size
+        first: dict[int, int] = {}
+        for position, slot in enumerate(self.slot_mapping or ()):
+            if slot < 0:
+                continue
+            block = slot // self.block_size
+            if slot >= limit:
+                yield f"slot_mapping[{position}] = {slot}, past the cache's {limit} slots"
+            elif slot in first:
+                yield f"slot_mapping[{position}] = {slot}, which slot_mapping[{first[slot]}] writes too"
+            elif self.sequences and block not in owners:
+                yield f"slot_mapping[{position}] = {slot} is in block {block}, which nobody has"
+            elif len(owners.get(block, ())) > 1:
+                names = " and ".join(self.sequences[index].name for index in owners[block])
+                yield f"slot_mapping[{position}] = {slot} is in block {block}, which {names} share"
+            first.setdefault(slot, position)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the snapshot as JSON; see ``load``. OSError: the file cannot be written."""
+        content = {"format": FORMAT, "version": VERSION, **asdict(self)}
+        Path(path).write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Occupancy":
+        """Reads a snapshot.
+
+        The file is a JSON object: ``format`` "ms_scatter_pa.cache_layout", ``version`` 1, ``num_blocks``,
+        ``block_size``, ``sequences`` and ``swapped`` (lists of {``name``, ``blocks``, ``num_tokens``}),
+        ``slot_mapping`` (a list or null) and ``description``; all after ``block_size`` may be left out.
+
+        Raises:
+            ValueError: not such a file. OSError: it cannot be read.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path}: not JSON ({error})") from None
+        if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+            raise ValueError(f"{path}: not a saved cache layout; its 'format' is not {FORMAT!r}")
+        if content.pop("version", None) != VERSION:
+            raise ValueError(f"{path}: expected version {VERSION}")
+        try:
+            for name in ("sequences", "swapped"):
+                content[name] = tuple(_pages(**entry) for entry in content.get(name, ()))
+            slots = content.get("slot_mapping")
+            content["slot_mapping"] = None if slots is None else _integers(slots)
+            loaded = cls(**content)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from None
+        if min(_integers((loaded.num_blocks, loaded.block_size))) < 1:
+            raise ValueError(f"{path}: num_blocks and block_size must be at least 1")
+        return loaded
+
+    def _repr_svg_(self) -> str:
+        """The picture in a notebook."""
+        from .draw import to_svg
+
+        return to_svg(self)
+
+
+def table_runs(blocks: Sequence[int], width: int) -> list[Run]:
+    """The runs of a block table padded with -1 to ``width``."""
+    return runs_of([*blocks, *[PADDING_SLOT] * (width - len(blocks))])
+
+
+def _pages(name: Any, blocks: Any, num_tokens: Any) -> Pages:
+    return Pages(str(name), _integers(blocks), _integers((num_tokens,))[0])
+
+
+def _integers(values: Any) -> tuple[int, ...]:
+    if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+        raise ValueError(f"expected integers, given {values}")
+    return tuple(values)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")

@@ -1,0 +1,183 @@
+"""Alibi, Rope and Omni, 4-D and packed, on the twin against the NumPy definition."""
+
+from dataclasses import replace
+
+import ascendc_cases as cases
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ms_scatter_pa import hifloat8
+from ms_scatter_pa.aicore_kernels.twin.runner import PARTS, Call, Twin
+from ms_scatter_pa.op_info import DTYPES, dtype_named
+
+NAMES = [dtype.name for dtype in DTYPES]
+
+
+def _rows_written(mode: str, length: int, n: int, offset: int) -> int:
+    if mode == "Alibi":
+        return n
+    if offset == -1 or n == 0 or offset == length:
+        return length
+    return length - n + (mode == "Rope")
+
+
+def make_call(rng: np.random.Generator, mode: str, packed: bool, dtype: str, batch: int, seq_len: int, num_head: int,
+              sizes: tuple[int, int], block_size: int, index: type, key_only: bool = False) -> Call:
+    """A legal call: lengths of every kind, and slots that no two pairs share."""
+    lengths = rng.integers(0, seq_len + 1, batch)
+    counts, offsets, slots = (np.zeros((batch, num_head), np.int64) for _ in range(3))
+    free = int(rng.integers(0, 3))
+    for pair in rng.permutation(batch * num_head).tolist():
+        b, h = divmod(pair, num_head)
+        length = int(lengths[b])
+        if mode == "Alibi":
+            counts[b, h] = rng.integers(0, length + 1)
+        else:
+            kind = int(rng.integers(0, 4))
+            offsets[b, h] = [-1, length, 0, rng.integers(0, length + 1)][kind]
+            counts[b, h] = rng.integers(-5, 50) if kind < 2 else rng.integers(0, length - offsets[b, h] + 1)
+        slots[b, h] = free
+        free += max(_rows_written(mode, length, int(counts[b, h]), int(offsets[b, h])), 1) + int(rng.integers(0, 2))
+    num_blocks = -(-free // block_size)
+    first = (int(lengths.sum()),) if packed else (batch, seq_len)
+
+    def side(head_size: int) -> tuple[np.ndarray, np.ndarray]:
+        shape = (num_blocks, block_size, 1, head_size)
+        return cases.random_bits(rng, (*first, num_head, head_size), dtype), cases.random_bits(rng, shape, dtype)
+
+    key, key_cache = side(sizes[0])
+    value, value_cache = (None, None) if key_only else side(sizes[1])
+    has_offsets = mode != "Alibi"
+    return Call(key, value, key_cache, value_cache, slots.astype(index), "Norm", mode, packed,
+                counts.astype(index), offsets.reshape(-1).astype(index) if has_offsets else None,
+                lengths.astype(index), dtype, dtype)
+
+
+@st.composite
+def pair_calls(draw: st.DrawFn) -> Call:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    dtype = draw(st.sampled_from(NAMES))
+    unit = dtype_named(dtype).elements_per_32_bytes
+    size = st.one_of(st.integers(1, 4).map(lambda x: x * unit), st.integers(1, 3 * unit))
+    mode = draw(st.sampled_from(["Alibi", "Rope", "Omni"]))
+    packed = draw(st.booleans())
+    call = make_call(rng, mode, packed, dtype, draw(st.integers(0 if packed else 1, 4)), draw(st.integers(1, 25)),
+                     draw(st.integers(1, 4)), (draw(size), draw(size)), draw(st.sampled_from([1, 3, 16, 128])),
+                     draw(st.sampled_from([np.int32, np.int64])), draw(st.booleans()))
+    if draw(st.booleans()) and call.slot_mapping.size:
+        _spoil(call, rng)
+    return call
+
+
+def _spoil(call: Call, rng: np.random.Generator) -> None:
+    """Padding, slots past the caches, and lengths of every wrong kind."""
+    capacity = call.key_cache.shape[0] * call.key_cache.shape[1]
+    assert call.compress_lens is not None and call.seq_lens is not None
+    pair = int(rng.integers(0, call.slot_mapping.size))
+    call.slot_mapping.reshape(-1)[pair] = rng.choice([-1, -7, capacity, capacity + 3])
+    other = int(rng.integers(0, call.slot_mapping.size))
+    what = int(rng.integers(0, 5))
+    if what == 0:
+        call.compress_lens.reshape(-1)[other] = rng.choice([-1, 1000])
+    elif what == 1 and call.compress_seq_offsets is not None:
+        call.compress_seq_offsets[other] = rng.choice([-2, 1000])
+    elif what == 2:
+        call.seq_lens[int(rng.integers(0, call.seq_lens.size))] = rng.choice([-1, 1000])
+    elif what == 3 and call.packed:
+        call.seq_lens[0] = max(int(call.seq_lens[0]) - 1, 0)
+
+
+def mean_elements(call: Call, cache: np.ndarray) -> np.ndarray:
+    """Which elements of the cache are in a mean row of Rope: any NaN is as good as another there."""
+    marked = np.zeros(cache.shape, bool)
+    if call.scatter_mode != "Rope":
+        return marked
+    assert call.compress_lens is not None and call.compress_seq_offsets is not None and call.seq_lens is not None
+    rows = marked.reshape(-1, cache.shape[-1])
+    heads = call.key.shape[-2]
+    for pair, slot in enumerate(call.slot_mapping.reshape(-1).tolist()):
+        length, n = int(call.seq_lens[pair // heads]), int(call.compress_lens.reshape(-1)[pair])
+        offset = int(call.compress_seq_offsets[pair])
+        if slot >= 0 and offset not in (-1, length) and n > 0 and 0 <= slot + offset < len(rows):
+            rows[slot + offset] = True
+    return marked
+
+
+def check(twin: Twin, call: Call, part: str = "950", **options: int) -> None:
+    want = cases.expect(call)
+    got = cases.copy_of(call)
+    run = twin.run(got, PARTS[part], **options)
+    assert run.status == want.status
+    dtype = call.key_dtype or "float16"
+    assert not cases.differences(got.key_cache, want.key_cache, dtype, mean_elements(call, call.key_cache)).size
+    if want.value_cache is not None:
+        assert got.value_cache is not None
+        mean = mean_elements(call, want.value_cache)
+        assert not cases.differences(got.value_cache, want.value_cache, dtype, mean).size
+
+
+@given(call=pair_calls(), cores=st.integers(1, 48))
+@settings(max_examples=800, deadline=None)
+def test_any_call_is_bit_exact(twin: Twin, call: Call, cores: int) -> None:
+    check(twin, call, cores=cores)
+
+
+@pytest.mark.parametrize("dtype", NAMES)
+@pytest.mark.parametrize("packed", [False, True])
+def test_long_means(twin: Twin, dtype: str, packed: bool) -> None:
+    """More rows than a buffer, more columns than a slice, and sums that differ when added in another order."""
+    call = make_call(np.random.default_rng(3), "Rope", packed, dtype, 2, 180, 2, (1500, 40), 64, np.int64)
+    assert call.compress_lens is not None and call.compress_seq_offsets is not None and call.seq_lens is not None
+    lengths = np.repeat(call.seq_lens, 2)
+    call.compress_seq_offsets[:] = np.minimum(3, lengths)
+    call.compress_lens.reshape(-1)[:] = np.maximum(lengths - 5, 0)
+    for cores in (1, 48):
+        check(twin, call, cores=cores)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_means_of_tame_values(twin: Twin, dtype: str) -> None:
+    """Random bits give mostly NaN and huge sums; these means are ordinary numbers, zeros and subnormals."""
+    rng = np.random.default_rng(4)
+    call = make_call(rng, "Rope", False, dtype, 3, 40, 2, (64, 33), 16, np.int32)
+    scale = {"float16": 2.0**-12, "bfloat16": 2.0**-126, "float32": 2.0**-128}[dtype]
+    for rows in (call.key, call.value):
+        assert rows is not None
+        values = rng.standard_normal(rows.shape) * np.where(rng.random(rows.shape) < 0.5, 1.0, scale)
+        rows[...] = np.where(rng.random(rows.shape) < 0.2, -0.0, values).astype(rows.dtype)
+    check(twin, call, cores=13)
+
+
+def test_heads_larger_than_the_unified_buffer(twin: Twin) -> None:
+    call = make_call(np.random.default_rng(5), "Rope", False, "float32", 1, 4, 2, (60_000, 70_001), 4, np.int32)
+    check(twin, call, cores=5)
+    check(twin, replace(call, scatter_mode="Omni"), cores=48)
+
+
+def test_more_pairs_than_one_index_window(twin: Twin) -> None:
+    call = make_call(np.random.default_rng(6), "Rope", True, "int8", 300, 3, 3, (8, 8), 16, np.int32)
+    check(twin, call, cores=7)
+
+
+def test_packed_lengths_that_do_not_add_up_write_nothing(twin: Twin) -> None:
+    call = make_call(np.random.default_rng(7), "Omni", True, "int8", 3, 9, 2, (8, 8), 16, np.int32)
+    assert call.seq_lens is not None
+    call.seq_lens[1] -= 1
+    got = cases.copy_of(call)
+    run = twin.run(got, cores=3)
+    assert run.status == [4, 0, call.key.shape[0], call.key.shape[0] - 1]
+    assert got.key_cache.tobytes() == call.key_cache.tobytes()
+
+
+def test_hifloat8_means_cover_every_code(twin: Twin) -> None:
+    """Means of pairs of codes: all 256 codes meet each other."""
+    codes = np.arange(256, dtype=np.uint8)
+    for shift in (0, 1, 3, 16, 127):
+        key = np.stack([codes, np.roll(codes, shift)]).reshape(1, 2, 1, 256)
+        slots, ones = np.zeros((1, 1), np.int32), np.full((1, 1), 2, np.int32)
+        call = Call(key, None, np.zeros((1, 1, 1, 256), np.uint8), None, slots, "Norm", "Rope", False, ones,
+                    np.zeros(1, np.int32), np.full(1, 2, np.int32), "hifloat8", "hifloat8")
+        check(twin, call, cores=1)
+        assert np.isnan(hifloat8.to_float32(np.uint8(0x80)))

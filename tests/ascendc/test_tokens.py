@@ -1,0 +1,126 @@
+"""PA_NZ, Norm and NHSD on the twin, bit for bit against the NumPy definition."""
+
+import ascendc_cases as cases
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ms_scatter_pa.aicore_kernels.twin.runner import PARTS, Call, Twin
+from ms_scatter_pa.op_info import DTYPES, dtype_named
+
+NAMES = [dtype.name for dtype in DTYPES]
+
+
+@st.composite
+def token_calls(draw: st.DrawFn) -> Call:
+    layout = draw(st.sampled_from(["Norm", "PA_NZ", "NHSD"]))
+    key_dtype = draw(st.sampled_from(NAMES))
+    value_dtype = draw(st.sampled_from(NAMES)) if layout == "PA_NZ" else key_dtype
+    tokens = draw(st.one_of(st.integers(0, 9), st.integers(10, 70), st.integers(100, 400)))
+    num_head = draw(st.integers(1, 4))
+    block_size = draw(st.sampled_from([1, 2, 3, 16, 37, 128]))
+    sizes = []
+    for dtype in (key_dtype, value_dtype):
+        unit = dtype_named(dtype).elements_per_32_bytes
+        aligned = layout == "PA_NZ" or draw(st.booleans())
+        sizes.append(unit * draw(st.integers(1, 5)) if aligned else draw(st.integers(1, 3 * unit)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    num_blocks = -(-(tokens + int(rng.integers(1, 50))) // block_size)
+    capacity = num_blocks * block_size
+    slots = np.array(cases.runs_of_slots(rng, tokens, capacity, draw(st.sampled_from([1, 2, 5, 200]))), np.int64)
+    if draw(st.booleans()):
+        slots[rng.random(tokens) < 0.2] = -int(rng.integers(1, 100))
+    if draw(st.booleans()):
+        slots[rng.random(tokens) < 0.1] = capacity + int(rng.integers(0, 3))
+    slots = slots.astype(draw(st.sampled_from([np.int32, np.int64])))
+    key_only = draw(st.booleans())
+    rank = draw(st.sampled_from({"Norm": [3, 4], "PA_NZ": [4, 5], "NHSD": [4]}[layout]))
+
+    def side(dtype: str, head_size: int) -> tuple[np.ndarray, np.ndarray]:
+        shape = cases.cache_shape(layout, num_blocks, block_size, num_head, head_size, dtype, rank)
+        return cases.random_bits(rng, (tokens, num_head, head_size), dtype), cases.random_bits(rng, shape, dtype)
+
+    key, key_cache = side(key_dtype, sizes[0])
+    value, value_cache = (None, None) if key_only else side(value_dtype, sizes[1])
+    return Call(key, value, key_cache, value_cache, slots, layout, key_dtype=key_dtype,
+                value_dtype=key_dtype if key_only else value_dtype)
+
+
+def check(twin: Twin, call: Call, **options: int) -> None:
+    want = cases.expect(call)
+    got = cases.copy_of(call)
+    run = twin.run(got, PARTS["950"], **options)
+    assert run.status == want.status
+    assert not cases.differences(got.key_cache, want.key_cache, "").size
+    if want.value_cache is not None:
+        assert got.value_cache is not None
+        assert not cases.differences(got.value_cache, want.value_cache, "").size
+    assert (run.lines[run.tiling.used_cores :] == 0).all()
+
+
+@given(call=token_calls(), cores=st.integers(1, 48), large=st.booleans())
+@settings(max_examples=800, deadline=None)
+def test_any_call_is_bit_exact(twin: Twin, call: Call, cores: int, large: bool) -> None:
+    check(twin, call, cores=cores, unified_buffer_bytes=(248 if large else 192) * 1024)
+
+
+def _call(layout: str, tokens: int, num_head: int, head_size: int, block_size: int, slots: list[int], num_blocks: int,
+          dtype: str = "float16") -> Call:
+    rng = np.random.default_rng(0)
+    shape = cases.cache_shape(layout, num_blocks, block_size, num_head, head_size, dtype)
+    key, value = (cases.random_bits(rng, (tokens, num_head, head_size), dtype) for _ in range(2))
+    key_cache, value_cache = (cases.random_bits(rng, shape, dtype) for _ in range(2))
+    return Call(key, value, key_cache, value_cache, np.array(slots, np.int32), layout, key_dtype=dtype)
+
+
+@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+def test_no_tokens_is_a_no_op(twin: Twin, layout: str) -> None:
+    check(twin, _call(layout, 0, 2, 32, 4, [], 3))
+
+
+@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+def test_capacity_edges(twin: Twin, layout: str) -> None:
+    """First and last slot are written; the slot after the last is not, and neither is 2**31 - 1."""
+    check(twin, _call(layout, 5, 2, 32, 4, [11, 12, 0, -1, 2**31 - 1], 3))
+
+
+@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("runs", [True, False])
+def test_rows_larger_than_the_unified_buffer(twin: Twin, layout: str, runs: bool) -> None:
+    slots = [4, 5, 6] if runs else [6, 0, 4]
+    check(twin, _call(layout, 3, 2, 70_000, 8, slots, 1, "float32"), cores=2)
+
+
+@pytest.mark.parametrize("head_size", [99_991, 131_072])
+def test_one_head_larger_than_the_unified_buffer(twin: Twin, head_size: int) -> None:
+    check(twin, _call("NHSD", 3, 2, head_size, 4, [1, 2, 0], 1, "float16"), cores=48)
+
+
+@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+def test_more_slots_than_one_index_window(twin: Twin, layout: str) -> None:
+    slots = np.random.default_rng(1).permutation(2600).tolist()
+    check(twin, _call(layout, 2500, 1, 16, 100, slots[:2500], 26), cores=1)
+    check(twin, _call(layout, 2500, 1, 16, 100, list(range(50, 2550)), 26), cores=2)
+
+
+def test_the_lowest_bad_slot_is_reported_whichever_core_meets_it(twin: Twin) -> None:
+    slots = list(range(64))
+    slots[63], slots[17], slots[40] = 1000, 900, 800
+    call = _call("Norm", 64, 8, 128, 16, slots, 4)
+    run = twin.run(call, PARTS["910B1"])
+    assert run.status == [1, 17, 900, 64]
+    assert {line[1] for line in run.lines.tolist() if line[0]} == {17, 40, 63}
+
+
+def test_duplicate_slots_touch_nothing_else(twin: Twin) -> None:
+    """Which token wins is undefined; every row but the shared one is as the definition says."""
+    call = _call("Norm", 4, 2, 32, 4, [3, 7, 3, 8], 3)
+    got = cases.copy_of(call)
+    twin.run(got, cores=1, check_rewrites=False)
+    rows = got.key_cache.reshape(12, -1)
+    before = call.key_cache.reshape(12, -1)
+    for slot in set(range(12)) - {3, 7, 8}:
+        assert rows[slot].tobytes() == before[slot].tobytes()
+    assert rows[7].tobytes() == call.key[1].tobytes()
+    assert rows[8].tobytes() == call.key[3].tobytes()

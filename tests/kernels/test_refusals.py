@@ -1,0 +1,237 @@
+"""A refused call says exactly what is wrong, in its status and in a sentence, and writes nothing."""
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from bindings import Call, CoreLibrary, Status, make_call
+from ms_scatter_pa.reference import write_reference
+
+Array = npt.NDArray[Any]
+WRITTEN = [0, 0, 0, 0]
+
+
+class Tokens:
+    """A call of T = 5 tokens to 4 blocks of 16 slots."""
+
+    def __init__(self, slots: list[int], *, index: type = np.int64, layout: str = "Norm", **options: Any):
+        rng = np.random.default_rng(5)
+        shape = {"Norm": (4, 16, 2, 32), "PA_NZ": (4, 4, 16, 16), "NHSD": (4, 2, 16, 32)}[layout]
+        self.rows = [rng.normal(size=(len(slots), 2, 32)).astype(np.float16) for _ in range(2)]
+        self.caches = [rng.normal(size=shape).astype(np.float16) for _ in range(2)]
+        self.slots = np.array(slots, index)
+        self.options = {"layout": layout, **options}
+
+    def arguments(self) -> tuple[Array, Array, Array, Array, Array]:
+        return self.rows[0], self.rows[1], self.caches[0], self.caches[1], self.slots
+
+    def call(self) -> Call:
+        return make_call(*self.arguments(), **self.options)
+
+
+class Pairs(Tokens):
+    """B = 2, S = 6, N = 2 in a cache of 4 blocks of 16 slots; each argument may be replaced."""
+
+    def __init__(self, mode: str = "Rope", packed: bool = False, **replaced: Any):
+        rng = np.random.default_rng(5)
+        lengths = replaced.get("seq_lens", [6, 4])
+        shape = (10, 2, 8) if packed else (2, 6, 2, 8)
+        self.rows = [rng.normal(size=shape).astype(np.float16) for _ in range(2)]
+        self.caches = [rng.normal(size=(4, 16, 1, 8)).astype(np.float16) for _ in range(2)]
+        self.slots = np.array(replaced.get("slots", [[0, 10], [20, 30]]))
+        self.options = {
+            "layout": "Norm",
+            "scatter_mode": mode,
+            "seq_lens": np.array(lengths),
+            "compress_lens": np.array(replaced.get("compress_lens", [[2, 2], [2, 2]])),
+            "compress_seq_offsets": np.array(replaced.get("compress_seq_offsets", [1, 1, 1, 1])),
+            "check_duplicates": replaced.get("check_duplicates", False),
+        }
+        if mode == "Alibi":
+            self.options["compress_seq_offsets"] = None
+
+
+REFUSALS = [
+    (
+        Tokens([0, 1, 2, 70, 99]),
+        [1, 3, 70, 64],
+        "IndexError: slot_mapping[3] = 70 is outside the cache: expected a slot below num_blocks * block_size = 64, or a "
+        "negative one to skip",
+    ),
+    (Tokens([64, 1, 2, 3, 4], layout="PA_NZ"), [1, 0, 64, 64], "IndexError: slot_mapping[0] = 64"),
+    (Tokens([0, 1, 2, 3, 64], layout="NHSD"), [1, 4, 64, 64], "IndexError: slot_mapping[4] = 64"),
+    (Tokens([0, 2**31 - 1], index=np.int32), [1, 1, 2**31 - 1, 64], "IndexError: slot_mapping[1] = 2147483647"),
+    (Tokens([0, 2**31]), [1, 1, 2**31, 64], "IndexError: slot_mapping[1] = 2147483648"),
+    (Tokens([2**32]), [1, 0, 2**32, 64], "IndexError: slot_mapping[0] = 4294967296"),
+    (Tokens([2**63 - 1]), [1, 0, 2**63 - 1, 64], "IndexError: slot_mapping[0] = 9223372036854775807"),
+    (
+        Tokens([7, 1, 2, 1, 7], check_duplicates=True),
+        [2, 3, 1, 1],
+        "ValueError: slot_mapping[1] and slot_mapping[3] both write slot 1: expected every slot at most once",
+    ),
+    (
+        Pairs("Rope", slots=[[0, 10], [20, 62]]),
+        [1, 3, 62, 64],
+        "IndexError: slot_mapping[3] = 62 starts a run of 3 rows that ends outside the cache: expected at most "
+        "num_blocks * block_size - 3 = 61, or a negative slot to skip",
+    ),
+    (Pairs("Alibi", slots=[[0, 63], [20, 30]]), [1, 1, 63, 64], "IndexError: slot_mapping[1] = 63 starts a run of 2 rows"),
+    (Pairs("Omni", slots=[[0, 10], [20, 64]]), [1, 3, 64, 64], "IndexError: slot_mapping[3] = 64"),
+    (
+        Pairs("Rope", seq_lens=[7, 4]),
+        [3, 0, 7, 6],
+        "ValueError: seq_lens[0] = 7: expected between 0 and the sequence length of key = 6",
+    ),
+    (Pairs("Rope", seq_lens=[6, -1]), [3, 2, -1, 6], "ValueError: seq_lens[1] = -1: expected between 0 and"),
+    (
+        Pairs("Rope", packed=True, seq_lens=[11, -1]),
+        [3, 0, 11, 10],
+        "ValueError: seq_lens[0] = 11: expected between 0 and the number of rows of key = 10",
+    ),
+    (
+        Pairs("Rope", compress_lens=[[2, 6], [2, 2]]),
+        [3, 1, 6, 6],
+        "ValueError: compress_lens[1] = 6: expected between 0 and seq_lens[0] - compress_seq_offsets[1] = 6 - 1",
+    ),
+    (Pairs("Omni", compress_lens=[[2, 2], [-1, 2]]), [3, 2, -1, 4], "ValueError: compress_lens[2] = -1"),
+    (
+        Pairs("Alibi", compress_lens=[[2, 2], [2, 5]]),
+        [3, 3, 5, 4],
+        "ValueError: compress_lens[3] = 5: expected between 0 and seq_lens[1] = 4",
+    ),
+    (
+        Pairs("Rope", compress_seq_offsets=[1, 7, 1, 1]),
+        [3, 1, 7, 6],
+        "ValueError: compress_seq_offsets[1] = 7: expected -1, or between 0 and seq_lens[0] = 6",
+    ),
+    (Pairs("Omni", compress_seq_offsets=[1, 1, -2, 1]), [3, 2, -2, 4], "ValueError: compress_seq_offsets[2] = -2"),
+    (
+        Pairs("Rope", packed=True, seq_lens=[6, 3]),
+        [4, 0, 10, 9],
+        "ValueError: key has 10 rows: expected sum(seq_lens) = 9",
+    ),
+    (
+        Pairs("Rope", slots=[[0, 10], [3, 30]], check_duplicates=True),
+        [2, 2, 3, 0],
+        "ValueError: slot_mapping[0] and slot_mapping[2] both write slot 3: expected every slot at most once",
+    ),
+]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("refused", "status", "sentence"), REFUSALS, ids=[r[2][:60] for r in REFUSALS])
+def test_refused_call_writes_nothing(
+    library: CoreLibrary, refused: Tokens, status: list[int], sentence: str, threads: int
+) -> None:
+    library.c.MsspSetThresholds(0, 1)
+    before = [cache.copy() for cache in refused.caches]
+    call = refused.call()
+    call.num_threads = threads
+    assert library.scatter(call) == status
+    assert library.message(call, status).startswith(sentence)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(refused.caches, before, strict=True))
+    assert write_reference(*refused.arguments(), **refused.options) == status
+
+
+def test_lowest_position_wins_over_kind(library: CoreLibrary) -> None:
+    """A bad length at pair 1 is named before a bad slot at pair 2, and the other way round."""
+    first = Pairs("Rope", compress_lens=[[2, 9], [2, 2]], slots=[[0, 10], [99, 30]])
+    assert library.scatter(first.call())[:2] == [3, 1]
+    second = Pairs("Rope", compress_lens=[[2, 2], [9, 2]], slots=[[0, 99], [20, 30]])
+    assert library.scatter(second.call())[:2] == [1, 1]
+
+
+def test_negative_slots_skip_and_their_lengths_are_not_looked_at(library: CoreLibrary) -> None:
+    skipped = Pairs("Rope", slots=[[-1, -5], [20, 30]], seq_lens=[2**62, 4], compress_lens=[[-7, 2**62], [2, 2]])
+    assert library.scatter(skipped.call()) == WRITTEN
+    nothing = Tokens([-1, -2, -(2**63), -1, -1])
+    before = [cache.copy() for cache in nothing.caches]
+    assert library.scatter(nothing.call()) == WRITTEN
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(nothing.caches, before, strict=True))
+
+
+@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+def test_no_tokens_is_a_no_op(library: CoreLibrary, layout: str) -> None:
+    empty = Tokens([], layout=layout)
+    before = [cache.copy() for cache in empty.caches]
+    assert library.scatter(empty.call()) == WRITTEN
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(empty.caches, before, strict=True))
+
+
+IMPOSSIBLE = [
+    ("num_blocks", 2**62, 2),
+    ("num_blocks", -1, 2),
+    ("block_size", 2**61, 2),
+    ("block_size", -1, 2),
+    ("num_tokens", -1, 0),
+    ("num_head", -1, 0),
+    ("num_head", 2**62, 2),
+    ("layout", 3, 2),
+    ("layout", -1, 2),
+    ("scatter_mode", 4, 5),
+    ("index_type", 2, 4),
+    ("slot_mapping", None, 4),
+]
+
+
+@pytest.mark.parametrize(("name", "given", "position"), IMPOSSIBLE)
+def test_impossible_description_is_refused(library: CoreLibrary, name: str, given: Any, position: int) -> None:
+    """No caller of the package gets here; a foreign one must not crash."""
+    tokens = Tokens([0, 1, 2])
+    before = [cache.copy() for cache in tokens.caches]
+    call = tokens.call()
+    setattr(call, name, given)
+    status = library.scatter(call)
+    assert status[:2] == [4, position]
+    assert library.message(call, status).startswith("ValueError: ")
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(tokens.caches, before, strict=True))
+
+
+@pytest.mark.parametrize(("name", "given"), [("element_type", 12), ("element_type", -1), ("head_size", -1), ("cache", None)])
+def test_impossible_side_is_refused(library: CoreLibrary, name: str, given: Any) -> None:
+    tokens = Tokens([0, 1, 2])
+    before = [cache.copy() for cache in tokens.caches]
+    call = tokens.call()
+    setattr(call.value, name, given)
+    assert library.scatter(call)[0] == 4
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(tokens.caches, before, strict=True))
+
+
+def test_pa_nz_units_must_be_whole(library: CoreLibrary) -> None:
+    tokens = Tokens([0, 1, 2], layout="PA_NZ")
+    call = tokens.call()
+    call.key.head_size = call.value.head_size = 31
+    status = library.scatter(call)
+    assert status == [4, 2, 31 * 2 * 2 % 32, 0]
+
+
+def test_sentence_is_cut_to_the_buffer(library: CoreLibrary) -> None:
+    tokens = Tokens([99])
+    call = tokens.call()
+    status = Status(*library.scatter(call))
+    whole = library.message(call, status.as_list())
+    buffer = ctypes.create_string_buffer(b"x" * 32)
+    size = library.c.MsspFormatStatus(ctypes.byref(call), ctypes.byref(status), buffer, 11)
+    assert size == len(whole)
+    assert buffer.raw[:12] == whole[:10].encode() + b"\0x"
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (1, "IndexError: slot_mapping[3] = 70 is outside the cache"),
+        (2, "ValueError: slot_mapping[64] and slot_mapping[3] both write slot 70"),
+        (3, "ValueError: seq_lens, compress_lens and compress_seq_offsets disagree at pair 3"),
+        (4, "ValueError: value_cache has a dimension that disagrees"),
+        (77, "ValueError: status has the unknown code 77"),
+    ],
+)
+def test_sentence_without_the_call(library: CoreLibrary, code: int, sentence: str) -> None:
+    assert library.message(None, [code, 3, 70, 64]).startswith(sentence)
+
+
+def test_no_sentence_about_a_written_call(library: CoreLibrary) -> None:
+    assert library.message(None, WRITTEN) == ""

@@ -1,0 +1,137 @@
+"""build-ascend on a stand-in CANN tree: MindSpore's own custom compiler runs, CANN's compilers do not."""
+
+import os
+import shutil
+from pathlib import Path
+
+import cann_tree
+import opbuild
+import pytest
+from ms_scatter_pa.aicore_kernels import build
+
+from ms_scatter_pa.__main__ import main
+from ms_scatter_pa.backends.ascend_callback import ahead_of_time
+from ms_scatter_pa.opp import find_package
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """cmake and make are on PATH whether this machine has them or not; nothing here runs them."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    for name in ("cmake", "make"):
+        (folder / name).write_text("#!/bin/sh\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    for name in ("ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME", "ASCEND_OPP_PATH", "ASCEND_CUSTOM_OPP_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+@pytest.fixture
+def cann(tmp_path, tools) -> Path:
+    return cann_tree.make(tmp_path / "cann")
+
+
+def run(cann: Path, tmp_path: Path, *more: str) -> int:
+    return main(["build-ascend", "--cann", str(cann), "--install-path", str(tmp_path / "opp"), *more])
+
+
+def test_builds_installs_and_says_what_to_export(cann, tmp_path, capsys, monkeypatch):
+    assert run(cann, tmp_path) == 0
+    package = tmp_path / "opp" / "vendors" / "ms_scatter_pa"
+    assert f"export ASCEND_CUSTOM_OPP_PATH={package}:$ASCEND_CUSTOM_OPP_PATH" in capsys.readouterr().out
+    config = package / "op_impl" / "ai_core" / "tbe" / "config"
+    assert sorted(path.name for path in config.iterdir()) == ["ascend910_93", "ascend910b"]
+    assert find_package({"ASCEND_CUSTOM_OPP_PATH": f"/nowhere:{package}"}) == package
+    assert ahead_of_time(package).is_file(), "the callback is compiled ahead"
+
+
+def test_a_second_build_replaces_the_first(cann, tmp_path):
+    assert run(cann, tmp_path) == 0
+    assert run(cann, tmp_path, "--soc", "ascend910b") == 0
+
+
+def test_ascend950_is_built_where_cann_knows_it(tmp_path, tools):
+    cann = cann_tree.make(tmp_path / "cann", ascend950=True)
+    assert run(cann, tmp_path, "--soc", "ascend950") == 0
+    assert (
+        tmp_path / "opp" / "vendors" / "ms_scatter_pa" / "op_impl" / "ai_core" / "tbe" / "config" / "ascend950"
+    ).is_dir()
+
+
+def test_cann_is_found_by_its_variable(cann, tmp_path, monkeypatch):
+    monkeypatch.setenv("ASCEND_HOME_PATH", str(cann))
+    assert main(["build-ascend", "--install-path", str(tmp_path / "opp"), "--soc", "ascend910b"]) == 0
+
+
+def refused(capsys, *texts: str) -> None:
+    error = capsys.readouterr().err
+    for text in texts:
+        assert text in error
+
+
+def test_without_cann(tmp_path, tools, capsys, monkeypatch):
+    monkeypatch.setattr("ms_scatter_pa.cann._DEFAULTS", ())
+    assert main(["build-ascend", "--install-path", str(tmp_path)]) == 1
+    refused(capsys, "CANN's toolkit was not found", "set_env.sh", "--cann")
+    assert run(tmp_path / "missing", tmp_path) == 1
+    refused(capsys, "missing is no folder")
+
+
+def test_without_the_toolkit(cann, tmp_path, capsys):
+    shutil.rmtree(cann / "tools" / "op_project_templates")
+    assert run(cann, tmp_path) == 1
+    refused(capsys, "has no project template", "install CANN's toolkit package")
+
+
+@pytest.mark.parametrize(("version", "text"), [("8.1.RC1", "CANN is 8.1.RC1"), ("", "does not tell its version")])
+def test_doubtful_version(tmp_path, tools, capsys, version, text):
+    cann = cann_tree.make(tmp_path / "cann", version=version)
+    assert run(cann, tmp_path) == 1
+    refused(capsys, text, "--force goes on")
+    assert run(cann, tmp_path, "--force") == 0
+
+
+def test_without_the_device_compiler(cann, tmp_path, capsys):
+    shutil.rmtree(cann / "compiler" / "ccec_compiler")
+    assert run(cann, tmp_path) == 1
+    refused(capsys, "neither bisheng nor ccec")
+
+
+@pytest.mark.parametrize("tool", ["cmake", "make", "g++"])
+def test_without_a_host_tool(cann, tmp_path, tools, capsys, monkeypatch, tool):
+    which = shutil.which
+    monkeypatch.setattr(build.shutil, "which", lambda name: None if name == tool else which(name))
+    assert run(cann, tmp_path) == 1
+    refused(capsys, f"{tool} was not found on PATH")
+
+
+def test_where_nothing_may_be_written(cann, tmp_path, capsys):
+    (tmp_path / "opp").write_text("a file where the folder should be")
+    assert run(cann, tmp_path) == 1
+    refused(capsys, "--install-path", "cannot be written")
+
+
+@pytest.mark.parametrize(("soc", "text"), [("ascend310p", "given 'ascend310p'"), ("ascend950", "graph/c_types.h")])
+def test_parts_that_are_not_served(cann, tmp_path, capsys, soc, text):
+    assert run(cann, tmp_path, "--soc", soc) == 1
+    refused(capsys, text)
+
+
+def test_a_build_that_fails_shows_its_log(cann, tmp_path, capsys):
+    (cann / "tools" / "op_project_templates" / "ascendc" / "customize" / "fail_build").write_text("")
+    assert run(cann, tmp_path) == 1
+    refused(capsys, "MindSpore's custom compiler failed", "stand-in compiler says no", "build.log")
+
+
+def test_an_interface_that_mindspore_cannot_call_is_noticed(tmp_path, tools, capsys):
+    cann = cann_tree.make(tmp_path / "cann", header=opbuild.header(outputs=("key_cache", "value_cache")))
+    assert run(cann, tmp_path) == 1
+    refused(capsys, "MindSpore will not be able to call it", "is not equal to aclnn api input size")
+
+
+def test_without_mindspores_compiler(cann, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None)
+    assert run(cann, tmp_path) == 1
+    refused(capsys, "MindSpore is not installed")

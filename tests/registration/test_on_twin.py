@@ -1,0 +1,7 @@
+"""The Ascend backend in both modes, on the operator's kernel and tiling as the twin runs them."""
+
+import pytest
+
+pytest.register_assert_rewrite("ascend_contract")
+
+from ascend_contract import *  # noqa: E402, F403
