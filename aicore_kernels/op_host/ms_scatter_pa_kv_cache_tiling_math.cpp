@@ -7,8 +7,7 @@ namespace {
 
 constexpr int64_t kMinShare = MSSP_GOOD_BURST;  // fewer bytes are not worth another core
 constexpr int64_t kUnitsPerCore = 10;           // cores then differ by a tenth at most
-constexpr int64_t kMaxTokensPerTile = 128;
-constexpr int64_t kMinTokensPerTile = 16;
+constexpr int64_t kLongStore = 4096;            // bytes of a store burst beyond which longer ones gain nothing
 constexpr int64_t kTokenWindow = 1024;
 constexpr int64_t kPairWindow = 256;
 constexpr int64_t kIndexArrays = 4;
@@ -16,7 +15,7 @@ constexpr int64_t kReserved = 1024;  // the runtime keeps a little of the unifie
 constexpr int64_t kMeanBuffer = 16 * 1024;
 constexpr int64_t kMeanElements = 1024;
 constexpr int64_t kMinCopyBuffer = 4 * 1024;
-constexpr int64_t kGroupCopyBuffer = 16 * 1024;
+constexpr int64_t kGroupCopyBuffer = 8 * 1024;
 constexpr int64_t kMinTileBuffer = 16 * 1024;
 
 int64_t AlignDown(int64_t bytes) { return bytes / MSSP_DATA_BLOCK * MSSP_DATA_BLOCK; }
@@ -98,29 +97,33 @@ const char* ReadSide(const Call& call, const Modes& modes, int32_t index, MsScat
 }
 
 // The largest unit that still leaves every core within a tenth of the mean.
-int64_t ColumnUnit(int64_t total, int64_t cores, int64_t tokens_per_tile, int64_t wanted, int64_t least) {
-  while (wanted > least && wanted * tokens_per_tile * cores * kUnitsPerCore > total) {
-    wanted /= 2;
+int64_t ColumnUnit(int64_t total, int64_t cores) {
+  int64_t unit = MSSP_GOOD_BURST;
+  while (unit > MSSP_DATA_BLOCK && unit * cores * kUnitsPerCore > total) {
+    unit /= 2;
   }
-  return MsspMax(wanted, least);
+  return unit;
 }
 
 void CutGroups(int64_t total, int64_t cores, MsScatterPaKvCacheTiling* tiling) {
-  // Sharing out columns keeps runs whole but shortens the bursts of loads: not below what memory likes.
-  const int64_t most = MsspMin(MsspMin(kMaxTokensPerTile, tiling->block_size), total / cores / MSSP_GOOD_BURST);
+  const int64_t group = MsspMax(tiling->side[0].group_bytes, tiling->side[1].group_bytes);
+  // Sharing out columns keeps runs whole but shortens the bursts of loads: not below what memory likes, and not for
+  // stores longer than needed.
+  int64_t most = MsspMin(tiling->block_size, MsspMax(kLongStore / group, 1));
+  most = MsspMin(most, total / cores / MSSP_GOOD_BURST);
+  most = MsspMin(most, total / (kUnitsPerCore * cores) / group);
   int64_t tokens = 1;
   while (tokens * 2 <= most) {
     tokens *= 2;
   }
-  while (tokens > 1 && tokens * MSSP_DATA_BLOCK * cores * kUnitsPerCore > total) {
-    tokens /= 2;
+  const bool unaligned = (tiling->side[0].group_bytes | tiling->side[1].group_bytes) % MSSP_DATA_BLOCK != 0;
+  if (unaligned || (tokens * group < MSSP_GOOD_BURST && tokens < tiling->block_size)) {
+    tokens = 1;
   }
-  tiling->tokens_per_tile = tokens >= MsspMin(kMinTokensPerTile, tiling->block_size) ? tokens : 1;
+  tiling->tokens_per_tile = tokens;
   for (MsspSideTiling& side : tiling->side) {
-    side.column_unit = MSSP_DATA_BLOCK;
-    if (tiling->layout == MSSP_NHSD && side.group_bytes * tiling->tokens_per_tile * cores * kUnitsPerCore <= total) {
-      side.column_unit = MsspMax(side.group_bytes, 1);
-    }
+    const bool whole = side.group_bytes > 0 && side.group_bytes * tokens * cores * kUnitsPerCore <= total;
+    side.column_unit = whole ? side.group_bytes : MSSP_DATA_BLOCK;
   }
 }
 
@@ -134,13 +137,13 @@ void ShareBuffer(const Call& call, int64_t share, MsScatterPaKvCacheTiling* tili
     tiling->mean_elements = static_cast<int32_t>(kMeanElements);
     left -= 2 * kMeanBuffer + 4 * kMeanBuffer + kMeanElements * (8 + 4) + 256 * 4;
   }
-  int64_t copy = AlignDown(left / 2);
+  int64_t copy = AlignDown(left / MSSP_COPY_BUFFERS);
   // Several buffers' worth for each core, so that loads and stores have something to overlap with.
   copy = MsspMin(copy, AlignDown(MsspMax(share / 4, kMinCopyBuffer)));
   if (tiling->layout != MSSP_NORM) {
     copy = MsspMin(copy, kGroupCopyBuffer);
     tiling->tile_buffer_bytes =
-        static_cast<int32_t>(AlignDown(Clamp(share / 2, kMinTileBuffer, (left - 2 * copy) / 4)));
+        static_cast<int32_t>(AlignDown(Clamp(share / 2, kMinTileBuffer, (left - MSSP_COPY_BUFFERS * copy) / 4)));
   }
   tiling->copy_buffer_bytes = static_cast<int32_t>(copy);
 }
@@ -181,7 +184,7 @@ const char* ComputeTiling(const Call& call, MsScatterPaKvCacheTiling* tiling) {
   const int64_t cores = Clamp(MsspCeilDiv(total, kMinShare), 1, MsspMin(call.cores, MSSP_STATUS_LINES));
   tiling->used_cores = static_cast<int32_t>(cores);
   tiling->tokens_per_tile = 1;
-  const int64_t unit = ColumnUnit(total, cores, 1, MSSP_GOOD_BURST, MSSP_DATA_BLOCK);
+  const int64_t unit = ColumnUnit(total, cores);
   tiling->side[0].column_unit = unit;
   tiling->side[1].column_unit = unit;
   if (modes.layout != MSSP_NORM) {

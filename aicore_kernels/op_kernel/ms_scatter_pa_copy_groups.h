@@ -20,7 +20,7 @@ class GroupCopier {
     tokens_per_tile_ = tiling.tokens_per_tile;
     copy_bytes_ = tiling.copy_buffer_bytes;
     tile_bytes_ = tiling.tile_buffer_bytes;
-    pipe->InitBuffer(copy_queue_, kBuffers, static_cast<uint32_t>(copy_bytes_));
+    pipe->InitBuffer(copy_queue_, MSSP_COPY_BUFFERS, static_cast<uint32_t>(copy_bytes_));
     if (tile_bytes_ > 0) {
       pipe->InitBuffer(load_queue_, kBuffers, static_cast<uint32_t>(tile_bytes_));
       pipe->InitBuffer(store_queue_, kBuffers, static_cast<uint32_t>(tile_bytes_));

@@ -15,7 +15,7 @@ class PairCopier {
   __aicore__ inline void Init(AscendC::TPipe* pipe, const MsScatterPaKvCacheTiling& tiling, PairReader<IndexT>* pairs) {
     pairs_ = pairs;
     buffer_bytes_ = tiling.copy_buffer_bytes;
-    pipe->InitBuffer(queue_, kBuffers, static_cast<uint32_t>(buffer_bytes_));
+    pipe->InitBuffer(queue_, MSSP_COPY_BUFFERS, static_cast<uint32_t>(buffer_bytes_));
     mean_.Init(pipe, tiling);
   }
 

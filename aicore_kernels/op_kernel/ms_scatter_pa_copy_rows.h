@@ -14,7 +14,7 @@ class RowCopier {
                               SlotMapping<IndexT>* slots) {
     slots_ = slots;
     buffer_bytes_ = tiling.copy_buffer_bytes;
-    pipe->InitBuffer(queue_, kBuffers, static_cast<uint32_t>(buffer_bytes_));
+    pipe->InitBuffer(queue_, MSSP_COPY_BUFFERS, static_cast<uint32_t>(buffer_bytes_));
   }
 
   // A tile is one token here.

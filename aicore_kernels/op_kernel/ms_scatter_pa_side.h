@@ -9,7 +9,7 @@ namespace mssp {
 constexpr int32_t kBuffers = 2;
 
 // Loads and stores without a vector step in between.
-using CopyQueue = AscendC::TQueBind<AscendC::TPosition::VECIN, AscendC::TPosition::VECOUT, kBuffers>;
+using CopyQueue = AscendC::TQueBind<AscendC::TPosition::VECIN, AscendC::TPosition::VECOUT, MSSP_COPY_BUFFERS>;
 
 struct Side {
   GmBytes rows;

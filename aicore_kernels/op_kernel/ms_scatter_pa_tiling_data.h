@@ -41,6 +41,9 @@ constexpr int64_t MSSP_MAX_BLOCK_COUNT = 4095;   // bursts in one DMA instructio
 constexpr int64_t MSSP_MAX_BLOCK_LEN = 2097120;  // bytes in one burst, a multiple of 32
 constexpr int64_t MSSP_GOOD_BURST = 512;         // shorter bursts waste memory bandwidth
 
+// Buffers of the queue from loads to stores: enough small ones that the latency of both is hidden.
+constexpr int32_t MSSP_COPY_BUFFERS = 4;
+
 // One of K and V. A cache block is [groups][block_size][group_bytes]: Norm has one group, NHSD one per head, PA_NZ one
 // per 32 bytes; a source row is [groups][group_bytes].
 struct MsspSideTiling {
@@ -67,7 +70,7 @@ struct MsScatterPaKvCacheTiling {
   int32_t index_type;
   int32_t used_cores;
   int32_t index_window;       // index entries held at a time
-  int32_t copy_buffer_bytes;  // each of two: load, then store
+  int32_t copy_buffer_bytes;  // each of four: load, then store
   int32_t tile_buffer_bytes;  // each of four: load, transpose, store; 0: not needed
   int32_t mean_buffer_bytes;  // each of two: rows of a mean; 0: not needed
   int32_t mean_elements;      // columns of a mean taken at once

@@ -33,6 +33,9 @@ struct TwinTensor {
   int64_t bytes;
 };
 
+int64_t TwinTilingBytes() { return sizeof(MsScatterPaKvCacheTiling); }
+int64_t TwinCountsBytes() { return sizeof(twin::Counts); }
+
 // 0 and the tiling, or 1 and a message.
 int TwinTiling(const mssp_host::Call* call, MsScatterPaKvCacheTiling* tiling, char* message, int64_t message_bytes) {
   const char* wrong = mssp_host::ComputeTiling(*call, tiling);

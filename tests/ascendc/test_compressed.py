@@ -76,7 +76,7 @@ def _spoil(call: Call, rng: np.random.Generator) -> None:
     capacity = call.key_cache.shape[0] * call.key_cache.shape[1]
     assert call.compress_lens is not None and call.seq_lens is not None
     pair = int(rng.integers(0, call.slot_mapping.size))
-    call.slot_mapping.reshape(-1)[pair] = rng.choice([-1, -7, capacity, capacity + 3, capacity - 1])
+    call.slot_mapping.reshape(-1)[pair] = rng.choice([-1, -7, capacity, capacity + 3])
     other = int(rng.integers(0, call.slot_mapping.size))
     what = int(rng.integers(0, 5))
     if what == 0:
@@ -119,7 +119,7 @@ def check(twin: Twin, call: Call, part: str = "950", **options: int) -> None:
 
 
 @given(call=pair_calls(), cores=st.integers(1, 48))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=800, deadline=None)
 def test_any_call_is_bit_exact(twin: Twin, call: Call, cores: int) -> None:
     check(twin, call, cores=cores)
 

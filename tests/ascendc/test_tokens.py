@@ -60,7 +60,7 @@ def check(twin: Twin, call: Call, **options: int) -> None:
 
 
 @given(call=token_calls(), cores=st.integers(1, 48), large=st.booleans())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=800, deadline=None)
 def test_any_call_is_bit_exact(twin: Twin, call: Call, cores: int, large: bool) -> None:
     check(twin, call, cores=cores, unified_buffer_bytes=(248 if large else 192) * 1024)
 

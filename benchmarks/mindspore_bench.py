@@ -1,0 +1,170 @@
+"""The package inside MindSpore: what a call costs in PyNative and in a graph, against torch and MindSpore's own ways.
+
+Calls are timed a thousand at a time with the queue drained at the end, since a synchronization costs more than a call.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+import numpy.typing as npt
+from mindspore import Parameter, Tensor, nn, ops
+
+from .. import ScatterPaKvCache, npu_scatter_pa_kv_cache
+from ..cache import cache_shape, make_cache
+from . import harness
+
+try:
+    import torch
+except ImportError:
+    torch = None  # type: ignore[assignment]
+
+Array = npt.NDArray[Any]
+Call = Callable[[], Any]
+
+HEADS, HEAD_SIZE, BLOCK_SIZE = 8, 128, 16
+PEER = "limit, two torch index_put_"  # what the dispatch cases are held against
+DRAINED_CALLS = 1000
+LAYERS = 32
+
+
+def dispatch_cases() -> list[Callable[[], harness.Case]]:
+    """One token's K and V, PyNative: the function and the Cell, checks on."""
+    return [lambda layout=layout: _dispatch_case(layout) for layout in ("Norm", "PA_NZ")]  # type: ignore[misc]
+
+
+def own_ways_cases() -> list[Callable[[], harness.Case]]:
+    """MindSpore's own ways to write pages, K and V into two caches of 64 MiB, against the function."""
+    return [lambda tokens=tokens: _own_ways_case(tokens) for tokens in (1, 256)]  # type: ignore[misc]
+
+
+def _caches(layout: str, num_blocks: int) -> list[Any]:
+    sizes = {"num_blocks": num_blocks, "block_size": BLOCK_SIZE, "num_head": HEADS, "head_size": HEAD_SIZE}
+    return [make_cache(layout, dtype="float16", name=name, **sizes) for name in ("key_cache", "value_cache")]
+
+
+def _rows(tokens: int) -> list[Array]:
+    rng = np.random.default_rng(3)
+    return [rng.random((tokens, HEADS, HEAD_SIZE)).astype(np.float16) for _ in range(2)]
+
+
+def _drained(name: str, call: Call, count: int = DRAINED_CALLS) -> harness.Contender:
+    """``count`` calls, then a wait until the last of them has happened."""
+
+    def run() -> None:
+        for _ in range(count):
+            last = call()
+        if hasattr(last, "asnumpy"):
+            last.asnumpy()
+
+    return harness.Contender(name, [run], calls=count)
+
+
+def _dispatch_case(layout: str) -> harness.Case:
+    key, value = (Tensor(rows) for rows in _rows(1))
+    key_cache, value_cache = _caches(layout, 64)
+    slot_mapping = Tensor([517])
+    cell = ScatterPaKvCache(key_cache, value_cache, cache_mode=layout)
+    recording = ScatterPaKvCache(key_cache, value_cache, cache_mode=layout, on_error="record")
+    contenders = [
+        _drained(
+            "PyNative function",
+            lambda: npu_scatter_pa_kv_cache(key, value, key_cache, value_cache, slot_mapping, cache_mode=layout),
+        ),
+        _drained("PyNative Cell", lambda: cell(key, value, slot_mapping)),
+        _drained("PyNative Cell, record", lambda: recording(key, value, slot_mapping)),
+    ]
+    if torch is not None:
+        contenders.append(_drained(PEER, _torch_call(layout)))
+    goals = {"PyNative function": 1.0, "PyNative Cell": 1.0}
+    return harness.Case(f"dispatch {layout} T=1", "dispatch", 1, contenders, goal=goals)
+
+
+def _torch_call(layout: str) -> Call:
+    rows = [torch.from_numpy(r) for r in _rows(1)]
+    sizes = {"num_blocks": 64, "block_size": BLOCK_SIZE, "num_head": HEADS, "head_size": HEAD_SIZE}
+    caches = [torch.zeros(cache_shape(layout, dtype="float16", **sizes), dtype=torch.float16) for _ in range(2)]
+    if layout == "Norm":
+        index: tuple[Any, ...] = (torch.tensor([517]),)
+        caches = [cache.reshape(-1, HEADS, HEAD_SIZE) for cache in caches]
+    else:
+        groups = torch.arange(HEADS * HEAD_SIZE // 16)
+        index = (torch.tensor([[517 // BLOCK_SIZE]]), groups[None], torch.tensor([[517 % BLOCK_SIZE]]))
+        rows = [row.reshape(1, -1, 16) for row in rows]
+
+    def call() -> None:
+        caches[0].index_put_(index, rows[0])
+        caches[1].index_put_(index, rows[1])
+
+    return call
+
+
+def _own_ways_case(tokens: int) -> harness.Case:
+    num_blocks = (64 << 20) // (BLOCK_SIZE * HEADS * HEAD_SIZE * 2)
+    key, value = (Tensor(rows) for rows in _rows(tokens))
+    slots = np.random.default_rng(5).choice(num_blocks * BLOCK_SIZE, tokens, replace=False)
+    slot_mapping = Tensor(slots.astype(np.int64))
+    indices = Tensor(slots[:, None].astype(np.int32))
+    rows_of = (num_blocks * BLOCK_SIZE, HEADS, HEAD_SIZE)
+    flat = [Parameter(Tensor(np.zeros(rows_of, np.float16)), name=f"flat_{i}") for i in range(2)]
+    key_cache, value_cache = _caches("Norm", num_blocks)
+    flat_index = Tensor(slots.astype(np.int32))
+
+    def scatter_update() -> Any:
+        ops.scatter_update(flat[0], flat_index, key)
+        return ops.scatter_update(flat[1], flat_index, value)
+
+    def scatter_nd_update() -> Any:
+        ops.scatter_nd_update(flat[0], indices, key)
+        return ops.scatter_nd_update(flat[1], indices, value)
+
+    def call() -> Any:
+        return npu_scatter_pa_kv_cache(key, value, key_cache, value_cache, slot_mapping, cache_mode="Norm")
+
+    contenders = [
+        _drained("PyNative function", call, 20),
+        _drained("ops.scatter_update", scatter_update, 2),
+        _drained("ops.scatter_nd_update", scatter_nd_update, 1),
+    ]
+    return harness.Case(f"MindSpore's own ways T={tokens}, 2 x 64 MiB", "own ways", tokens, contenders)
+
+
+class _Layers(nn.Cell):  # type: ignore[misc]
+    def __init__(self, count: int, layout: str) -> None:
+        super().__init__()
+        cells = []
+        for i in range(count):
+            key_cache, value_cache = _caches(layout, 8)
+            key_cache.name, value_cache.name = f"key_cache_{i}", f"value_cache_{i}"
+            cells.append(ScatterPaKvCache(key_cache, value_cache, cache_mode=layout))
+        self.cells_of_layers = nn.CellList(cells)
+
+    def construct(self, key: Any, value: Any, slot_mapping: Any) -> Any:
+        for cell in self.cells_of_layers:
+            cell(key, value, slot_mapping)
+        return key + 1
+
+
+def graph_microseconds_per_layer(layout: str, rounds: int = 15, steps: int = 100) -> float:
+    """What one layer's write adds to a graph, in microseconds: a graph with 32 of them against one without."""
+    import time
+
+    key, value = (Tensor(rows) for rows in _rows(1))
+    slot_mapping = Tensor([77])
+    mode = ms.get_context("mode")
+    ms.set_context(mode=ms.GRAPH_MODE)
+    try:
+        nets = {count: _Layers(count, layout) for count in (0, LAYERS)}
+        samples: dict[int, list[float]] = {count: [] for count in nets}
+        for net in nets.values():
+            net(key, value, slot_mapping)
+        for _ in range(rounds):
+            for count, net in nets.items():
+                begin = time.perf_counter()
+                for _ in range(steps):
+                    net(key, value, slot_mapping)
+                samples[count].append((time.perf_counter() - begin) / steps)
+    finally:
+        ms.set_context(mode=mode)
+    return float(np.median(samples[LAYERS]) - np.median(samples[0])) / LAYERS * 1e6

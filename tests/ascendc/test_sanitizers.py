@@ -1,0 +1,53 @@
+"""The twin and the kernel under AddressSanitizer and UndefinedBehaviorSanitizer, on calls of every kind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import ms_scatter_pa
+from ms_scatter_pa.aicore_kernels.twin.runner import build
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path[:0] = [sys.argv[2], *sys.argv[3:]]
+import numpy as np
+import ascendc_cases as cases
+from test_compressed import make_call
+from test_planted_bugs import _tokens
+from ms_scatter_pa.aicore_kernels.twin.runner import Twin
+twin = Twin(Path(sys.argv[1]))
+calls = [_tokens(layout, runs) for layout in ("Norm", "PA_NZ", "NHSD") for runs in (True, False)]
+rng = np.random.default_rng(0)
+for mode in ("Alibi", "Rope", "Omni"):
+    for packed in (False, True):
+        for dtype in ("float16", "bfloat16", "float32", "int8", "uint32", "hifloat8", "float8_e5m2", "float8_e4m3fn"):
+            calls.append(make_call(rng, mode, packed, dtype, 2, 30, 2, (33, 64), 16, np.int64))
+for call in calls:
+    want, got = cases.expect(call), cases.copy_of(call)
+    assert twin.run(got, cores=3).status == want.status
+    for fault in ("", "two cores write one address"):
+        try:
+            twin.plant("addresses", fault)
+        except Exception as error:
+            assert fault
+print("clean")
+"""
+
+
+def test_no_undefined_behaviour_and_no_bad_address(tmp_path: Path) -> None:
+    library = build(tmp_path, "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    runtime = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    environment = os.environ | {
+        "LD_PRELOAD": runtime.stdout.strip(),
+        "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter leaks by design
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+    }
+    package = str(Path(ms_scatter_pa.__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(library), str(Path(__file__).parent), package],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "clean" in done.stdout

@@ -1,0 +1,229 @@
+"""op_host's arithmetic for shapes far larger than any memory: coverage, balance, buffers and fields."""
+
+import ctypes
+import mmap
+
+import ascendc_cases as cases
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from ms_scatter_pa.aicore_kernels.twin.runner import Call, Tiling, TilingError, Twin
+from ms_scatter_pa.op_info import CACHE_MODES, DTYPES, SCATTER_MODES, dtype_named
+
+NAMES = [dtype.name for dtype in DTYPES]
+Shapes = list[tuple[int, ...]]
+
+
+def shapes_of(layout: str, tokens: int, num_head: int, sizes: tuple[int, int], block_size: int, num_blocks: int,
+              dtype: str = "float16", key_only: bool = False) -> Shapes:
+    def cache(head_size: int) -> tuple[int, ...]:
+        return cases.cache_shape(layout, num_blocks, block_size, num_head, head_size, dtype)
+
+    one = (1,)
+    value = one if key_only else (tokens, num_head, sizes[1])
+    value_cache = one if key_only else cache(sizes[1])
+    mode = (1 + CACHE_MODES.index(layout), 1, 1 + key_only, 1)
+    return [(tokens, num_head, sizes[0]), value, cache(sizes[0]), value_cache, (tokens,), one, one, one, mode]
+
+
+@st.composite
+def token_shapes(draw: st.DrawFn) -> tuple[Shapes, str, int, int]:
+    layout = draw(st.sampled_from(list(CACHE_MODES)))
+    dtype = draw(st.sampled_from(NAMES))
+    unit = dtype_named(dtype).elements_per_32_bytes if layout == "PA_NZ" else 1
+    size = st.one_of(st.integers(1, 40), st.integers(1, 3000), st.integers(1, 2**20)).map(lambda x: x * unit)
+    tokens = draw(st.one_of(st.integers(0, 300), st.integers(0, 2**33)))
+    block_size = draw(st.one_of(st.sampled_from([1, 16, 128]), st.integers(1, 2**20)))
+    shapes = shapes_of(layout, tokens, draw(st.integers(1, 200)), (draw(size), draw(size)), block_size,
+                       draw(st.integers(1, 2**24)), dtype, draw(st.booleans()))
+    return shapes, dtype, draw(st.integers(1, 80)), draw(st.sampled_from([192, 248])) * 1024
+
+
+def tile(twin: Twin, given_shapes: tuple[Shapes, str, int, int]) -> Tiling:
+    shapes, dtype, cores, buffer = given_shapes
+    try:
+        return twin.tiling_of_shapes(shapes, dtype, dtype, "int32", cores, buffer)
+    except TilingError as error:
+        assert "too large" in str(error) or "does not fit" in str(error)
+        assume(False)
+        raise
+
+
+def parts(twin: Twin, tiling: Tiling, side: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    out = (ctypes.c_int64 * 4)()
+    result = []
+    for core in range(tiling.used_cores):
+        twin.library.TwinPart(ctypes.byref(tiling), ctypes.c_int32(side), ctypes.c_int64(core), out)
+        result.append(((out[0], out[1]), (out[2], out[3])))
+    return result
+
+
+def bytes_before(tiling: Tiling, side: int, point: tuple[int, int]) -> int:
+    """How much of the side's work comes before a cut; every tile is [tokens of the tile] x [columns]."""
+    per_tile, row = tiling.tokens_per_tile, tiling.side[side].row_bytes
+    first = min(point[0] * per_tile, tiling.num_tokens)
+    return first * row + point[1] * min(per_tile, tiling.num_tokens - first)
+
+
+@given(given_shapes=token_shapes())
+@settings(max_examples=300, deadline=None)
+def test_every_byte_is_covered_once_and_cores_differ_by_a_tenth(
+    twin: Twin, given_shapes: tuple[Shapes, str, int, int]
+) -> None:
+    tiling = tile(twin, given_shapes)
+    work = np.zeros(tiling.used_cores, object)
+    for side in (0, 1):
+        row = tiling.side[side].row_bytes
+        if row == 0:
+            continue
+        cuts = parts(twin, tiling, side)
+        assert cuts[0][0] == (0, 0)
+        assert bytes_before(tiling, side, cuts[-1][1]) == tiling.num_tokens * row
+        assert all(end == begin for (_, end), (begin, _) in zip(cuts, cuts[1:], strict=False))
+        assert all(begin <= end and 0 <= begin[1] < row for begin, end in cuts)
+        work += [bytes_before(tiling, side, end) - bytes_before(tiling, side, begin) for begin, end in cuts]
+    total = sum(work)
+    unit = max(min(s.column_unit, s.row_bytes) for s in tiling.side) * tiling.tokens_per_tile
+    assert max(work) - min(work) <= 2 * unit
+    assert 10 * tiling.used_cores * max(work) <= 11 * total
+    assert total == 0 or min(work) > 0, "a core that is started has something to do"
+    allowed = min(given_shapes[2], 64)
+    assert tiling.used_cores == max(1, min(allowed, -(-total // 512))), "all cores, when each gets 512 bytes"
+
+
+@given(given_shapes=token_shapes())
+@settings(max_examples=300, deadline=None)
+def test_rows_cut_evenly_differ_by_one_unit_at_most(twin: Twin, given_shapes: tuple[Shapes, str, int, int]) -> None:
+    """Where rows are whole units, the shares are floor(n) and ceil(n) units: nobody idles beside two more units."""
+    tiling = tile(twin, given_shapes)
+    sides = [side for side in tiling.side if side.row_bytes]
+    unit = sides[0].column_unit
+    assume(tiling.tokens_per_tile == 1)
+    assume(all(side.row_bytes % unit == 0 and side.column_unit == unit for side in sides))
+    work = [0] * tiling.used_cores
+    for index, _ in enumerate(sides):
+        for core, (begin, end) in enumerate(parts(twin, tiling, index)):
+            work[core] += bytes_before(tiling, index, end) - bytes_before(tiling, index, begin)
+    assert max(work) - min(work) <= unit
+
+
+@given(given_shapes=token_shapes())
+@settings(max_examples=200, deadline=None)
+def test_buffers_fit_and_fields_hold(twin: Twin, given_shapes: tuple[Shapes, str, int, int]) -> None:
+    tiling = tile(twin, given_shapes)
+    status = 64 * 32
+    used = 4 * tiling.copy_buffer_bytes + 4 * tiling.tile_buffer_bytes + tiling.index_window * 8 + status
+    assert used <= given_shapes[3] - 1024
+    assert tiling.copy_buffer_bytes % 32 == 0
+    assert tiling.copy_buffer_bytes >= 4096
+    assert tiling.tile_buffer_bytes % 32 == 0
+    assert (tiling.tile_buffer_bytes > 0) == (tiling.layout != 0)
+    assert tiling.tile_buffer_bytes // 32 < 2**16, "strides inside the unified buffer are 16 bits, of 32 bytes"
+    assert tiling.tokens_per_tile in (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+@pytest.mark.parametrize("cores", [1, 48])
+@pytest.mark.parametrize("buffer", [192, 248])
+def test_ropes_buffers_fit(twin: Twin, cores: int, buffer: int) -> None:
+    shapes: Shapes = [(2, 4096, 8, 128), (2, 4096, 8, 128), (600, 128, 1, 128), (600, 128, 1, 128), (2, 8), (2, 8),
+                      (16,), (2,), (1, 1 + SCATTER_MODES.index("Rope"), 1, 1)]
+    tiling = twin.tiling_of_shapes(shapes, "float16", "float16", "int64", cores, buffer * 1024)
+    mean = 6 * tiling.mean_buffer_bytes + 12 * tiling.mean_elements + 1024
+    assert 4 * tiling.copy_buffer_bytes + mean + 4 * 8 * tiling.index_window + 64 * 32 <= buffer * 1024 - 1024
+    assert tiling.copy_buffer_bytes >= 4 * 1024
+
+
+GOOD = shapes_of("PA_NZ", 5, 2, (32, 64), 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("index", "shape", "message"),
+    [
+        (0, (5, 64), "key: expected"),
+        (1, (5, 3, 64), "value: differs from key"),
+        (1, (5, 2, 64, 1), "value: expected as many"),
+        (1, (5, 2, 0), "empty heads"),
+        (2, (3, 5, 4, 16), "key_cache: its shape"),
+        (2, (3, 4, 4, 15), "key_cache: its shape"),
+        (2, (3, 4), "key_cache: its shape"),
+        (2, (2**61, 4, 4, 16), "key_cache: its shape"),
+        (3, (4, 8, 4, 16), "num_blocks or block_size"),
+        (3, (3, 8, 5, 16), "num_blocks or block_size"),
+        (4, (6,), "slot_mapping"),
+        (4, (2, 2), "slot_mapping"),
+        (8, (2, 1, 1), "mode: expected 4"),
+        (8, (4, 1, 1, 1), "names no mode"),
+        (8, (2, 2, 1, 1), "need the Norm layout"),
+        (8, (2, 1, 1, 2), "packed rows need"),
+        (8, (0, 1, 1, 1), "names no mode"),
+    ],
+)
+def test_shapes_that_disagree_are_refused(twin: Twin, index: int, shape: tuple[int, ...], message: str) -> None:
+    twin.tiling_of_shapes(GOOD, "float16", "float16", "int32", 8)
+    shapes = list(GOOD)
+    shapes[index] = shape
+    with pytest.raises(TilingError, match=message):
+        twin.tiling_of_shapes(shapes, "float16", "float16", "int32", 8)
+
+
+ROPE: Shapes = [(2, 9, 3, 16), (2, 9, 3, 8), (5, 4, 1, 16), (5, 4, 1, 8), (2, 3), (6,), (6,), (2,), (1, 3, 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("index", "shape", "message"),
+    [
+        (0, (18, 3, 16), "key: expected"),
+        (2, (5, 4, 3, 16), "key_cache: its shape"),
+        (2, (5, 4, 48), "key_cache: its shape"),
+        (4, (2, 2), "slot_mapping"),
+        (5, (5,), "compress_lens"),
+        (6, (7,), "compress_seq_offsets"),
+        (7, (3,), "seq_lens"),
+        (8, (1, 3, 1, 2), "key: expected"),
+    ],
+)
+def test_compressed_shapes_that_disagree_are_refused(
+    twin: Twin, index: int, shape: tuple[int, ...], message: str
+) -> None:
+    twin.tiling_of_shapes(ROPE, "int8", "int8", "int64", 8)
+    shapes = list(ROPE)
+    shapes[index] = shape
+    with pytest.raises(TilingError, match=message):
+        twin.tiling_of_shapes(shapes, "int8", "int8", "int64", 8)
+
+
+def test_products_that_overflow_are_refused(twin: Twin) -> None:
+    with pytest.raises(TilingError, match="too large"):
+        twin.tiling_of_shapes(shapes_of("Norm", 2**40, 2**12, (2**12, 1), 1, 1), "int8", "int8", "int32", 8)
+
+
+@pytest.mark.parametrize("layout", CACHE_MODES)
+def test_cache_offsets_over_4_gib(twin: Twin, layout: str) -> None:
+    """A cache of 6 GiB, of which only the touched pages exist. An offset cut to 32 bits would hit other pages."""
+    num_head, head_size, block_size, tokens = 2, 512, 64, 8
+    row = num_head * head_size * 2
+    num_blocks = 6 * 2**30 // (row * block_size)
+    shape = cases.cache_shape(layout, num_blocks, block_size, num_head, head_size, "float16")
+    no_reserve = 0x4000
+    memory = mmap.mmap(-1, num_blocks * block_size * row, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | no_reserve)
+    cache = np.frombuffer(memory, np.uint16).reshape(shape)
+    key = np.arange(1, 1 + tokens * num_head * head_size, dtype=np.uint16).reshape(tokens, num_head, head_size)
+    last = num_blocks * block_size
+    slots = np.array([last - 1, last - 2, 0, 2**32 // row, 2**32 // row - 1, last // 2, 7, last - 70], np.int64)
+    twin.run(Call(key, None, cache, None, slots, layout), cores=7)
+    for token, slot in enumerate(slots.tolist()):
+        block, offset = divmod(slot, block_size)
+        if layout == "Norm":
+            got = cache[block, offset].reshape(-1)
+        elif layout == "NHSD":
+            got = cache[block, :, offset].reshape(-1)
+        else:
+            got = cache[block, :, offset].reshape(-1)
+        assert got.tobytes() == key[token].tobytes()
+    touched = {slot // block_size for slot in slots.tolist()}
+    wrapped = {(slot * row % 2**32) // (row * block_size) for slot in slots.tolist()}
+    assert wrapped - touched, "the slots must be such that wrapped offsets land elsewhere"
+    for block in wrapped - touched:
+        assert not cache[block].any()

@@ -1,0 +1,77 @@
+"""Fuzzes the core with libFuzzer under AddressSanitizer and UBSan, against the oracle of this folder.
+
+    python tests/kernels/fuzz/run.py --seconds 600 [--keep]
+
+Needs clang++. Crashing inputs are left in the folder printed at the end; ``--keep`` adds what the corpus lacked to it.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[2] / "cpu_kernels"))
+
+import build_config  # noqa: E402
+
+SANITIZERS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
+INCLUDES = [f"-I{build_config.ROOT}", f"-I{build_config.ROOT / 'core'}", f"-I{HERE}"]
+
+
+def find_clang() -> str | None:
+    """``clang++``, or the newest ``clang++-N`` on the path."""
+    if found := shutil.which("clang++"):
+        return found
+    candidates = [p for d in ("/usr/bin", "/usr/local/bin") for p in Path(d).glob("clang++-*")]
+    numbered = [p for p in candidates if re.fullmatch(r"clang\+\+-\d+", p.name)]
+    return str(max(numbered, key=lambda p: int(p.name.rsplit("-", 1)[1]))) if numbered else None
+
+
+def build(compiler: str, sources: list[Path], flags: list[str], output: Path) -> Path:
+    """Compiles the library's sources with others into one program."""
+    everything = [str(s) for s in [*build_config.library_sources(), *sources]]
+    flags = ["-std=c++17", "-ffp-contract=off", *build_config.WARNINGS, *SANITIZERS, *flags, *INCLUDES, "-pthread"]
+    subprocess.run([compiler, *flags, *everything, "-o", str(output)], check=True)
+    return output
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--jobs", type=int, default=1, help="fuzzing processes")
+    parser.add_argument("--keep", action="store_true", help="merge new inputs into the corpus")
+    options = parser.parse_args(argv)
+    compiler = find_clang()
+    if compiler is None:
+        print("clang++ was not found: it brings libFuzzer", file=sys.stderr)
+        return 2
+    work = Path(tempfile.mkdtemp(prefix="mssp-fuzz-"))
+    program = build(compiler, [HERE / "harness.cc"], ["-fsanitize=fuzzer,address,undefined"], work / "fuzz")
+    found, corpus = work / "corpus", HERE / "corpus"
+    found.mkdir()
+    common = ["-max_len=400", f"-artifact_prefix={work}/"]
+    done = subprocess.run(
+        [str(program), str(found), str(corpus), f"-max_total_time={options.seconds}", "-print_final_stats=1"]
+        + [*common, f"-fork={options.jobs}"]
+    )
+    if options.keep and done.returncode == 0:
+        merged = work / "merged"
+        merged.mkdir()
+        subprocess.run([str(program), "-set_cover_merge=1", "-use_counters=0", *common, str(merged), str(corpus), str(found)], check=True)
+        for old in corpus.iterdir():
+            old.unlink()
+        for new in merged.iterdir():
+            shutil.copy(new, corpus / new.name)
+    if done.returncode == 0:
+        shutil.rmtree(work)
+    else:
+        print(f"crashing inputs: {work}", file=sys.stderr)
+    return done.returncode
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,59 @@
+"""The core under AddressSanitizer, UBSan and ThreadSanitizer, with g++ alone."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "fuzz"))
+
+import run as fuzz  # noqa: E402
+
+RANDOM_INPUTS = 20_000
+
+
+def run_program(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def fuzz_program(build_dir: Path) -> Path:
+    sources = [HERE / "fuzz" / "harness.cc", HERE / "fuzz" / "standalone_main.cc"]
+    return fuzz.build("g++", sources, ["-fsanitize=address,undefined"], build_dir / "fuzz_standalone")
+
+
+def test_corpus_and_random_inputs_against_the_oracle(fuzz_program: Path) -> None:
+    corpus = sorted(str(path) for path in (HERE / "fuzz" / "corpus").iterdir())
+    assert corpus
+    printed = run_program([str(fuzz_program), *corpus, "--random", str(RANDOM_INPUTS)])
+    assert printed == f"{len(corpus)} files, {RANDOM_INPUTS} random inputs\n"
+
+
+def test_oracle_notices_a_wrong_byte(build_dir: Path, tmp_path: Path) -> None:
+    """The harness can fail: a core that writes one byte too many is caught."""
+    broken = tmp_path / "broken.cc"
+    broken.write_text(
+        '#include "plain_entry.h"\n'
+        'extern "C" MsspStatus RealScatter(const MsspCall*) __asm__("MsspScatterPaKvCache");\n'
+        'extern "C" MsspStatus BrokenScatter(const MsspCall* call) {\n'
+        "  const MsspStatus status = RealScatter(call);\n"
+        "  if (call->key.rows && call->num_blocks) static_cast<char*>(call->key.cache)[0] ^= 1;\n"
+        "  return status;\n}\n"
+    )
+    sources = [broken, HERE / "fuzz" / "standalone_main.cc", tmp_path / "harness_broken.cc"]
+    sources[2].write_text(
+        "#define MsspScatterPaKvCache BrokenScatter\n" + f'#include "{HERE / "fuzz" / "harness.cc"}"\n'
+    )
+    program = fuzz.build("g++", sources, [], tmp_path / "broken")
+    done = subprocess.run([str(program), "--random", "50"], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "cache: got" in done.stderr
+
+
+def test_callers_at_once_without_a_race(build_dir: Path) -> None:
+    program = fuzz.build("g++", [HERE / "stress.cc"], ["-fsanitize=thread"], build_dir / "stress")
+    assert run_program([str(program), "40"]) == "0 failures\n"
