@@ -171,7 +171,9 @@ def test_strided_rows_and_indices_of_a_compressed_mode() -> None:
     arrays = case.arrays
     key = mint.transpose(Tensor(np.ascontiguousarray(arrays["key"].swapaxes(1, 2))), 1, 2)
     value = mint.transpose(Tensor(np.ascontiguousarray(arrays["value"].swapaxes(0, 3))), 0, 3)
-    indices = [mint.transpose(Tensor(np.ascontiguousarray(arrays[n].T)), 0, 1) for n in ("slot_mapping", "compress_lens")]
+    indices = [
+        mint.transpose(Tensor(np.ascontiguousarray(arrays[n].T)), 0, 1) for n in ("slot_mapping", "compress_lens")
+    ]
     assert not any(tensor.is_contiguous() for tensor in (key, value, *indices))
     key_cache, value_cache = Tensor(arrays["key_cache"]), Tensor(arrays["value_cache"])
     npu_scatter_pa_kv_cache(
