@@ -12,9 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ms_scatter_pa.op_info import TARGETS
-
 from ms_scatter_pa import cann as cann_tools
+from ms_scatter_pa.op_info import TARGETS
 from ms_scatter_pa.opp import DEFAULT_INSTALL_PATH, HEADER, LIBRARY, VENDOR, export_line
 
 from .callback import compile_callback

@@ -7,9 +7,9 @@ from pathlib import Path
 import cann_tree
 import opbuild
 import pytest
-from ms_scatter_pa.aicore_kernels import build
 
 from ms_scatter_pa.__main__ import main
+from ms_scatter_pa.aicore_kernels import build
 from ms_scatter_pa.backends.ascend_callback import ahead_of_time
 from ms_scatter_pa.opp import find_package
 
