@@ -140,7 +140,9 @@ def to_numpy(tensor: Any) -> Array:
         TypeError: a dtype that the operator does not take.
     """
     if dtype_name(tensor.dtype) not in _NO_PARAMETER:
-        return np.asarray(tensor.asnumpy())
+        array = np.asarray(tensor.asnumpy())
+        # MindSpore's own NumPy bfloat16 is another dtype than ml_dtypes', though both have that name.
+        return array.view(numpy_dtype("bfloat16")) if tensor.dtype == ms.bfloat16 else array
     return np.asarray(tensor.contiguous().view(ms.uint8).asnumpy()).view(numpy_dtype(tensor.dtype))
 
 

@@ -119,7 +119,8 @@ class BlockManager:
 
     def can_swap_out(self, seq_ids: SeqId | Sequence[SeqId]) -> bool:
         """Whether the host has room for the sequences. KeyError: no such sequence in the cache."""
-        return _num_blocks(self._tables_of(seq_ids, self._tables).values()) <= self.num_free_host_blocks
+        needed = _num_blocks(self._tables_of(seq_ids, self._tables).values())
+        return self._host_allocator is not None and needed <= self.num_free_host_blocks
 
     def can_swap_in(self, seq_ids: SeqId | Sequence[SeqId]) -> bool:
         """Whether the cache has room for the sequences. KeyError: no such sequence on the host."""

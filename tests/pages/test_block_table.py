@@ -122,3 +122,43 @@ def test_padding():
         pad_slot_mapping([[1, 2, 3]], 2)
     with pytest.raises(ValueError, match="row 1 has 2 blocks"):
         pad_block_tables([[], [1, 2]], 1)
+
+
+def test_shared_blocks_are_free_when_the_last_holder_lets_go():
+    allocator = BlockAllocator(3)
+    table = BlockTable(allocator, 2)
+    table.append(4)
+    fork = table.fork()
+    assert [allocator.ref_count(block) for block in range(3)] == [2, 2, 0]
+    table.release()
+    assert allocator.num_free == 1
+    fork.release()
+    assert allocator.num_free == 3
+
+
+def test_a_write_to_a_shared_block_takes_one_of_its_own_once():
+    allocator = BlockAllocator(4)
+    table = BlockTable(allocator, 2)
+    table.append(3)
+    fork = table.fork()
+    assert fork.blocks_to_append(2) == 2
+    assert fork.append(2) == [5, 6]
+    assert allocator.clear_copy_on_writes() == [(1, 2)]
+    assert table.append(1) == [3]
+    assert allocator.clear_copy_on_writes() == []
+
+
+def test_a_full_allocator_refuses_the_copy_too():
+    allocator = BlockAllocator(2)
+    table = BlockTable(allocator, 2)
+    table.append(3)
+    fork = table.fork()
+    with pytest.raises(OutOfBlocksError, match="1 blocks asked for, 0 of 2"):
+        fork.append(1)
+    assert (fork.blocks, fork.num_tokens) == ([0, 1], 3)
+    assert allocator.clear_copy_on_writes() == []
+
+
+def test_sharing_a_free_block_is_refused():
+    with pytest.raises(ValueError, match="not all in use"):
+        BlockAllocator(3).share([0])

@@ -1,0 +1,183 @@
+"""Sequences begin, grow, fork, swap and end at random: no block is lost, shared wrongly or freed twice, and every token
+reads back with the bytes that were written for it, whatever shares a block with whatever."""
+
+import numpy as np
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from mindspore import Tensor
+
+from ms_scatter_pa.pages import OutOfBlocksError, PagedKVCache, blocks_for
+
+HEADS, HEAD_SIZE, V_HEAD_SIZE, LAYERS = 2, 8, 16, 2
+PICK = st.integers(0, 50)
+
+
+class Serving(RuleBasedStateMachine):
+    """The model is a dict of arrays: what each sequence's K and V are, per layer."""
+
+    @initialize(
+        num_blocks=st.integers(1, 8),
+        block_size=st.integers(1, 4),
+        host=st.integers(0, 6),
+        layout=st.sampled_from(["Norm", "PA_NZ", "NHSD"]),
+    )
+    def start(self, num_blocks, block_size, host, layout):
+        self.cache = PagedKVCache(
+            num_layers=LAYERS,
+            num_blocks=num_blocks,
+            block_size=block_size,
+            num_kv_heads=HEADS,
+            head_size=HEAD_SIZE,
+            v_head_size=V_HEAD_SIZE,
+            dtype="float16",
+            layout=layout,
+            num_host_blocks=host,
+        )
+        self.model: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+        self.rng = np.random.default_rng(num_blocks)
+        self.next_id = 0
+
+    def pick(self, seq_ids, index):
+        return seq_ids[index % len(seq_ids)] if seq_ids else None
+
+    def new_id(self):
+        self.next_id += 1
+        return self.next_id
+
+    def state(self):
+        cache = self.cache
+        tables = {seq_id: (cache.block_table(seq_id), cache.num_tokens(seq_id)) for seq_id in cache.seq_ids}
+        return tables, sorted(cache.swapped_seq_ids), cache.num_free_blocks, cache.num_free_host_blocks
+
+    def write(self, seq_id, count):
+        """Random rows for the last ``count`` tokens, through the operator; the model appends them."""
+        slot_mapping = self.cache.slot_mapping([seq_id], [count], pad_to=count + 1)
+        for layer in range(LAYERS):
+            rows = [
+                self.rng.standard_normal((count + 1, HEADS, size)).astype(np.float16)
+                for size in (HEAD_SIZE, V_HEAD_SIZE)
+            ]
+            self.cache.write(layer, Tensor(rows[0]), Tensor(rows[1]), slot_mapping, check_duplicates=True)
+            held = self.model[seq_id][layer]
+            self.model[seq_id][layer] = tuple(
+                np.concatenate([old, new[:count]]) for old, new in zip(held, rows, strict=True)
+            )
+
+    @rule(count=st.integers(0, 10))
+    def allocate(self, count):
+        seq_id, before = self.new_id(), self.state()
+        fits = self.cache.can_allocate(count)
+        assert fits == (blocks_for(count, self.cache.block_size) <= self.cache.num_free_blocks)
+        if not fits:
+            with pytest.raises(OutOfBlocksError):
+                self.cache.allocate(seq_id, count)
+            assert self.state() == before
+            return
+        slots = self.cache.allocate(seq_id, count)
+        assert slots == self.cache.slots(seq_id)
+        empty = [np.zeros((0, HEADS, size), np.float16) for size in (HEAD_SIZE, V_HEAD_SIZE)]
+        self.model[seq_id] = [tuple(empty)] * LAYERS
+        self.write(seq_id, count)
+
+    @rule(index=PICK, count=st.integers(0, 6))
+    def append(self, index, count):
+        seq_id = self.pick(self.cache.seq_ids, index)
+        if seq_id is None:
+            return
+        before, table = self.state(), self.cache.block_table(seq_id)
+        if not self.cache.can_append(seq_id, count):
+            with pytest.raises(OutOfBlocksError):
+                self.cache.append(seq_id, count)
+            assert self.state() == before
+            return
+        slots = self.cache.append(seq_id, count)
+        new = self.cache.block_table(seq_id)
+        # Only a last block that is shared may change, and nothing that is about to be written is shared.
+        assert new[: max(len(table) - 1, 0)] == table[:-1]
+        assert all(self.cache.ref_count(slot // self.cache.block_size) == 1 for slot in slots)
+        self.write(seq_id, count)
+
+    @rule(index=PICK, part=st.floats(0, 1), whole=st.booleans())
+    def fork(self, index, part, whole):
+        parent = self.pick(self.cache.seq_ids, index)
+        if parent is None:
+            return
+        child, free = self.new_id(), self.cache.num_free_blocks
+        count = None if whole else int(part * self.cache.num_tokens(parent))
+        self.cache.fork(parent, child, count)
+        self.model[child] = [(key[:count], value[:count]) for key, value in self.model[parent]]
+        assert self.cache.num_free_blocks == free
+
+    @rule(index=PICK)
+    def free(self, index):
+        seq_id = self.pick([*self.cache.seq_ids, *self.cache.swapped_seq_ids], index)
+        if seq_id is None:
+            return
+        self.cache.free(seq_id)
+        del self.model[seq_id]
+        with pytest.raises(KeyError):
+            self.cache.free(seq_id)
+
+    @rule(first=PICK, second=PICK, out=st.booleans())
+    def swap(self, first, second, out):
+        cache = self.cache
+        there = cache.seq_ids if out else cache.swapped_seq_ids
+        group = list(dict.fromkeys(self.pick(there, index) for index in (first, second)))
+        if group == [None]:
+            return
+        can, move = (cache.can_swap_out, cache.swap_out) if out else (cache.can_swap_in, cache.swap_in)
+        before = self.state()
+        if not can(group):
+            with pytest.raises(OutOfBlocksError):
+                move(group)
+            assert self.state() == before
+            return
+        pairs = move(group)
+        assert len({source for source, _ in pairs}) == len({target for _, target in pairs}) == len(pairs)
+
+    @invariant()
+    def every_block_has_the_references_of_its_tables(self):
+        cache = getattr(self, "cache", None)
+        if cache is None:
+            return
+        for occupancy, num_blocks, num_free in (
+            (cache.occupancy().sequences, cache.num_blocks, cache.num_free_blocks),
+            (cache.occupancy().swapped, cache.num_host_blocks, cache.num_free_host_blocks),
+        ):
+            held = [block for pages in occupancy for block in pages.blocks]
+            assert set(held) <= set(range(num_blocks))
+            assert len(set(held)) + num_free == num_blocks
+            assert all(len(p.blocks) == blocks_for(p.num_tokens, cache.block_size) for p in occupancy)
+        held = [block for pages in cache.occupancy().sequences for block in pages.blocks]
+        assert all(cache.ref_count(block) == held.count(block) for block in range(cache.num_blocks))
+        assert cache.occupancy().problems() == []
+
+    @invariant()
+    def every_sequence_reads_back(self):
+        for seq_id, layers in getattr(self, "model", {}).items():
+            for layer, expected in enumerate(layers):
+                for found, rows in zip(self.cache.read(seq_id, layer), expected, strict=True):
+                    assert found.shape == rows.shape
+                    assert found.tobytes() == rows.tobytes()
+
+    def teardown(self):
+        if not hasattr(self, "cache"):
+            return
+        other = self.cache.to_layout("PA_NZ" if self.cache.layout == "Norm" else "Norm")
+        self.cache, original = other, self.cache
+        self.every_block_has_the_references_of_its_tables()
+        self.every_sequence_reads_back()
+        self.cache = original
+        for seq_id in [*self.cache.seq_ids, *self.cache.swapped_seq_ids]:
+            self.cache.free(seq_id)
+        assert self.cache.num_free_blocks == self.cache.num_blocks
+        assert self.cache.num_free_host_blocks == self.cache.num_host_blocks
+        assert self.cache._host == {}
+
+
+TestServing = Serving.TestCase
+# Not shrunk: every step waits for the device, and shrinking takes minutes.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+TestServing.settings = settings(max_examples=25, stateful_step_count=20, deadline=None, phases=PHASES)
