@@ -100,7 +100,7 @@ def _doubts(cann: Path, force: bool) -> None:
     doubts = []
     version, supported = cann_tools.cann_version(cann), _supported_versions()
     if version is None:
-        doubts.append(f"{cann} does not tell its version; MindSpore takes {', '.join(supported)}")
+        print(f"build-ascend: {cann} does not tell its version; MindSpore takes {', '.join(supported)}", flush=True)
     elif cann_tools.minor_version(version) not in supported:
         doubts.append(f"CANN is {version}, but the installed MindSpore takes {', '.join(supported)}")
     if cann_tools.device_compiler(cann) is None:
