@@ -35,7 +35,9 @@ def main() -> None:
     ms.set_context(mode=ms.GRAPH_MODE)
     rng = np.random.default_rng(0)
     key_cache = Tensor(np.zeros((num_blocks, num_head * k_head_size // last_dim_k, block_size, last_dim_k), np.float16))
-    value_cache = Tensor(np.zeros((num_blocks, num_head * v_head_size // last_dim_k, block_size, last_dim_k), np.float16))
+    value_cache = Tensor(
+        np.zeros((num_blocks, num_head * v_head_size // last_dim_k, block_size, last_dim_k), np.float16)
+    )
     model = Model()
     model.set_inputs(
         Tensor(shape=[None, num_head, k_head_size], dtype=ms.float16),

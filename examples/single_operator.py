@@ -21,7 +21,9 @@ def main() -> None:
     key = rng.standard_normal((bs, num_head, k_head_size)).astype(np.float16)
     value = rng.standard_normal((bs, num_head, v_head_size)).astype(np.float16)
     key_cache = Tensor(np.zeros((num_blocks, num_head * k_head_size // last_dim_k, block_size, last_dim_k), np.float16))
-    value_cache = Tensor(np.zeros((num_blocks, num_head * v_head_size // last_dim_k, block_size, last_dim_k), np.float16))
+    value_cache = Tensor(
+        np.zeros((num_blocks, num_head * v_head_size // last_dim_k, block_size, last_dim_k), np.float16)
+    )
     slot_mapping = rng.choice(num_blocks * block_size, bs, replace=False).astype(np.int32)
 
     npu_scatter_pa_kv_cache(Tensor(key), Tensor(value), key_cache, value_cache, Tensor(slot_mapping))
@@ -33,8 +35,12 @@ def main() -> None:
         untouched = np.delete(slots, slot_mapping, axis=0)
         assert not untouched.any()
         print(f"{name}_cache {list(cache.shape)}: {bs} rows written, {len(untouched)} untouched")
-    print("token 0 went to slot", slot_mapping[0], "- its first channels:", key_cache.asnumpy().transpose(0, 2, 1, 3)
-          .reshape(num_blocks * block_size, -1)[slot_mapping[0], :4])
+    print(
+        "token 0 went to slot",
+        slot_mapping[0],
+        "- its first channels:",
+        key_cache.asnumpy().transpose(0, 2, 1, 3).reshape(num_blocks * block_size, -1)[slot_mapping[0], :4],
+    )
 
 
 if __name__ == "__main__":

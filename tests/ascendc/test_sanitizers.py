@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import ms_scatter_pa
 from ms_scatter_pa.aicore_kernels.twin.runner import build
+
+import ms_scatter_pa
 
 SCRIPT = """
 import sys

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
+from bindings import Call, CoreLibrary, make_call
 from hypothesis import assume
 from hypothesis import strategies as st
-
-import ml_dtypes
-from bindings import Call, CoreLibrary, make_call
-from ms_scatter_pa import hifloat8, reference
 from ms_scatter_pa.op_info import DTYPES, dtype_named
+
+from ms_scatter_pa import hifloat8, reference
 from ms_scatter_pa.reference import write_reference
 
 Array = npt.NDArray[Any]

@@ -2,9 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from bindings import CoreLibrary, make_call
 from generated import (
     CPU_PATHS,
@@ -16,6 +13,8 @@ from generated import (
     placed_cache,
     random_array,
 )
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 NEVER, ALWAYS = 1 << 62, 0
 COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-
 from bindings import CoreLibrary, make_call
 
 GIB = 1 << 30

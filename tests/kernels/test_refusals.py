@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-
 from bindings import Call, CoreLibrary, Status, make_call
+
 from ms_scatter_pa.reference import write_reference
 
 Array = npt.NDArray[Any]

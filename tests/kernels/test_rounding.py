@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-
 from bindings import CoreLibrary, make_call
 from generated import CPU_PATHS, DTYPE_NAMES, numpy_dtype, random_array
-from ms_scatter_pa import hifloat8
 from ms_scatter_pa.op_info import dtype_named
+
+from ms_scatter_pa import hifloat8
 from ms_scatter_pa.reference import mean_row
 
 Array = npt.NDArray[Any]

@@ -9,10 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import build_config
 import numpy as np
 import pytest
-
-import build_config
 from bindings import CoreLibrary, make_call
 
 HEADS, SIZE, BLOCKS, BLOCK_SIZE = 4, 64, 64, 16

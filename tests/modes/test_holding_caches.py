@@ -57,7 +57,9 @@ def test_parameters_of_the_cell(mode: str) -> None:
     check_steps(cell, cell.key_cache, cell.value_cache)
 
 
-@pytest.mark.parametrize("hold", [Tensor, lambda array: Parameter(Tensor(array), name="cache")], ids=["tensor", "parameter"])
+@pytest.mark.parametrize(
+    "hold", [Tensor, lambda array: Parameter(Tensor(array), name="cache")], ids=["tensor", "parameter"]
+)
 def test_passed_as_arguments(mode: str, hold: Callable[[Any], Any]) -> None:
     net = TakesCaches()
     key_cache, value_cache = hold(cache_array(1)), hold(cache_array(2))
@@ -92,7 +94,11 @@ def test_mutable_list_with_dynamic_tokens_in_a_graph() -> None:
         net = TakesLists()
         caches = [dynamic(None, 8, N, D), dynamic(None, 8, N, D)]
         net.set_inputs(
-            dynamic(None, N, D), dynamic(None, N, D), dynamic(None, dtype=ms.int32), mutable(caches), mutable(list(caches))
+            dynamic(None, N, D),
+            dynamic(None, N, D),
+            dynamic(None, dtype=ms.int32),
+            mutable(caches),
+            mutable(list(caches)),
         )
         keys, values = tensors(cache_array(1), cache_array(2)), tensors(cache_array(3), cache_array(4))
         for tokens in (5, 1, 9, 0):

@@ -12,7 +12,10 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("single_operator", ["key_cache [2, 8, 32, 16]: 16 rows written", "value_cache [2, 16, 32, 16]: 16 rows written"]),
+        (
+            "single_operator",
+            ["key_cache [2, 8, 32, 16]: 16 rows written", "value_cache [2, 16, 32, 16]: 16 rows written"],
+        ),
         ("graph_mode", ["16 tokens written", "1 tokens written", "3 tokens written"]),
     ],
 )
