@@ -69,7 +69,7 @@ def test_parameter_value_is_written_as_by_mindspores_own_operators(write: Write)
     array = np.random.default_rng(1).standard_normal(CACHE).astype(np.float16)
     parameter = Parameter(Tensor(array), name="cache")
     control = Parameter(Tensor(array), name="control")
-    control.value().add_(1)
+    control.value().copy_(Tensor(array + 1))
     shares = not same(control, array)
     key, _, slot_mapping = step(1)
     value = parameter.value()
@@ -197,14 +197,14 @@ def test_strided_rows_and_indices_of_a_compressed_mode() -> None:
     assert_same_bits(to_array(value_cache, "float16"), plain.value_cache, "float16")
 
 
-def test_a_view_given_to_a_graph_is_refused_or_written_but_never_lost() -> None:
+def test_a_view_given_to_a_graph_is_never_lost_in_silence() -> None:
+    """MindSpore refuses a view as input of a graph that writes it, or lets the write through."""
     base = Tensor(np.zeros((2, *CACHE), np.float16))
     key, _, slot_mapping = step(1)
     compiled = ms.jit(functional)
     try:
         compiled(Tensor(key), base[1], Tensor(slot_mapping)).asnumpy()
     except RuntimeError as error:
-        assert "view" in str(error)
-        assert not base.asnumpy().any()
+        assert "does not support view input" in str(error)
     else:
         assert same(base[1], put(np.zeros(CACHE, np.float16), slot_mapping, key))
