@@ -175,3 +175,14 @@ def callback() -> Finding:
             '. MindSpore itself cannot compile it here: it takes what is before the first "opp" of ASCEND_OPP_PATH'
         )
     return Finding(name, False, "MindSpore compiles it with g++ at the first call of every process", advice)
+
+
+def switch() -> Finding:
+    """The variable that chooses between this package's operator and CANN's."""
+    from .backends.cann_operator import CHOICES, VARIABLE
+
+    given = os.environ.get(VARIABLE)
+    if given is None:
+        return Finding("operator", True, "own")
+    advice = "" if given in CHOICES else f"expected one of {CHOICES}"
+    return Finding("operator", given in CHOICES, f"{VARIABLE}={given}", advice)

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
-from bindings import Call, CoreLibrary, make_call
 from hypothesis import assume
 from hypothesis import strategies as st
-from ms_scatter_pa.op_info import DTYPES, dtype_named
 
+import ml_dtypes
+from ms_scatter_pa.backends.bindings import Call, CoreLibrary, make_call
 from ms_scatter_pa import hifloat8, reference
+from ms_scatter_pa.op_info import DTYPES, dtype_named
 from ms_scatter_pa.reference import write_reference
 
 Array = npt.NDArray[Any]
@@ -275,9 +275,7 @@ def _strided_rows(
     return (base[..., ::-1, :] if style == "reversed" else base), base
 
 
-def placed_cache(
-    draw: st.DrawFn, rng: np.random.Generator, shape: tuple[int, ...], dtype: str
-) -> tuple[Array, Array]:
+def placed_cache(draw: st.DrawFn, rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> tuple[Array, Array]:
     """A cache at some distance from a 64-byte border, full of random bytes, and the buffer around it."""
     distance = draw(st.sampled_from((0, 0, 16, 16, 32, 48, 8, 2, 1, 63)), label="bytes past a line")
     nbytes = int(np.prod(shape, dtype=np.int64)) * numpy_dtype(dtype).itemsize
