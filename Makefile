@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := setup.py pyproject.toml $(wildcard cpu_kernels/*.cc cpu_kernels/*.h cpu_kernels/core/* cpu_kernels/*.py)
 export GLOG_v ?= 3
 
-.PHONY: demo test install bench lint format clean
+.PHONY: demo test install bench ascend-report lint format clean
 
 demo: $(STAMP)
 	$(BIN)/python -m ms_scatter_pa demo
@@ -25,6 +25,10 @@ $(STAMP): $(SOURCES)
 
 bench: $(STAMP)
 	$(BIN)/python -m ms_scatter_pa bench
+
+# On a machine with an NPU, after build-ascend and its export: runs tests/ascend and leaves ascend-report.txt.
+ascend-report: $(STAMP)
+	$(BIN)/python -m ms_scatter_pa ascend-report
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

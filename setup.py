@@ -87,39 +87,14 @@ def _run(command: list[str], what: str) -> None:
 
 
 def _extension_command(name: str, compiler: str, mindspore: Path, output: Path) -> list[str]:
-    include = mindspore / "include"
-    inner = include / "mindspore"
-    include_folders = [
-        mindspore,
-        include,
-        include / "third_party",
-        include / "third_party" / "robin_hood_hashing",
-        include / "third_party" / "securec" / "include",
-        *(
-            inner / name
-            for name in (
-                "include",
-                "core/include",
-                "core/mindrt/include",
-                "core/mindrt",
-                "ops",
-                "ops/include",
-                "ops/kernel/include",
-                "ccsrc",
-                "ccsrc/include",
-                "ccsrc/minddata/mindrecord/include",
-            )
-        ),
-        Path(sysconfig.get_path("include")),
-    ]
     return [
         compiler,
         *("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", *build_config.WARNINGS),
-        *("-D_GLIBCXX_USE_CXX11_ABI=0", "-DENABLE_FAST_HASH_TABLE=1", f"-DMS_EXTENSION_NAME={name}"),
+        *(f"-DMS_EXTENSION_NAME={name}", *build_config.mindspore_flags(mindspore)),
         f"-ffile-prefix-map={ROOT}/=",  # MindSpore's errors quote the path of the source
         f"-DMSSP_MINDSPORE={_mindspore_version(mindspore)}",
         f"-I{ROOT / 'cpu_kernels'}",
-        *(flag for path in include_folders for flag in ("-isystem", str(path))),
+        *("-isystem", sysconfig.get_path("include")),
         str(ROOT / "cpu_kernels" / EXTENSIONS[name]),
         *("-o", str(output), f"-L{output.parent}", "-l:" + build_config.LIBRARY_NAME, f"-L{mindspore / 'lib'}"),
         *(f"-l{name}" for name in MINDSPORE_LIBRARIES if (mindspore / "lib" / f"lib{name}.so").exists()),

@@ -1,4 +1,4 @@
-"""``python -m ms_scatter_pa build-ascend``: builds the Ascend operator with MindSpore's own custom compiler; installs it.
+"""``python -m ms_scatter_pa build-ascend``: MindSpore's own custom compiler builds and installs the Ascend operator.
 
 Needs CANN's toolkit, not an NPU.
 """

@@ -48,3 +48,20 @@ def build_library(directory: Path, *, compiler: str = "g++", extra: list[str] | 
     library = directory / LIBRARY_NAME
     subprocess.run([compiler, *extra, *map(str, objects), *LINK_FLAGS, "-o", str(library)], check=True)
     return library
+
+
+def mindspore_flags(mindspore: Path) -> list[str]:
+    """What code needs that includes MindSpore's headers; ``mindspore`` is the installed package's folder."""
+    include = mindspore / "include"
+    inner = (
+        *("", "include", "core/include", "core/mindrt/include", "core/mindrt", "ops", "ops/include"),
+        *("ops/kernel/include", "ccsrc", "ccsrc/include", "ccsrc/minddata/mindrecord/include"),
+    )
+    folders = [
+        mindspore,
+        include,
+        *(include / "third_party" / name for name in ("", "robin_hood_hashing", "securec/include")),
+        *(include / "mindspore" / name for name in inner),
+    ]
+    flags = ["-D_GLIBCXX_USE_CXX11_ABI=0", "-DENABLE_FAST_HASH_TABLE=1"]
+    return [*flags, *(flag for folder in folders for flag in ("-isystem", str(folder)))]

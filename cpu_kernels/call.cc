@@ -228,13 +228,12 @@ extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor* tensors, con
   if (sides == 2) {
     comparison.Expect(kValueCache, cache_shapes[1].num_blocks, cache_shapes[0].num_blocks);
     comparison.Expect(kValueCache, cache_shapes[1].block_size, cache_shapes[0].block_size);
-    if (flattened) {
-      comparison.Expect(kValue, rows_shapes[1].tokens, shape.tokens);
-    } else {
-      const MsspTensor& value = tensors[kValue];
-      for (int64_t i = 0; i + 1 < key.ndim; ++i) {
-        comparison.Expect(kValue, value.shape[i], key.shape[i]);
-      }
+    comparison.Expect(kValueCache, cache_shapes[1].num_head,
+                      cache_shapes[0].num_head);  // flattened rows do not tell it
+    const MsspTensor& value = tensors[kValue];
+    comparison.Expect(kValue, value.ndim, key.ndim);
+    for (int64_t i = 0; i + 1 < key.ndim; ++i) {
+      comparison.Expect(kValue, value.shape[i], key.shape[i]);
     }
   }
   call->layout = static_cast<int32_t>(options->layout);

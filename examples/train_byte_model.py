@@ -1,4 +1,4 @@
-"""Where do the demo's readable words come from? This trains its byte-level model and writes it for llama2.c and the demo.
+"""Where do the demo's readable words come from? This trains its byte-level model and writes it.
 
 A Llama-style decoder of 0.4 million weights learns the rhymes and fables of ``data/`` nearly by heart, one token per
 byte, in some ten minutes on one core:

@@ -7,10 +7,10 @@ from . import dropin
 
 if TYPE_CHECKING:
     from .cell import ScatterPaKvCache
+    from .custom_ops import reshape_and_cache
     from .functional import npu_scatter_pa_kv_cache
     from .pages import PagedKVCache, draw_occupancy
     from .reference import write_reference
-    from .reshape_and_cache import reshape_and_cache
     from .status import read_status
 
 __version__ = "0.1.0"
@@ -31,7 +31,7 @@ _HOMES = {
     "draw_occupancy": "pages",
     "npu_scatter_pa_kv_cache": "functional",
     "read_status": "status",
-    "reshape_and_cache": "reshape_and_cache",
+    "reshape_and_cache": "custom_ops",
     "write_reference": "reference",
 }
 

@@ -63,10 +63,10 @@ def _check_tokens(arguments: Arguments, scenario: Scenario) -> None:
     if scenario.key_only:
         return
     key, value = _shape(arguments, "key"), _shape(arguments, "value")
-    if not same(_token_count(value, scenario), tokens):
-        raise ValueError(f"value: given shape {shape_text(value)}, expected {tokens} rows as key has")
-    if not scenario.flattened and not same(value[1], key[1]):
-        raise ValueError(f"value: given {value[1]} heads in shape {shape_text(value)}, expected {key[1]} as key has")
+    if len(value) != len(key) or not all(map(same, value[:-1], key[:-1])):
+        raise ValueError(
+            f"value: given shape {shape_text(value)}, expected {shape_text(key[:-1])[:-1]}, ...] as key has but for the last"
+        )
 
 
 def _token_count(rows: Shape, scenario: Scenario) -> int:
@@ -96,7 +96,8 @@ def _check_compressed(arguments: Arguments, scenario: Scenario) -> None:
         if len(side.cache_shape) != 4 or not same(side.cache_shape[2], 1) or not same(side.cache_shape[3], head_size):
             raise ValueError(
                 f"{side.cache}: given shape {shape_text(side.cache_shape)}, expected "
-                f"[num_blocks, block_size, 1, {head_size}] for {scenario.scatter_mode}"
+                f"[num_blocks, block_size, 1, {head_size}] for {scenario.scatter_mode} and {side.rows} "
+                f"{shape_text(side.rows_shape)}"
             )
     if scenario.key_only:
         return
@@ -143,12 +144,16 @@ def _check_caches(arguments: Arguments, scenario: Scenario) -> None:
             f"value_cache: given num_blocks {value_cache[0]} in shape {shape_text(value_cache)}, expected "
             f"{key_cache[0]} as key_cache has"
         )
-    axis = block_size_axis(scenario.layout, len(key_cache))
-    if not same(key_cache[axis], value_cache[axis]):
-        raise ValueError(
-            f"value_cache: given block_size {value_cache[axis]} in shape {shape_text(value_cache)}, expected "
-            f"{key_cache[axis]} as key_cache has"
-        )
+    axes = {"block_size": block_size_axis(scenario.layout, len(key_cache))}
+    heads = num_head_axis(scenario.layout, len(key_cache))
+    if heads is not None:
+        axes["num_head"] = heads
+    for name, axis in axes.items():
+        if not same(key_cache[axis], value_cache[axis]):
+            raise ValueError(
+                f"value_cache: given {name} {value_cache[axis]} in shape {shape_text(value_cache)}, expected "
+                f"{key_cache[axis]} as key_cache has"
+            )
 
 
 def _must_be_positive(name: str, axis: int, shape: Shape) -> bool:
@@ -162,6 +167,13 @@ def block_size_axis(layout: str, cache_rank: int) -> int:
     if layout == "Norm" or cache_rank == 3:
         return 1
     return 2 if layout == "NHSD" else cache_rank - 2
+
+
+def num_head_axis(layout: str, cache_rank: int) -> int | None:
+    """Which dimension of a cache is num_head, where one is."""
+    if cache_rank == 3 or (layout == "PA_NZ" and cache_rank == 4):
+        return None
+    return 2 if layout == "Norm" else 1
 
 
 def _expect_rank(arguments: Arguments, name: str, rank: int, expected: str) -> None:

@@ -51,20 +51,19 @@ def describe(sides: list[Side]) -> str:
     return ", ".join(f"{s.rows} {shape_text(s.rows_shape)} with {s.cache} {shape_text(s.cache_shape)}" for s in sides)
 
 
-def misfit(layout: str, flattened: bool, side: Side, slots: int) -> str | None:
+def misfit(layout: str, flattened: bool, side: Side) -> str | None:
     """Says why the rows do not fit the cache in this layout, or None where they do.
 
     Args:
         layout: ``Norm``, ``PA_NZ`` or ``NHSD``.
         flattened: read the rows as [T, N*D], [1, T, N*D] or [B, S, N*D] instead of [T, N, D].
         side: K or V.
-        slots: len(slot_mapping), which tells [B, S, N*D] from [T, N, D].
     """
     if flattened:
         if len(side.rows_shape) not in (2, 3):
-            return f"{side.rows}: given shape {shape_text(side.rows_shape)}, expected [T, N*D] or [B, S, N*D]"
-        if len(side.rows_shape) == 3 and not same(product(*side.rows_shape[:-1]), slots):
-            return f"{side.rows}: given shape {shape_text(side.rows_shape)}, expected {slots} rows as slot_mapping has"
+            return (
+                f"{side.rows}: given shape {shape_text(side.rows_shape)}, expected [T, N, D], [T, N*D] or [B, S, N*D]"
+            )
         num_head, head_size, channels = UNKNOWN, UNKNOWN, side.rows_shape[-1]
     else:
         if len(side.rows_shape) != 3:
@@ -74,7 +73,10 @@ def misfit(layout: str, flattened: bool, side: Side, slots: int) -> str | None:
     expected = _misfit_of_cache(layout, side, num_head, head_size, channels)
     if expected is None:
         return None
-    return f"{side.cache}: given shape {shape_text(side.cache_shape)}, expected {expected} for {layout}"
+    return (
+        f"{side.cache}: given shape {shape_text(side.cache_shape)}, expected {expected} for {layout} and {side.rows} "
+        f"{shape_text(side.rows_shape)}"
+    )
 
 
 def _misfit_of_cache(layout: str, side: Side, num_head: int, head_size: int, channels: int) -> str | None:

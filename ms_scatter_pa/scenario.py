@@ -7,12 +7,14 @@ kernel compares it before it writes.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .layouts import LAYOUTS, Side, describe, misfit, product, same
+from .layouts import LAYOUTS, Side, describe, misfit, product, same, shape_text
 from .op_info import ARGUMENTS, CACHE_MODES, SCATTER_MODES, dtype_named
 
 UNKNOWN = -1
 
 Shape = tuple[int, ...]
+
+CACHES = ("key_cache", "value_cache")
 
 ARGUMENT_NAMES: tuple[str, ...] = tuple(argument.name for argument in ARGUMENTS)
 
@@ -90,18 +92,22 @@ def decide(arguments: Arguments) -> Scenario:
         return Scenario("Norm", scatter_mode, packed=len(arguments.shapes[0] or ()) == 3, key_only=key_only)
 
     sides = arguments.sides()
+    ranks = [len(side.rows_shape) for side in sides]
+    if ranks[0] != ranks[-1]:
+        raise ValueError(
+            f"value: given shape {shape_text(sides[1].rows_shape)}, expected {ranks[0]} dimensions as key "
+            f"{shape_text(sides[0].rows_shape)} has"
+        )
     slots = (arguments.shape("slot_mapping") or (UNKNOWN,))[0]
     candidates = [cache_mode] if cache_mode else ["Norm", "PA_NZ"]
     problems: dict[str, str] = {}
     fitting: list[tuple[str, bool]] = []
     for layout in candidates:
-        for flattened in (False, True):
-            problem = next((p for p in (misfit(layout, flattened, side, slots) for side in sides) if p), None)
-            if problem is None:
-                fitting.append((layout, flattened))
-                break
-            if not flattened or layout not in problems:
-                problems[layout] = problem
+        flattened, problem = _best_reading(layout, sides)
+        if problem is None:
+            fitting.append((layout, flattened))
+        else:
+            problems[layout] = problem
     if len(fitting) > 1:  # slot_mapping tells [1, T, N*D] from [T, N, D]
         counted = [fit for fit in fitting if same(_row_count(sides[0].rows_shape, flattened=fit[1]), slots)]
         fitting = counted if len(counted) == 1 else fitting
@@ -123,6 +129,18 @@ def decide(arguments: Arguments) -> Scenario:
     return Scenario(layout, key_only=key_only, flattened=flattened, device_format=device_format)
 
 
+def _best_reading(layout: str, sides: list[Side]) -> tuple[bool, str | None]:
+    """Whether to read the rows as flattened, and what then does not fit: the reading that fits most sides, by rank first."""
+    readings = {flattened: [misfit(layout, flattened, side) for side in sides] for flattened in (False, True)}
+
+    def score(flattened: bool) -> tuple[int, bool]:
+        problems = [problem for problem in readings[flattened] if problem]
+        return -len(problems), not problems or problems[0].startswith(CACHES)
+
+    flattened = max((False, True), key=score)
+    return flattened, next((problem for problem in readings[flattened] if problem), None)
+
+
 def _row_count(rows: Shape, *, flattened: bool) -> int:
     return product(*rows[:-1]) if flattened else rows[0]
 
@@ -139,10 +157,11 @@ def _modes(arguments: Arguments) -> tuple[str | None, str]:
     cache_mode, scatter_mode = arguments.cache_mode, arguments.scatter_mode
     if cache_mode is not None and cache_mode not in CACHE_MODES:
         raise ValueError(f"cache_mode: given {cache_mode!r}, expected None or one of {CACHE_MODES}")
+    spelling = "cache_mode"
     if scatter_mode == "NHSD":
         if cache_mode not in (None, "NHSD"):
             raise ValueError(f"scatter_mode: given 'NHSD' with cache_mode {cache_mode!r}; they contradict each other")
-        cache_mode, scatter_mode = "NHSD", None
+        cache_mode, scatter_mode, spelling = "NHSD", None, "scatter_mode"
     if scatter_mode is not None and scatter_mode not in SCATTER_MODES:
         raise ValueError(f"scatter_mode: given {scatter_mode!r}, expected None or one of {SCATTER_MODES} or 'NHSD'")
 
@@ -163,7 +182,7 @@ def _modes(arguments: Arguments) -> tuple[str | None, str]:
     if scatter_mode in ("Rope", "Omni") and not given["compress_seq_offsets"]:
         raise ValueError(f"compress_seq_offsets: given None; expected a tensor with scatter_mode {scatter_mode!r}")
     if cache_mode not in (None, "Norm"):
-        raise ValueError(f"cache_mode: given {cache_mode!r} with {_names(given)}; expected None or 'Norm'")
+        raise ValueError(f"{spelling}: given {cache_mode!r} with {_names(given)}; expected None or 'Norm'")
     return "Norm", scatter_mode
 
 

@@ -78,8 +78,8 @@ def _refuse(scenario: Scenario, arguments: Arguments, check_duplicates: bool, ta
         given, where = ("value", f" beside {key_dtype} keys") if key_dtype in target.dtypes else ("key", "")
         expected = [value for key, value in target.key_value_dtypes() if where == "" or key == key_dtype]
         raise TypeError(
-            f"{given}: given dtype {pair[given == 'value']}{where}, expected one of {', '.join(dict.fromkeys(expected))}"
-            f": the operator is compiled for no other on {target.name}"
+            f"{given}: given dtype {pair[given == 'value']}{where}, expected one of "
+            f"{', '.join(dict.fromkeys(expected))}: the operator is compiled for no other on {target.name}"
         )
     if scenario.scatter_mode == "Rope" and key_dtype not in target.mean:
         raise TypeError(

@@ -8,7 +8,8 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "stand_ins")]  # registration_cases; cann_tree, opbuild
+# registration_cases; cann_tree, opbuild; ascend_contract
+sys.path[:0] = [str(HERE), str(HERE.parent / "stand_ins"), str(HERE.parent / "ascend")]
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +46,12 @@ def on_twin(twin_library, monkeypatch):
     monkeypatch.setattr(backends, "eager_call", backends._choose_and_call)
     yield
     ascend.eager_operator.cache_clear()
+
+
+@pytest.fixture(params=["pynative", "graph"])
+def mode(request, on_twin):
+    import mindspore as ms
+
+    ms.set_context(mode=ms.GRAPH_MODE if request.param == "graph" else ms.PYNATIVE_MODE)
+    yield request.param
+    ms.set_context(mode=ms.PYNATIVE_MODE)

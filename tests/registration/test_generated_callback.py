@@ -1,4 +1,4 @@
-"""MindSpore's own generator on this package's reg_info and on the header that op-build writes; g++ compiles the result."""
+"""MindSpore's own generator on this reg_info and on the header that op-build writes; g++ compiles the result."""
 
 import ctypes
 import re

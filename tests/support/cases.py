@@ -1,4 +1,4 @@
-"""Legal calls: a ``Spec`` fixes shapes, dtypes and spelling, a ``Case`` adds values, ``expect`` says what must come out.
+"""Legal calls: a ``Spec`` fixes shapes, dtypes and spelling, a ``Case`` adds values, ``expect`` says what must come.
 
 The reference judges; nothing here shares code with the backends.
 """

@@ -78,7 +78,7 @@ def _shared_agree(layout: str, cache: str, shapes: dict[str, Shape | None]) -> b
     key, value, key_cache, value_cache = (shapes[n] for n in ("key", "value", "key_cache", "value_cache"))
     if key is None or value is None or key_cache is None or value_cache is None:
         return True
-    if len(key) != len(value):
+    if key[:-1] != value[:-1]:
         return False
     names = cache.split()
     for shared in ("NB", "BS", "N"):

@@ -1,4 +1,7 @@
-"""``reshape_and_cache`` with the signature of ms_custom_ops, for networks that call it."""
+"""``reshape_and_cache`` with the signature of ms_custom_ops, for networks that call it.
+
+The module is not named after the function: importing it would hide the function in the package.
+"""
 
 from typing import Any
 

@@ -1,0 +1,7 @@
+"""The contract on the device, against the NumPy definition."""
+
+import pytest
+
+pytest.register_assert_rewrite("ascend_contract")
+
+from ascend_contract import *  # noqa: E402, F403
