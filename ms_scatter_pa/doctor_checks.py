@@ -85,6 +85,18 @@ def extension() -> Finding:
     return Finding("PyNative extension", True, str(module.__file__))
 
 
+def dropin() -> Finding:
+    """The CPU kernel of MindSpore's built-in ReshapeAndCache; networks that do not call that need none."""
+    name = "ReshapeAndCache"
+    if os.environ.get("MS_SCATTER_PA_DROPIN") == "0":
+        return Finding(name, False, "not registered, MS_SCATTER_PA_DROPIN=0", needed=False)
+    from .dropin import register
+
+    if register():
+        return Finding(name, True, "MindSpore's built-in runs this package's kernel on the CPU")
+    return Finding(name, False, "the CPU kernel of MindSpore's built-in does not load", REINSTALL, needed=False)
+
+
 def npu(target: str | None) -> Finding:
     devices = cann_tools.npus()
     if not devices:

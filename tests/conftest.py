@@ -18,9 +18,11 @@ def run_python(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str
     """Runs a script in a Python of its own, with ``tests`` importable."""
 
     def run(script: str, *, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+        path = tmp_path / "script.py"
+        path.write_text(script)
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         return subprocess.run(
-            [sys.executable, "-c", script],
+            [sys.executable, str(path)],
             capture_output=True,
             text=True,
             timeout=timeout,

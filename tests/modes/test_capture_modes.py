@@ -56,7 +56,8 @@ from tests.support.small import cache_array, put, same, step
 key, value, slot_mapping = (Tensor(array) for array in step(1))
 caches = Tensor(cache_array(1)), Tensor(cache_array(2))
 try:
-    ms.jit(write, capture_mode="trace")(key, value, *caches, slot_mapping)
+    traced = ms.jit(write, capture_mode="trace")
+    traced(key, value, *caches, slot_mapping)
 except RuntimeError as error:
     print(error)
 assert same(caches[0], cache_array(1)) and same(caches[1], cache_array(2))

@@ -9,7 +9,7 @@ from mindspore import Tensor, nn, ops
 
 from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache
 from tests.support.entries import graph_mode
-from tests.support.small import CACHE, N, D, cache_array, parameters, put, same, snapshot, step, tensors
+from tests.support.small import CACHE, D, N, cache_array, parameters, put, same, snapshot, step, tensors
 
 LEVELS = ("O0", "O1")
 

@@ -11,7 +11,7 @@ from mindspore import Parameter, Tensor, mint
 from ms_scatter_pa import npu_scatter_pa_kv_cache
 from ms_scatter_pa.backends.cpu import call_through_pointers
 from tests.support.arrays import random_array, to_array, to_tensor
-from tests.support.small import BS, CACHE, D, N, NB, put, same, step
+from tests.support.small import BS, CACHE, NB, D, N, put, same, step
 
 Write = Callable[[Any, Any, Any], Any]
 
@@ -64,12 +64,19 @@ def test_the_base_of_a_contiguous_view_sees_the_write(name: str, hold: Callable[
         assert same(base, array) and same(view, part)
 
 
-def test_parameter_value_is_the_parameter(write: Write) -> None:
+def test_parameter_value_is_written_as_by_mindspores_own_operators(write: Write) -> None:
+    """MindSpore 2.10 gives a copy; should it give the Parameter's memory one day, the Parameter must see the write."""
     array = np.random.default_rng(1).standard_normal(CACHE).astype(np.float16)
     parameter = Parameter(Tensor(array), name="cache")
+    control = Parameter(Tensor(array), name="control")
+    control.value().copy_(Tensor(array + 1))
+    shares = not same(control, array)
     key, _, slot_mapping = step(1)
-    write(Tensor(key), parameter.value(), Tensor(slot_mapping))
-    assert same(parameter, put(array, slot_mapping, key))
+    value = parameter.value()
+    write(Tensor(key), value, Tensor(slot_mapping))
+    want = put(array, slot_mapping, key)
+    assert same(value, want)
+    assert same(parameter, want if shares else array)
 
 
 def test_memory_shared_with_numpy_sees_the_write(write: Write) -> None:
@@ -116,7 +123,7 @@ ROWS: dict[str, Callable[[Any], Any]] = {
     "transposed heads": lambda x: mint.transpose(mint.transpose(x, 0, 1).contiguous(), 0, 1),
     "innermost dimension strided": lambda x: mint.transpose(mint.transpose(x, 0, 2).contiguous(), 0, 2),
     "a part of a fused projection": lambda x: mint.cat((x + 1, x, x + 2), -1)[:, :, D : 2 * D],
-    "every second token": lambda x: mint.stack((x, x + 1), 1).reshape(-1, N, D)[::2],
+    "every second token": lambda x: mint.cat((x, x + 1), 1).reshape(-1, N, D)[::2],
     "one row for every token": lambda x: mint.broadcast_to(x[:1], x.shape),
     "one element for every channel": lambda x: mint.broadcast_to(x[:, :, :1], x.shape),
 }
@@ -166,7 +173,7 @@ def test_strided_rows_and_indices_of_a_compressed_mode() -> None:
     from tests.support.entries import assert_same_bits, run_functional
     from tests.support.examples import example_case
 
-    case = example_case(Spec("Rope", "float16"), seed=3)
+    case = example_case(Spec("Rope", "float16", batch=3), seed=3, padding=0.0)
     plain = run_functional(case)
     arrays = case.arrays
     key = mint.transpose(Tensor(np.ascontiguousarray(arrays["key"].swapaxes(1, 2))), 1, 2)
@@ -190,11 +197,14 @@ def test_strided_rows_and_indices_of_a_compressed_mode() -> None:
     assert_same_bits(to_array(value_cache, "float16"), plain.value_cache, "float16")
 
 
-def test_a_view_is_refused_by_a_graph_and_not_lost() -> None:
-    """MindSpore refuses views as inputs that a graph writes; nothing is written."""
+def test_a_view_given_to_a_graph_is_never_lost_in_silence() -> None:
+    """MindSpore refuses a view as input of a graph that writes it, or lets the write through."""
     base = Tensor(np.zeros((2, *CACHE), np.float16))
     key, _, slot_mapping = step(1)
     compiled = ms.jit(functional)
-    with pytest.raises(RuntimeError, match="view"):
-        compiled(Tensor(key), base[1], Tensor(slot_mapping))
-    assert not base.asnumpy().any()
+    try:
+        compiled(Tensor(key), base[1], Tensor(slot_mapping)).asnumpy()
+    except RuntimeError as error:
+        assert "does not support view input" in str(error)
+    else:
+        assert same(base[1], put(np.zeros(CACHE, np.float16), slot_mapping, key))

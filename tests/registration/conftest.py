@@ -24,10 +24,9 @@ def twin_library(tmp_path_factory) -> Path:
 @pytest.fixture
 def on_twin(twin_library, monkeypatch):
     """This process believes it is on an Atlas A2, with the twin as its device."""
-    from ms_scatter_pa.op_info.reg_info import ascend_reg_info
-
     from ms_scatter_pa import backends
     from ms_scatter_pa.backends import ascend, ascend_graph, ascend_operator, device
+    from ms_scatter_pa.op_info.reg_info import ascend_reg_info
 
     def make_operator():
         return ascend_operator.make_custom(twin_library, ascend_reg_info("CPU"))

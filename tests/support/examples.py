@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .cases import NAMES, Case, Spec, draw_pairs
 from .arrays import random_array
+from .cases import NAMES, Case, Spec, draw_pairs
 
 
 def example_case(spec: Spec, seed: int, *, padding: float = 0.1) -> Case:
