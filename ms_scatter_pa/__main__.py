@@ -14,6 +14,7 @@ class Subcommand(NamedTuple):
 
 SUBCOMMANDS: dict[str, Subcommand] = {
     "demo": Subcommand("ms_scatter_pa.demo", "a decoder that serves several sequences through the paged cache"),
+    "show": Subcommand("ms_scatter_pa.show", "draws who has which blocks of a cache, from a saved file"),
     "doctor": Subcommand("ms_scatter_pa.doctor", "what is built and found, which path a call takes, and what to do"),
     "bench": Subcommand("ms_scatter_pa.benchmarks", "time the operator on this machine"),
     "show": Subcommand("ms_scatter_pa.show", "draw who has which blocks of a cache, from a saved file"),
