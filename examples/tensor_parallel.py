@@ -83,7 +83,7 @@ def launch(arguments: argparse.Namespace) -> None:
     command += [str(Path(__file__).resolve()), "--prompt", arguments.prompt]
     command += ["--count", str(arguments.count), "--mode", arguments.mode]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # msrun calls "python"
-    result = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, env={**os.environ, "PATH": path}, timeout=300, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise SystemExit(f"msrun failed; see {arguments.logs}:\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}")
 
@@ -98,7 +98,7 @@ def main() -> None:
     arguments = parser.parse_args()
     ms.set_context(mode=ms.GRAPH_MODE if arguments.mode == "graph" else ms.PYNATIVE_MODE)
 
-    if os.environ.get("MS_ROLE") == "MS_WORKER":  # msrun sets it
+    if "MS_ROLE" in os.environ:  # a child of msrun: a worker, or the scheduler, which init() keeps
         init()
         text, caches = generate(arguments.prompt, arguments.count, get_rank(), get_group_size())
         print(f"RANK {get_rank()} of {get_group_size()}: {caches}\nTEXT {text!r}", flush=True)
