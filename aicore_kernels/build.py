@@ -12,9 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ms_scatter_pa.op_info import TARGETS
-
 from ms_scatter_pa import cann as cann_tools
+from ms_scatter_pa.op_info import TARGETS
 from ms_scatter_pa.opp import DEFAULT_INSTALL_PATH, HEADER, LIBRARY, VENDOR, export_line
 
 from .callback import compile_callback
@@ -101,7 +100,7 @@ def _doubts(cann: Path, force: bool) -> None:
     doubts = []
     version, supported = cann_tools.cann_version(cann), _supported_versions()
     if version is None:
-        doubts.append(f"{cann} does not tell its version; MindSpore takes {', '.join(supported)}")
+        print(f"build-ascend: {cann} does not tell its version; MindSpore takes {', '.join(supported)}", flush=True)
     elif cann_tools.minor_version(version) not in supported:
         doubts.append(f"CANN is {version}, but the installed MindSpore takes {', '.join(supported)}")
     if cann_tools.device_compiler(cann) is None:

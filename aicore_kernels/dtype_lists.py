@@ -1,6 +1,7 @@
 """Writes ``op_host/ms_scatter_pa_dtypes.h``: the op definition's dtype columns, from ``op_info``.
 
-Run ``python -m ms_scatter_pa.aicore_kernels.dtype_lists`` after a change of the table; a test compares the file with it.
+Run ``python -m ms_scatter_pa.aicore_kernels.dtype_lists`` after a change of the table; a test compares
+the file with it.
 """
 
 from pathlib import Path

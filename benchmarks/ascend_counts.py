@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from ms_scatter_pa.aicore_kernels.twin.runner import PARTS, Call, Part, Run, Twin, build
+from ms_scatter_pa.aicore_kernels.twin.runner import PARTS, Array, Call, Part, Run, Twin, build
 
 GRANULE = 512
 STATUS_BYTES = 64 * 32
@@ -107,8 +106,11 @@ class Least:
 
 def least_possible(call: Call) -> Least:
     sides = [call.key] if call.value is None else [call.key, call.value]
-    index = sum(a.nbytes for a in (call.slot_mapping, call.compress_lens, call.compress_seq_offsets, call.seq_lens)
-                if a is not None)
+    index = sum(
+        a.nbytes
+        for a in (call.slot_mapping, call.compress_lens, call.compress_seq_offsets, call.seq_lens)
+        if a is not None
+    )
     least = Least(index, STATUS_BYTES, 1, STATUS_BYTES + _granules(index))
     for rows in sides:
         if call.scatter_mode == "None":
@@ -122,7 +124,7 @@ def _granules(length: int) -> int:
     return -(-length // GRANULE) * GRANULE
 
 
-def _runs(slots: np.ndarray, block_size: int | None) -> list[int]:
+def _runs(slots: Array, block_size: int | None) -> list[int]:
     """Lengths of the runs of consecutive slots; with a block size, inside blocks."""
     if slots.size == 0:
         return []
@@ -133,7 +135,7 @@ def _runs(slots: np.ndarray, block_size: int | None) -> list[int]:
     return np.diff(edges).tolist()
 
 
-def _add_tokens(least: Least, call: Call, rows: np.ndarray) -> None:
+def _add_tokens(least: Least, call: Call, rows: Array) -> None:
     row = rows[0].nbytes
     group = {"Norm": row, "PA_NZ": 32, "NHSD": rows[0, 0].nbytes}[call.layout]
     least.bytes_in += rows.nbytes
@@ -145,7 +147,7 @@ def _add_tokens(least: Least, call: Call, rows: np.ndarray) -> None:
         least.charged += row // group * _granules(run * group)
 
 
-def _add_pairs(least: Least, call: Call, rows: np.ndarray) -> None:
+def _add_pairs(least: Least, call: Call, rows: Array) -> None:
     assert call.compress_lens is not None
     head = rows[0, 0, 0].nbytes
     length = rows.shape[1]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bindings import CoreLibrary
+from ..backends.bindings import CoreLibrary
 
 Array = npt.NDArray[Any]
 

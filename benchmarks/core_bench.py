@@ -1,31 +1,20 @@
 """The core without any framework against NumPy, torch and the physical limit.
 
-    python benchmarks/core_bench.py [--quick] [--only TEXT] [--threads N] [--json FILE]
-
 The limit is the best streaming copy of the same bytes by the same threads, measured in the same rounds: memcpy or
 stores past the caches, from the source arena to the cache arena. Compressed modes read more than they write; their
 limit copies half of the bytes that they read and write.
 """
 
-import argparse
-import platform
-import sys
-import tempfile
+import ctypes
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "cpu_kernels"), str(ROOT / "benchmarks")]
-
-import build_config  # noqa: E402
-import cases  # noqa: E402
-import harness  # noqa: E402
-from bindings import Call, CoreLibrary, make_call  # noqa: E402
-from cases import DTYPE, LAST_DIM, Memory, Workload  # noqa: E402
+from ..backends.bindings import Call, CoreLibrary, make_call
+from . import cases, harness
+from .cases import DTYPE, LAST_DIM, Memory, Workload
 
 Array = npt.NDArray[Any]
 
@@ -117,8 +106,6 @@ class CoreCases:
         return self._caller(call, keep)
 
     def _caller(self, call: Call, keep: tuple[Array, ...]) -> harness.Variant:
-        import ctypes
-
         function, reference = self.library.c.MsspScatterPaKvCache, ctypes.byref(call)
 
         def run(call: Call = call, keep: tuple[Array, ...] = keep) -> None:
@@ -228,44 +215,12 @@ def _goal(workload: Workload) -> dict[str, float]:
     return {CORE: ratio, CORE_HELPER: ratio}
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer cases, less time for each")
-    parser.add_argument("--only", default="", help="cases whose name contains this text")
-    parser.add_argument("--threads", type=int, default=0, help="default: as the library chooses")
-    parser.add_argument("--seconds", type=float, default=None, help="per case (default 4, quick 1)")
-    parser.add_argument("--total-seconds", type=float, default=1200.0, help="no case is begun after this time")
-    parser.add_argument("--no-peers", action="store_true", help="without NumPy and torch")
-    parser.add_argument("--library", type=Path, default=None, help="a built library (default: build one)")
-    parser.add_argument("--json", type=Path, default=None, help="write the results to this file")
-    options = parser.parse_args(argv)
-
-    with tempfile.TemporaryDirectory() as directory:
-        library = CoreLibrary(options.library or build_config.build_library(Path(directory)))
-        memory = Memory(library)
-        builder = CoreCases(library, memory, options.threads, not options.no_peers)
-        workloads = [w for w in cases.token_workloads() + cases.pair_workloads() if options.only in w.name]
-        if options.quick:
-            workloads = [w for w in workloads if w.tokens in (1, 64, 2048, 4096)]
-        seconds = options.seconds or (1.0 if options.quick else 4.0)
-        results = harness.run(
-            [lambda w=w: builder.make(w) for w in workloads],  # type: ignore[misc]
-            seconds_per_case=seconds,
-            total_seconds=options.total_seconds,
-        )
-        about = {
-            "machine": platform.machine(),
-            "kernels": library.c.MsspCpuFeatures().decode(),
-            "threads": options.threads or library.c.MsspGetNumThreads(),
-            "numpy": np.__version__,
-            "torch": None if torch is None else torch.__version__,
-        }
-        print(f"{about['kernels']}, {about['threads']} threads; microseconds per call (ratio to the limit)")
-        print(harness.table(results))
-        if options.json:
-            harness.write_json(results, options.json, about)
-    return 0
+def torch_version() -> str | None:
+    """The peer's version, or None where it is not installed."""
+    return None if torch is None else str(torch.__version__)
 
 
-if __name__ == "__main__":
-    raise SystemExit(main())
+def workloads(only: str = "", quick: bool = False) -> list[Workload]:
+    """The cases whose name contains ``only``; ``quick`` keeps a few of them."""
+    every = [w for w in cases.token_workloads() + cases.pair_workloads() if only in w.name]
+    return [w for w in every if w.tokens in (1, 64, 2048, 4096)] if quick else every

@@ -24,10 +24,12 @@ class Contender:
         name: column of the table; names that begin with ``limit`` compete for the physical limit.
         variants: the same work on different regions of memory; every sample takes the next ones, so that nothing is
             still in a processor cache from the sample before.
+        calls: how many times a variant does the work.
     """
 
     name: str
     variants: Sequence[Variant]
+    calls: int = 1
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def measure(case: Case, *, seconds: float, min_rounds: int = 7, max_rounds: int 
                 variant()
             elapsed = time.perf_counter() - begin
             if rounds > 0:
-                samples[contender.name].append(elapsed / case.calls_per_sample)
+                samples[contender.name].append(elapsed / (case.calls_per_sample * contender.calls))
         rounds += 1
     return Result(case, samples)
 
@@ -121,7 +123,7 @@ def run(
     out: TextIO = sys.stdout,
     progress: TextIO = sys.stderr,
 ) -> list[Result]:
-    """Measures all cases, showing progress; later cases are left out when the total time is used up, and this is said."""
+    """Measures all cases, showing progress; says so when the total time is used up and cases are left out."""
     results: list[Result] = []
     begin = time.perf_counter()
     for i, make in enumerate(cases):

@@ -3,6 +3,7 @@
 Calls are timed a thousand at a time with the queue drained at the end, since a synchronization costs more than a call.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -39,8 +40,12 @@ def own_ways_cases() -> list[Callable[[], harness.Case]]:
     return [lambda tokens=tokens: _own_ways_case(tokens) for tokens in (1, 256)]  # type: ignore[misc]
 
 
+def _sizes(num_blocks: int) -> dict[str, Any]:
+    return {"num_blocks": num_blocks, "block_size": BLOCK_SIZE, "num_head": HEADS, "head_size": HEAD_SIZE}
+
+
 def _caches(layout: str, num_blocks: int) -> list[Any]:
-    sizes = {"num_blocks": num_blocks, "block_size": BLOCK_SIZE, "num_head": HEADS, "head_size": HEAD_SIZE}
+    sizes = _sizes(num_blocks)
     return [make_cache(layout, dtype="float16", name=name, **sizes) for name in ("key_cache", "value_cache")]
 
 
@@ -83,8 +88,7 @@ def _dispatch_case(layout: str) -> harness.Case:
 
 def _torch_call(layout: str) -> Call:
     rows = [torch.from_numpy(r) for r in _rows(1)]
-    sizes = {"num_blocks": 64, "block_size": BLOCK_SIZE, "num_head": HEADS, "head_size": HEAD_SIZE}
-    caches = [torch.zeros(cache_shape(layout, dtype="float16", **sizes), dtype=torch.float16) for _ in range(2)]
+    caches = [torch.zeros(cache_shape(layout, dtype="float16", **_sizes(64)), dtype=torch.float16) for _ in range(2)]
     if layout == "Norm":
         index: tuple[Any, ...] = (torch.tensor([517]),)
         caches = [cache.reshape(-1, HEADS, HEAD_SIZE) for cache in caches]
@@ -148,8 +152,6 @@ class _Layers(nn.Cell):  # type: ignore[misc]
 
 def graph_microseconds_per_layer(layout: str, rounds: int = 15, steps: int = 100) -> float:
     """What one layer's write adds to a graph, in microseconds: a graph with 32 of them against one without."""
-    import time
-
     key, value = (Tensor(rows) for rows in _rows(1))
     slot_mapping = Tensor([77])
     mode = ms.get_context("mode")

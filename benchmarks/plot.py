@@ -37,7 +37,8 @@ def draw(source: Path, target: Path) -> None:
     axis.grid(axis="x", alpha=0.3)
     axis.set_xlabel("time over the best streaming copy of the same bytes (lower is better)")
     handles = [
-        plt.Line2D([], [], marker="o", linestyle="", color=COLOURS[i % len(COLOURS)], label=n) for i, n in enumerate(names)
+        plt.Line2D([], [], marker="o", linestyle="", color=COLOURS[i % len(COLOURS)], label=n)
+        for i, n in enumerate(names)
     ]
     axis.legend(handles=handles, loc="lower right", fontsize=8)
     axis.set_title(f"{document['about']['kernels']}, {document['about']['threads']} threads", fontsize=10)

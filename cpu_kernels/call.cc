@@ -130,15 +130,30 @@ uint8_t* PackRows(const uint8_t* from, const MsspTensor& rows, int64_t axis, int
   return to;
 }
 
+const void* Pack(const MsspTensor& tensor, int64_t item_size, std::vector<uint8_t>* memory) {
+  memory->resize(static_cast<size_t>(Product(tensor.shape, tensor.ndim) * item_size));
+  PackRows(static_cast<const uint8_t*>(tensor.data), tensor, 0, item_size, memory->data());
+  return memory->data();
+}
+
 void UsePackedRows(const MsspTensor& rows, bool flattened, const RowsShape& shape, MsspSide* side,
                    std::vector<uint8_t>* memory) {
-  const int64_t item_size = ItemSize(side->element_type);
-  memory->resize(static_cast<size_t>(Product(rows.shape, rows.ndim) * item_size));
-  PackRows(static_cast<const uint8_t*>(rows.data), rows, 0, item_size, memory->data());
+  side->rows = Pack(rows, ItemSize(side->element_type), memory);
   MsspTensor packed = rows;
   packed.strides = nullptr;
-  side->rows = memory->data();
   SetStrides(packed, flattened, shape, side);
+}
+
+void UsePackedIndices(const MsspTensor* tensors, const MsspOptions& options, MsspCall* call,
+                      std::vector<uint8_t>* memory) {
+  const int64_t item_size = options.index_type == MSSP_INDEX_INT64 ? 8 : 4;
+  const void** const pointers[] = {&call->slot_mapping, &call->compress_lens, &call->compress_seq_offsets,
+                                   &call->seq_lens};
+  for (int i = kSlotMapping; i <= kSeqLens; ++i) {
+    if (tensors[i].strides != nullptr && *pointers[i - kSlotMapping] != nullptr) {
+      *pointers[i - kSlotMapping] = Pack(tensors[i], item_size, &memory[i]);
+    }
+  }
 }
 
 struct Range {
@@ -277,15 +292,16 @@ extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor* tensors, con
 extern "C" MSSP_EXPORT MsspStatus MsspRun(const MsspTensor* tensors, const MsspOptions* options, int64_t* status,
                                           int64_t* last_status, char* message, int64_t size) {
   MsspCall call;
+  std::vector<uint8_t> packed[MSSP_NUM_ARGUMENTS];  // copies of what is strided beyond the core's understanding
   MsspStatus result = MsspPrepareCall(tensors, options, &call);
   if (result.code == MSSP_WRITTEN) {
-    std::vector<uint8_t> packed[2];
+    UsePackedIndices(tensors, *options, &call, packed);
     for (int i = 0; i < (options->key_only != 0 ? 1 : 2); ++i) {
       const MsspTensor& rows = tensors[kKey + i];
       if (NeedsPacking(rows, options->flattened != 0)) {
         MsspSide* side = i == 0 ? &call.key : &call.value;
         UsePackedRows(rows, options->flattened != 0, {call.num_tokens, call.num_head, side->head_size}, side,
-                      &packed[i]);
+                      &packed[kKey + i]);
       }
     }
     result = MsspScatterPaKvCache(&call);

@@ -56,14 +56,11 @@ struct Request {
 };
 
 bool IsCache(int argument) { return argument == kKeyCache || argument == kValueCache; }
-bool IsRows(int argument) { return argument == kKey || argument == kValue; }
 
 constexpr const char* kAdvice =
     ". Calls that were queued after it may be lost: repeat them, or pass on_error=\"record\", which never raises";
 
-std::string ForPython(const char* message) {
-  return std::string(WithoutType(message)) + kAdvice;
-}
+std::string ForPython(const char* message) { return std::string(WithoutType(message)) + kAdvice; }
 
 uint8_t* DataOf(const mindspore::tensor::Tensor& tensor) {
   const auto& address = tensor.device_address();
@@ -74,7 +71,7 @@ uint8_t* DataOf(const mindspore::tensor::Tensor& tensor) {
 // Runs the operator on tensors whose memory is there; throws what the status says unless the call records.
 void RunNow(const Request& call, int64_t* status) {
   MsspTensor tensors[MSSP_NUM_ARGUMENTS] = {};
-  std::array<std::vector<int64_t>, 2> strides;
+  std::array<std::vector<int64_t>, MSSP_NUM_ARGUMENTS> strides;
   for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
     if (call.tensors[i] == nullptr) {
       continue;
@@ -82,7 +79,7 @@ void RunNow(const Request& call, int64_t* status) {
     const auto& tensor = *call.tensors[i];
     const auto& shape = tensor.shape();
     tensors[i] = {DataOf(tensor), shape.data(), nullptr, static_cast<int64_t>(shape.size())};
-    if (IsRows(i) && !tensor.is_contiguous()) {
+    if (!tensor.is_contiguous()) {
       strides[i] = tensor.stride();
       tensors[i].strides = strides[i].data();
     }
@@ -106,7 +103,7 @@ class Launch : public ms::pynative::PyboostRunner {
   void Prepare(const Request& call) { call_ = call; }
 
   void LaunchKernel() override {
-    size_t next = 0;  // the framework may have replaced strided tensors by contiguous copies
+    size_t next = 0;
     for (auto& tensor : call_.tensors) {
       if (tensor != nullptr) {
         tensor = inputs()[next++].tensor();
@@ -222,9 +219,6 @@ bool CanRunHere(const Request& call) {
     if (DataOf(tensor) == nullptr) {
       return false;
     }
-    if (!tensor.is_contiguous() && !IsRows(i)) {
-      return false;
-    }
     bytes += IsCache(i) ? 0 : tensor.Size();
   }
   return bytes <= kMaxBytesHere;
@@ -245,9 +239,7 @@ PyObject* RunInQueue(const Request& call) {
       continue;
     }
     inputs.emplace_back(call.tensors[i]);
-    if (IsCache(i) || IsRows(i)) {
-      inputs.back().SetNeedContiguous(false);
-    }
+    inputs.back().SetNeedContiguous(false);  // caches are, and the operator reads anything else as it is strided
   }
   if (call.last_status != nullptr) {
     inputs.emplace_back(call.last_status);

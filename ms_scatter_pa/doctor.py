@@ -6,7 +6,6 @@ Exit status: 0 calls take the intended path, 1 they work by a slower one, 2 they
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -51,6 +50,7 @@ def diagnose() -> Report:
     library = report.add(checks.cpu_library(), FAILS if report.device_target == "CPU" else 0)
     if report.device_target == "CPU":
         extension = report.add(checks.extension(), SLOWER)
+        report.add(checks.dropin())
         if library.well:
             report.pynative = "pyboost extension" if extension.well else "pointers after a sync"
             report.graph = "ops.Custom with the CPU library"
@@ -64,8 +64,14 @@ def diagnose() -> Report:
 
 
 def _ascend(report: Report) -> None:
-    tests: tuple[Callable[[], Finding], ...] = (checks.part, lambda: checks.package(needed=True), checks.infer_library)
-    found = [report.add(test(), FAILS) for test in tests]
+    switch = report.add(checks.switch(), FAILS)
+    found = [switch, report.add(checks.part(), FAILS)]
+    if "cann" in switch.found:
+        report.add(checks.package(needed=False))
+        if all(finding.well for finding in found):
+            report.pynative = "an extension that calls CANN's operator (aclnnScatterPaKvCache)"
+        return
+    found += [report.add(checks.package(needed=True), FAILS), report.add(checks.infer_library(), FAILS)]
     report.add(checks.callback(), SLOWER)
     if all(finding.well for finding in found):
         report.pynative = report.graph = "ops.Custom with the Ascend operator (aclnnMsScatterPaKvCache)"

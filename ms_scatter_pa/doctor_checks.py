@@ -85,6 +85,18 @@ def extension() -> Finding:
     return Finding("PyNative extension", True, str(module.__file__))
 
 
+def dropin() -> Finding:
+    """The CPU kernel of MindSpore's built-in ReshapeAndCache; networks that do not call that need none."""
+    name = "ReshapeAndCache"
+    if os.environ.get("MS_SCATTER_PA_DROPIN") == "0":
+        return Finding(name, False, "not registered, MS_SCATTER_PA_DROPIN=0", needed=False)
+    from .dropin import register
+
+    if register():
+        return Finding(name, True, "MindSpore's built-in runs this package's kernel on the CPU")
+    return Finding(name, False, "the CPU kernel of MindSpore's built-in does not load", REINSTALL, needed=False)
+
+
 def npu(target: str | None) -> Finding:
     devices = cann_tools.npus()
     if not devices:
@@ -175,3 +187,14 @@ def callback() -> Finding:
             '. MindSpore itself cannot compile it here: it takes what is before the first "opp" of ASCEND_OPP_PATH'
         )
     return Finding(name, False, "MindSpore compiles it with g++ at the first call of every process", advice)
+
+
+def switch() -> Finding:
+    """The variable that chooses between this package's operator and CANN's."""
+    from .backends.cann_operator import CHOICES, VARIABLE
+
+    given = os.environ.get(VARIABLE)
+    if given is None:
+        return Finding("operator", True, "own")
+    advice = "" if given in CHOICES else f"expected one of {CHOICES}"
+    return Finding("operator", given in CHOICES, f"{VARIABLE}={given}", advice)

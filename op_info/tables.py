@@ -26,7 +26,7 @@ def support_table() -> str:
     notes = [
         "Copies: Norm, PA_NZ, NHSD, Alibi, Omni and key-only writes. Mean: Rope's mean row. Nothing of the Ascend "
         "columns has run on a chip yet.",
-        "K and V share one dtype; in PA_NZ they may differ: " + "; ".join(map(_mixed, TARGETS)) + ".",
+        f"K and V share one dtype; in PA_NZ they may differ: {_mixed()}.",
         f"Indices: {' or '.join(f'`{dtype.name}`' for dtype in INDEX_DTYPES)}, all of one dtype.",
     ]
     return "\n".join(["| " + " | ".join(row) + " |" for row in rows] + ["", *(f"- {note}" for note in notes)])
@@ -39,10 +39,25 @@ def _cell(target: Target, dtype: str) -> str:
     return "copies" if path is None else _MEANS[path]
 
 
-def _mixed(target: Target) -> str:
+def _mixed() -> str:
+    """What K and V may be where they differ, targets with the same answer together."""
+    answers: dict[str, list[str]] = {}
+    for target in TARGETS:
+        answers.setdefault(_mixed_on(target), []).append(target.name)
+    return "; ".join(f"{answer} on {_either(names, 'and')}" for answer, names in answers.items())
+
+
+def _mixed_on(target: Target) -> str:
     if target.mixed is None:
-        return f"any two on {target.name}"
-    return f"on {target.name} " + ", ".join(f"`{key}` K with `{value}` V" for key, value in target.mixed)
+        return "any two"
+    values: dict[tuple[str, ...], list[str]] = {}
+    for key in dict.fromkeys(key for key, _ in target.mixed):
+        values.setdefault(tuple(f"`{v}`" for k, v in target.mixed if k == key), []).append(f"`{key}`")
+    return ", ".join(f"{_either(keys)} K with {_either(list(kinds))} V" for kinds, keys in values.items())
+
+
+def _either(names: list[str], word: str = "or") -> str:
+    return f" {word} ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def replace_table(text: str) -> str:

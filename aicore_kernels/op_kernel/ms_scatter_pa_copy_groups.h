@@ -180,11 +180,16 @@ class GroupCopier {
     const int64_t most = RowsPerTile(run_end - token, part);
     while (token < run_end) {
       const int64_t rows = MsspMin(run_end - token, most);
-      // Equal pieces, so that no last piece is a sliver.
-      const int64_t pieces = MsspCeilDiv(part.groups, MsspMax(tile_bytes_ / (rows * part.bytes), 1));
+      // Pieces of nearly equal width, so that no last piece is a sliver, in whole good bursts where a tile holds one.
+      const int64_t most_groups = MsspMax(tile_bytes_ / (rows * part.bytes), 1);
+      const int64_t good = MsspMax(MSSP_GOOD_BURST / part.bytes, 1);
+      const int64_t step = most_groups >= good ? good : 1;
+      const int64_t steps = MsspCeilDiv(part.groups, step);
+      const int64_t pieces = MsspCeilDiv(steps, most_groups / step);
       for (int64_t piece = 0; piece < pieces; ++piece) {
-        const int64_t begin = MsspShare(part.groups, piece, pieces);
-        CopyTransposed(side, token, rows, slot, part, begin, MsspShare(part.groups, piece + 1, pieces) - begin);
+        const int64_t begin = MsspShare(steps, piece, pieces) * step;
+        const int64_t end = MsspMin(MsspShare(steps, piece + 1, pieces) * step, part.groups);
+        CopyTransposed(side, token, rows, slot, part, begin, end - begin);
       }
       token += rows;
       slot += rows;

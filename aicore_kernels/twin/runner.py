@@ -8,15 +8,15 @@
 import ctypes
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 from ms_scatter_pa.op_info import CACHE_MODES, INDEX_DTYPES, SCATTER_MODES, dtype_named
 
-Array = npt.NDArray
+Array = npt.NDArray[Any]
 
 _HERE = Path(__file__).resolve().parent
 _KERNELS = _HERE.parent
@@ -222,7 +222,6 @@ class Call:
     seq_lens: Array | None = None
     key_dtype: str | None = None
     value_dtype: str | None = None
-    placeholders: list[Array] = field(default_factory=list)
 
     def tensors(self) -> list[Array]:
         """All nine inputs in the operator's order, one-element placeholders for those that are absent."""

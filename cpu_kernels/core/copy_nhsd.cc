@@ -13,8 +13,8 @@ inline void PrefetchRow(const TokenWriter& writer, int64_t token) {
   const char* to = side.cache + (slot / side.block_size * side.block_size * side.num_head + slot % side.block_size) *
                                     side.head_bytes;
   for (int64_t h = 0; h < side.num_head; ++h, to += side.block_size * side.head_bytes) {
-    __builtin_prefetch(to, 1);
-    __builtin_prefetch(to + side.head_bytes - 1, 1);
+    __builtin_prefetch(to, 0, 2);
+    __builtin_prefetch(to + side.head_bytes - 1, 0, 2);
   }
 }
 

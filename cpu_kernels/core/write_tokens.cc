@@ -33,7 +33,8 @@ void WriteRange(const TokenWriter& writer, int32_t layout, int64_t begin, int64_
 
 void WriteTokens(const MsspCall& call) {
   const Kernels& kernels = ActiveKernels();
-  const bool stream = ShouldStream(call);
+  // A few PA_NZ tokens are done before the first streamed unit would have reached memory.
+  const bool stream = ShouldStream(call) && (call.layout != MSSP_PA_NZ || call.num_tokens >= kNzTile);
   const IndexArray slots(call.slot_mapping, call.index_type);
   const TokenWriter all[2] = {{ViewSide(call, call.key), slots, &kernels, stream},
                               {ViewSide(call, call.value), slots, &kernels, stream}};

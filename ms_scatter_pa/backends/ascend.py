@@ -12,6 +12,7 @@ import numpy as np
 from mindspore import Tensor
 
 from ..options import arguments_of_tensors, check_modes
+from . import cann_operator
 from .ascend_launch import Launch, launch_of
 from .ascend_operator import make_operator
 from .ascend_status import keep_last, reduce_status
@@ -25,6 +26,9 @@ def eager_call(*call: Any) -> Any:
     arguments = arguments_of_tensors(tensors, cache_mode, scatter_mode)
     launch = launch_of(arguments, check_duplicates, soc_version())
     if launch.empty:
+        return ms.mint.zeros(4, dtype=ms.int64)
+    if cann_operator.chosen():
+        cann_operator.write(tensors, cann_operator.modes_of(arguments, soc_version()))
         return ms.mint.zeros(4, dtype=ms.int64)
     status = reduce_status(eager_operator()(*_inputs(tensors, launch)))
     if last_status is not None:

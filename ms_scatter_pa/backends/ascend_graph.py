@@ -11,6 +11,7 @@ from ..scenario import Arguments
 from .ascend import eager_operator
 from .ascend_launch import launch_of
 from .ascend_status import keep_last, reduce_status
+from .cann_operator import refuse_graph
 from .device import soc_version
 from .graph_tools import numbers, placeholder
 
@@ -20,6 +21,7 @@ _operator: Any = None
 def prepare() -> None:
     """Makes the operator, once for both modes."""
     global _operator
+    refuse_graph()
     if _operator is None:
         _operator = eager_operator()
 

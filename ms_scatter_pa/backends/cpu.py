@@ -14,7 +14,6 @@ from ..op_info import ARGUMENTS
 from ..options import Options, plan
 from . import library
 
-_FIRST_INDEX = [argument.dtype_group for argument in ARGUMENTS].index("index")  # rows may stay strided
 _MAX_RANK = 8
 _MESSAGE_SIZE = 1024
 
@@ -43,7 +42,6 @@ def call_through_pointers(*call: Any) -> Any:
     """
     *tensors, _, _, _, _, last_status = call
     options = plan(*call)
-    tensors[_FIRST_INDEX:] = [_contiguous(tensor) for tensor in tensors[_FIRST_INDEX:]]
     _pynative_executor.sync()
     structs = (_Tensor * len(ARGUMENTS))()
     for struct, tensor in zip(structs, tensors, strict=True):
@@ -70,10 +68,6 @@ def call_through_pointers(*call: Any) -> Any:
         kind, _, text = message.value.decode().partition(": ")
         raise (IndexError if kind == "IndexError" else ValueError)(text)
     return ms.Tensor(status)
-
-
-def _contiguous(tensor: Any) -> Any:
-    return tensor if tensor is None or tensor.is_contiguous() else tensor.contiguous()
 
 
 def _load() -> tuple[Callable[..., Any], str]:

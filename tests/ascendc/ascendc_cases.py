@@ -1,17 +1,18 @@
 """Random calls for the twin, and the judge's answer to them."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import ml_dtypes  # noqa: F401  (registers bfloat16 and float8 with NumPy)
 import numpy as np
 import numpy.typing as npt
-
-from ms_scatter_pa import hifloat8
 from ms_scatter_pa.aicore_kernels.twin.runner import Call
 from ms_scatter_pa.op_info import dtype_named
+
+from ms_scatter_pa import hifloat8
 from ms_scatter_pa.reference import write_reference
 
-Array = npt.NDArray
+Array = npt.NDArray[Any]
 
 
 def random_bits(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
@@ -21,8 +22,9 @@ def random_bits(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) ->
     return raw.view(np.dtype(info.numpy_name or "uint8")).reshape(shape)
 
 
-def cache_shape(layout: str, num_blocks: int, block_size: int, num_head: int, head_size: int, dtype: str,
-                rank: int = 4) -> tuple[int, ...]:
+def cache_shape(
+    layout: str, num_blocks: int, block_size: int, num_head: int, head_size: int, dtype: str, rank: int = 4
+) -> tuple[int, ...]:
     if layout == "PA_NZ":
         last = dtype_named(dtype).elements_per_32_bytes
         if rank == 5:
@@ -65,9 +67,17 @@ def _reference(call: Call, key_cache: Array, value_cache: Array | None, slots: A
 
     if call.value is None or call.value.dtype == call.key.dtype:
         return write_reference(
-            call.key, call.value, norm(key_cache, call.key), norm(value_cache, call.value), slots,
-            layout=call.layout, scatter_mode=call.scatter_mode, compress_lens=call.compress_lens,
-            compress_seq_offsets=call.compress_seq_offsets, seq_lens=call.seq_lens, dtype=call.key_dtype,
+            call.key,
+            call.value,
+            norm(key_cache, call.key),
+            norm(value_cache, call.value),
+            slots,
+            layout=call.layout,
+            scatter_mode=call.scatter_mode,
+            compress_lens=call.compress_lens,
+            compress_seq_offsets=call.compress_seq_offsets,
+            seq_lens=call.seq_lens,
+            dtype=call.key_dtype,
         )
     write_reference(call.key, None, key_cache, None, slots, layout=call.layout)
     assert value_cache is not None

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from ms_scatter_pa import hifloat8
 from ms_scatter_pa.aicore_kernels.twin.runner import PARTS, Call, Twin
 from ms_scatter_pa.op_info import DTYPES, dtype_named
+
+from ms_scatter_pa import hifloat8
 
 NAMES = [dtype.name for dtype in DTYPES]
 
@@ -23,8 +23,19 @@ def _rows_written(mode: str, length: int, n: int, offset: int) -> int:
     return length - n + (mode == "Rope")
 
 
-def make_call(rng: np.random.Generator, mode: str, packed: bool, dtype: str, batch: int, seq_len: int, num_head: int,
-              sizes: tuple[int, int], block_size: int, index: type, key_only: bool = False) -> Call:
+def make_call(
+    rng: np.random.Generator,
+    mode: str,
+    packed: bool,
+    dtype: str,
+    batch: int,
+    seq_len: int,
+    num_head: int,
+    sizes: tuple[int, int],
+    block_size: int,
+    index: type,
+    key_only: bool = False,
+) -> Call:
     """A legal call: lengths of every kind, and slots that no two pairs share."""
     lengths = rng.integers(0, seq_len + 1, batch)
     counts, offsets, slots = (np.zeros((batch, num_head), np.int64) for _ in range(3))
@@ -50,9 +61,21 @@ def make_call(rng: np.random.Generator, mode: str, packed: bool, dtype: str, bat
     key, key_cache = side(sizes[0])
     value, value_cache = (None, None) if key_only else side(sizes[1])
     has_offsets = mode != "Alibi"
-    return Call(key, value, key_cache, value_cache, slots.astype(index), "Norm", mode, packed,
-                counts.astype(index), offsets.reshape(-1).astype(index) if has_offsets else None,
-                lengths.astype(index), dtype, dtype)
+    return Call(
+        key,
+        value,
+        key_cache,
+        value_cache,
+        slots.astype(index),
+        "Norm",
+        mode,
+        packed,
+        counts.astype(index),
+        offsets.reshape(-1).astype(index) if has_offsets else None,
+        lengths.astype(index),
+        dtype,
+        dtype,
+    )
 
 
 @st.composite
@@ -63,9 +86,19 @@ def pair_calls(draw: st.DrawFn) -> Call:
     size = st.one_of(st.integers(1, 4).map(lambda x: x * unit), st.integers(1, 3 * unit))
     mode = draw(st.sampled_from(["Alibi", "Rope", "Omni"]))
     packed = draw(st.booleans())
-    call = make_call(rng, mode, packed, dtype, draw(st.integers(0 if packed else 1, 4)), draw(st.integers(1, 25)),
-                     draw(st.integers(1, 4)), (draw(size), draw(size)), draw(st.sampled_from([1, 3, 16, 128])),
-                     draw(st.sampled_from([np.int32, np.int64])), draw(st.booleans()))
+    call = make_call(
+        rng,
+        mode,
+        packed,
+        dtype,
+        draw(st.integers(0 if packed else 1, 4)),
+        draw(st.integers(1, 25)),
+        draw(st.integers(1, 4)),
+        (draw(size), draw(size)),
+        draw(st.sampled_from([1, 3, 16, 128])),
+        draw(st.sampled_from([np.int32, np.int64])),
+        draw(st.booleans()),
+    )
     if draw(st.booleans()) and call.slot_mapping.size:
         _spoil(call, rng)
     return call
@@ -177,7 +210,20 @@ def test_hifloat8_means_cover_every_code(twin: Twin) -> None:
     for shift in (0, 1, 3, 16, 127):
         key = np.stack([codes, np.roll(codes, shift)]).reshape(1, 2, 1, 256)
         slots, ones = np.zeros((1, 1), np.int32), np.full((1, 1), 2, np.int32)
-        call = Call(key, None, np.zeros((1, 1, 1, 256), np.uint8), None, slots, "Norm", "Rope", False, ones,
-                    np.zeros(1, np.int32), np.full(1, 2, np.int32), "hifloat8", "hifloat8")
+        call = Call(
+            key,
+            None,
+            np.zeros((1, 1, 1, 256), np.uint8),
+            None,
+            slots,
+            "Norm",
+            "Rope",
+            False,
+            ones,
+            np.zeros(1, np.int32),
+            np.full(1, 2, np.int32),
+            "hifloat8",
+            "hifloat8",
+        )
         check(twin, call, cores=1)
         assert np.isnan(hifloat8.to_float32(np.uint8(0x80)))

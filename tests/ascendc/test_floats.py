@@ -5,18 +5,29 @@ import ctypes
 import ml_dtypes
 import numpy as np
 import pytest
-
-from ms_scatter_pa import hifloat8
 from ms_scatter_pa.aicore_kernels.twin.runner import Twin
 from ms_scatter_pa.op_info import dtype_named
+
+from ms_scatter_pa import hifloat8
 
 
 def _interesting_floats() -> np.ndarray:
     """Every exponent and sign with mantissas around every place where rounding may turn, and random bits."""
     tails = np.array([0, 1, 0x7FFFFF, 0x7FFFFE], np.uint32)
     bits = np.uint32(1) << np.arange(23, dtype=np.uint32)
-    mantissas = np.unique(np.concatenate([tails, bits, bits - 1, bits + 1, (bits * np.uint32(3)) & 0x7FFFFF,
-                                          0x7FFFFF - bits, 0x7FFFFF ^ (bits - np.uint32(1))]))
+    mantissas = np.unique(
+        np.concatenate(
+            [
+                tails,
+                bits,
+                bits - 1,
+                bits + 1,
+                (bits * np.uint32(3)) & 0x7FFFFF,
+                0x7FFFFF - bits,
+                0x7FFFFF ^ (bits - np.uint32(1)),
+            ]
+        )
+    )
     exponents = np.arange(512, dtype=np.uint32) << np.uint32(23)
     grid = (exponents[:, None] | (mantissas[None, :] & 0x7FFFFF)).reshape(-1)
     return np.concatenate([grid, np.random.default_rng(0).integers(0, 2**32, 300_000, dtype=np.uint32)])

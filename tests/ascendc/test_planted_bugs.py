@@ -7,10 +7,9 @@ from pathlib import Path
 import ascendc_cases as cases
 import numpy as np
 import pytest
-from test_compressed import make_call, mean_elements
-
 from ms_scatter_pa.aicore_kernels.twin import runner
 from ms_scatter_pa.aicore_kernels.twin.runner import Call, Twin, TwinFault
+from test_compressed import make_call, mean_elements
 
 KERNEL = Path(runner.__file__).resolve().parents[1] / "op_kernel"
 
@@ -36,50 +35,103 @@ def _rope(dtype: str) -> Call:
 Make = Callable[[], Call]
 BUGS: dict[str, tuple[str, str, str, Make]] = {
     "slots read before they arrive": (
-        "ms_scatter_pa_index_window.h", "    Sync<AscendC::HardEvent::MTE2_S>();\n", "", lambda: _tokens("Norm")),
+        "ms_scatter_pa_index_window.h",
+        "    Sync<AscendC::HardEvent::MTE2_S>();\n",
+        "",
+        lambda: _tokens("Norm"),
+    ),
     "slots overwritten while they are read": (
-        "ms_scatter_pa_index_window.h", "    Sync<AscendC::HardEvent::S_MTE2>();\n", "", lambda: _tokens("Norm")),
+        "ms_scatter_pa_index_window.h",
+        "    Sync<AscendC::HardEvent::S_MTE2>();\n",
+        "",
+        lambda: _tokens("Norm"),
+    ),
     "status stored before it is complete": (
-        "ms_scatter_pa_status.h", "    Sync<AscendC::HardEvent::S_MTE3>();\n", "", lambda: _tokens("Norm")),
+        "ms_scatter_pa_status.h",
+        "    Sync<AscendC::HardEvent::S_MTE3>();\n",
+        "",
+        lambda: _tokens("Norm"),
+    ),
     "no upper bound on slots": (
-        "ms_scatter_pa_slot_mapping.h", "slot >= capacity_)", "slot < 0)", lambda: _tokens("Norm")),
+        "ms_scatter_pa_slot_mapping.h",
+        "slot >= capacity_)",
+        "slot < 0)",
+        lambda: _tokens("Norm"),
+    ),
     "no skip of negative slots": (
-        "ms_scatter_pa_slot_mapping.h", "if (slot < 0) {\n      return -1;", "if (slot < 0) {\n      return 0;", lambda: _tokens("Norm")),
+        "ms_scatter_pa_slot_mapping.h",
+        "if (slot < 0) {\n      return -1;",
+        "if (slot < 0) {\n      return 0;",
+        lambda: _tokens("Norm"),
+    ),
     "runs across blocks": (
-        "ms_scatter_pa_copy_groups.h", "(slot / block_size_ + 1) * block_size_)", "INT64_MAX)", lambda: _tokens("PA_NZ")),
+        "ms_scatter_pa_copy_groups.h",
+        "(slot / block_size_ + 1) * block_size_)",
+        "INT64_MAX)",
+        lambda: _tokens("PA_NZ"),
+    ),
     "rows freed before they are transposed": (
-        "ms_scatter_pa_copy_groups.h", "    Transpose(tile,", "    load_queue_.FreeTensor(loaded);\n    Transpose(tile,",
-        lambda: _tokens("PA_NZ")),
+        "ms_scatter_pa_copy_groups.h",
+        "    Transpose(tile,",
+        "    load_queue_.FreeTensor(loaded);\n    Transpose(tile,",
+        lambda: _tokens("PA_NZ"),
+    ),
     "transposed tile stored without the queue": (
-        "ms_scatter_pa_copy_groups.h", "    store_queue_.EnQue(tile);\n    tile = store_queue_.DeQue<uint8_t>();\n", "",
-        lambda: _tokens("NHSD")),
+        "ms_scatter_pa_copy_groups.h",
+        "    store_queue_.EnQue(tile);\n    tile = store_queue_.DeQue<uint8_t>();\n",
+        "",
+        lambda: _tokens("NHSD"),
+    ),
     "one group too many": (
-        "ms_scatter_pa_copy_groups.h", "(column_end - column) / group, copy_bytes_ / pitch)",
-        "(column_end - column) / group + 1, copy_bytes_ / pitch)", lambda: _tokens("PA_NZ", runs=False)),
+        "ms_scatter_pa_copy_groups.h",
+        "(column_end - column) / group, copy_bytes_ / pitch)",
+        "(column_end - column) / group + 1, copy_bytes_ / pitch)",
+        lambda: _tokens("PA_NZ", runs=False),
+    ),
     "cores cut rows at different places": (
-        "ms_scatter_pa_copy_rows.h", "const int64_t end = part.to.tile * row + part.to.column;",
-        "const int64_t end = part.to.tile * row + part.to.column + 32;", lambda: _tokens("Norm")),
+        "ms_scatter_pa_copy_rows.h",
+        "const int64_t end = part.to.tile * row + part.to.column;",
+        "const int64_t end = part.to.tile * row + part.to.column + 32;",
+        lambda: _tokens("Norm"),
+    ),
     "32-bit cache offsets": (
-        "ms_scatter_pa_copy_rows.h", "slot * row + begin - token * row",
-        "static_cast<int64_t>(static_cast<int8_t>(slot)) * row + begin - token * row", lambda: _tokens("Norm")),
+        "ms_scatter_pa_copy_rows.h",
+        "slot * row + begin - token * row",
+        "static_cast<int64_t>(static_cast<int8_t>(slot)) * row + begin - token * row",
+        lambda: _tokens("Norm"),
+    ),
     "sums read while they are added to": (
         "ms_scatter_pa_mean.h",
         "      AscendC::Add(sums, sums, wide[static_cast<uint32_t>(row * pitch)], count);\n"
         "      AscendC::PipeBarrier<PIPE_V>();\n",
         "      AscendC::Add(sums, sums, wide[static_cast<uint32_t>(row * pitch)], count);\n",
-        lambda: _rope("float16")),
+        lambda: _rope("float16"),
+    ),
     "division before the sums are complete": (
         "ms_scatter_pa_mean.h",
         "    AscendC::LocalTensor<uint32_t> bits = sums_.Get<uint32_t>();\n    Sync<AscendC::HardEvent::V_S>();\n",
-        "    AscendC::LocalTensor<uint32_t> bits = sums_.Get<uint32_t>();\n", lambda: _rope("bfloat16")),
+        "    AscendC::LocalTensor<uint32_t> bits = sums_.Get<uint32_t>();\n",
+        lambda: _rope("bfloat16"),
+    ),
     "mean stored while it is rounded": (
-        "ms_scatter_pa_mean.h", "    Sync<AscendC::HardEvent::V_MTE3>();\n", "", lambda: _rope("float32")),
+        "ms_scatter_pa_mean.h",
+        "    Sync<AscendC::HardEvent::V_MTE3>();\n",
+        "",
+        lambda: _rope("float32"),
+    ),
     "integer mean overwritten while it is stored": (
-        "ms_scatter_pa_mean.h", "      Sync<AscendC::HardEvent::MTE3_S>();\n", "", lambda: _rope("int16")),
+        "ms_scatter_pa_mean.h",
+        "      Sync<AscendC::HardEvent::MTE3_S>();\n",
+        "",
+        lambda: _rope("int16"),
+    ),
     "the tail of Rope starts again at row 0": (
-        "ms_scatter_pa_copy_pairs.h", "CopyRows(side, pair, pair.mean_end,", "CopyRows(side, pair, 0,",
-        lambda: _rope("int8")),
-}  # fmt: skip
+        "ms_scatter_pa_copy_pairs.h",
+        "CopyRows(side, pair, pair.mean_end,",
+        "CopyRows(side, pair, 0,",
+        lambda: _rope("int8"),
+    ),
+}
 
 
 def _build_with(folder: Path, rest: Path, file: str, good: str, bad: str) -> Twin:

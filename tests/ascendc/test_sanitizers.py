@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import ms_scatter_pa
 from ms_scatter_pa.aicore_kernels.twin.runner import build
+
+import ms_scatter_pa
 
 SCRIPT = """
 import sys
@@ -22,7 +23,7 @@ calls = [_tokens(layout, runs) for layout in ("Norm", "PA_NZ", "NHSD") for runs 
 rng = np.random.default_rng(0)
 for mode in ("Alibi", "Rope", "Omni"):
     for packed in (False, True):
-        for dtype in ("float16", "bfloat16", "float32", "int8", "uint32", "hifloat8", "float8_e5m2", "float8_e4m3fn"):
+        for dtype in ("float16", "float32", "int8", "hifloat8"):
             calls.append(make_call(rng, mode, packed, dtype, 2, 30, 2, (33, 64), 16, np.int64))
 for call in calls:
     want, got = cases.expect(call), cases.copy_of(call)
@@ -36,11 +37,16 @@ print("clean")
 """
 
 
+def _runtime(name: str) -> str:
+    done = subprocess.run(["g++", f"-print-file-name={name}"], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
 def test_no_undefined_behaviour_and_no_bad_address(tmp_path: Path) -> None:
-    library = build(tmp_path, "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    runtime = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    library = build(tmp_path, "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
     environment = os.environ | {
-        "LD_PRELOAD": runtime.stdout.strip(),
+        # The interpreter is linked with neither; without libstdc++ AddressSanitizer cannot follow exceptions.
+        "LD_PRELOAD": f"{_runtime('libasan.so')} {_runtime('libstdc++.so.6')}",
         "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter leaks by design
         "UBSAN_OPTIONS": "print_stacktrace=1",
     }

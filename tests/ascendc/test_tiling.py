@@ -1,6 +1,7 @@
 """op_host's arithmetic for shapes far larger than any memory: coverage, balance, buffers and fields."""
 
 import ctypes
+import itertools
 import mmap
 
 import ascendc_cases as cases
@@ -8,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-
 from ms_scatter_pa.aicore_kernels.twin.runner import Call, Tiling, TilingError, Twin
 from ms_scatter_pa.op_info import CACHE_MODES, DTYPES, SCATTER_MODES, dtype_named
 
@@ -16,8 +16,16 @@ NAMES = [dtype.name for dtype in DTYPES]
 Shapes = list[tuple[int, ...]]
 
 
-def shapes_of(layout: str, tokens: int, num_head: int, sizes: tuple[int, int], block_size: int, num_blocks: int,
-              dtype: str = "float16", key_only: bool = False) -> Shapes:
+def shapes_of(
+    layout: str,
+    tokens: int,
+    num_head: int,
+    sizes: tuple[int, int],
+    block_size: int,
+    num_blocks: int,
+    dtype: str = "float16",
+    key_only: bool = False,
+) -> Shapes:
     def cache(head_size: int) -> tuple[int, ...]:
         return cases.cache_shape(layout, num_blocks, block_size, num_head, head_size, dtype)
 
@@ -36,8 +44,16 @@ def token_shapes(draw: st.DrawFn) -> tuple[Shapes, str, int, int]:
     size = st.one_of(st.integers(1, 40), st.integers(1, 3000), st.integers(1, 2**20)).map(lambda x: x * unit)
     tokens = draw(st.one_of(st.integers(0, 300), st.integers(0, 2**33)))
     block_size = draw(st.one_of(st.sampled_from([1, 16, 128]), st.integers(1, 2**20)))
-    shapes = shapes_of(layout, tokens, draw(st.integers(1, 200)), (draw(size), draw(size)), block_size,
-                       draw(st.integers(1, 2**24)), dtype, draw(st.booleans()))
+    shapes = shapes_of(
+        layout,
+        tokens,
+        draw(st.integers(1, 200)),
+        (draw(size), draw(size)),
+        block_size,
+        draw(st.integers(1, 2**24)),
+        dtype,
+        draw(st.booleans()),
+    )
     return shapes, dtype, draw(st.integers(1, 80)), draw(st.sampled_from([192, 248])) * 1024
 
 
@@ -81,7 +97,7 @@ def test_every_byte_is_covered_once_and_cores_differ_by_a_tenth(
         cuts = parts(twin, tiling, side)
         assert cuts[0][0] == (0, 0)
         assert bytes_before(tiling, side, cuts[-1][1]) == tiling.num_tokens * row
-        assert all(end == begin for (_, end), (begin, _) in zip(cuts, cuts[1:], strict=False))
+        assert all(end == begin for (_, end), (begin, _) in itertools.pairwise(cuts))
         assert all(begin <= end and 0 <= begin[1] < row for begin, end in cuts)
         work += [bytes_before(tiling, side, end) - bytes_before(tiling, side, begin) for begin, end in cuts]
     total = sum(work)
@@ -127,8 +143,17 @@ def test_buffers_fit_and_fields_hold(twin: Twin, given_shapes: tuple[Shapes, str
 @pytest.mark.parametrize("cores", [1, 48])
 @pytest.mark.parametrize("buffer", [192, 248])
 def test_ropes_buffers_fit(twin: Twin, cores: int, buffer: int) -> None:
-    shapes: Shapes = [(2, 4096, 8, 128), (2, 4096, 8, 128), (600, 128, 1, 128), (600, 128, 1, 128), (2, 8), (2, 8),
-                      (16,), (2,), (1, 1 + SCATTER_MODES.index("Rope"), 1, 1)]
+    shapes: Shapes = [
+        (2, 4096, 8, 128),
+        (2, 4096, 8, 128),
+        (600, 128, 1, 128),
+        (600, 128, 1, 128),
+        (2, 8),
+        (2, 8),
+        (16,),
+        (2,),
+        (1, 1 + SCATTER_MODES.index("Rope"), 1, 1),
+    ]
     tiling = twin.tiling_of_shapes(shapes, "float16", "float16", "int64", cores, buffer * 1024)
     mean = 6 * tiling.mean_buffer_bytes + 12 * tiling.mean_elements + 1024
     assert 4 * tiling.copy_buffer_bytes + mean + 4 * 8 * tiling.index_window + 64 * 32 <= buffer * 1024 - 1024

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from ms_scatter_pa.aicore_kernels.twin.runner import PARTS, Call, Twin
 from ms_scatter_pa.op_info import DTYPES, dtype_named
 
@@ -43,8 +42,16 @@ def token_calls(draw: st.DrawFn) -> Call:
 
     key, key_cache = side(key_dtype, sizes[0])
     value, value_cache = (None, None) if key_only else side(value_dtype, sizes[1])
-    return Call(key, value, key_cache, value_cache, slots, layout, key_dtype=key_dtype,
-                value_dtype=key_dtype if key_only else value_dtype)
+    return Call(
+        key,
+        value,
+        key_cache,
+        value_cache,
+        slots,
+        layout,
+        key_dtype=key_dtype,
+        value_dtype=key_dtype if key_only else value_dtype,
+    )
 
 
 def check(twin: Twin, call: Call, **options: int) -> None:
@@ -65,8 +72,16 @@ def test_any_call_is_bit_exact(twin: Twin, call: Call, cores: int, large: bool) 
     check(twin, call, cores=cores, unified_buffer_bytes=(248 if large else 192) * 1024)
 
 
-def _call(layout: str, tokens: int, num_head: int, head_size: int, block_size: int, slots: list[int], num_blocks: int,
-          dtype: str = "float16") -> Call:
+def _call(
+    layout: str,
+    tokens: int,
+    num_head: int,
+    head_size: int,
+    block_size: int,
+    slots: list[int],
+    num_blocks: int,
+    dtype: str = "float16",
+) -> Call:
     rng = np.random.default_rng(0)
     shape = cases.cache_shape(layout, num_blocks, block_size, num_head, head_size, dtype)
     key, value = (cases.random_bits(rng, (tokens, num_head, head_size), dtype) for _ in range(2))

@@ -1,4 +1,4 @@
-"""The tutorial runs, block by block in its order, and prints what it says; its picture is the one in ``docs``."""
+"""The tutorial and the Chinese README run, block by block in their order, and print what they say."""
 
 import re
 import sys
@@ -8,7 +8,8 @@ from types import ModuleType
 import mindspore as ms
 import pytest
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = ("docs/tutorial.md", "README.zh-CN.md")
 BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:```text\n(?P<output>.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 
 
@@ -20,32 +21,42 @@ def in_folder(tmp_path, monkeypatch):
     ms.set_context(mode=mode)
 
 
-def test_tutorial_runs_and_prints_what_it_says(in_folder, monkeypatch, capsys):
-    text = (DOCS / "tutorial.md").read_text(encoding="utf-8")
-    module = ModuleType("tutorial")
-    monkeypatch.setitem(sys.modules, "tutorial", module)
-    # Graph mode reads the source of what it compiles: it gets the tutorial's Python lines at their own line numbers.
-    source = in_folder / "tutorial.py"
-    lines = [""] * text.count("\n")
-    blocks = list(BLOCK.finditer(text))
-    for block in blocks:
-        start = text.count("\n", 0, block.start("code"))
-        code = block["code"].splitlines()
-        lines[start : start + len(code)] = code
-    source.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    module.__file__ = str(source)
-    for block in blocks:
-        start = text.count("\n", 0, block.start("code"))
-        exec(compile("\n" * start + block["code"], str(source), "exec"), module.__dict__)
-        assert capsys.readouterr().out == (block["output"] or ""), f"docs/tutorial.md:{start}"
+def run(document, folder, monkeypatch, capsys):
+    """Runs all blocks of Python in one module; yields the line and what was printed, found and expected."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    blocks = [
+        (text.count("\n", 0, block.start("code")), block["code"], block["output"]) for block in BLOCK.finditer(text)
+    ]
     assert len(blocks) == text.count("```python\n")
+    # Graph mode reads the source of what it compiles: it gets the document's Python lines at their own line numbers.
+    lines = [""] * text.count("\n")
+    for start, code, _ in blocks:
+        lines[start : start + code.count("\n")] = code.splitlines()
+    source = folder / "document.py"
+    source.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    module = ModuleType("document")
+    module.__file__ = str(source)
+    monkeypatch.setitem(sys.modules, "document", module)
+    for start, code, expected in blocks:
+        exec(compile("\n" * start + code, str(source), "exec"), module.__dict__)
+        yield f"{document}:{start}", capsys.readouterr().out, expected
+
+
+def test_tutorial(in_folder, monkeypatch, capsys):
+    for place, found, expected in run("docs/tutorial.md", in_folder, monkeypatch, capsys):
+        assert found == (expected or ""), place
     drawn = (in_folder / "occupancy.svg").read_text(encoding="utf-8")
-    assert drawn == (DOCS / "occupancy.svg").read_text(encoding="utf-8"), "docs/occupancy.svg is not what is drawn"
+    assert drawn == (ROOT / "docs/occupancy.svg").read_text(encoding="utf-8"), "docs/occupancy.svg is not what is drawn"
 
 
-def test_links_of_the_tutorial_lead_somewhere():
-    text = (DOCS / "tutorial.md").read_text(encoding="utf-8")
+def test_chinese_readme(in_folder, monkeypatch, capsys):
+    assert len(list(run("README.zh-CN.md", in_folder, monkeypatch, capsys))) == 3
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
-        assert (DOCS / target).is_file(), target
+        assert ((ROOT / document).parent / target).is_file(), target
     anchors = {"#" + title.lower().replace(" ", "-") for title in re.findall(r"^## (.*)$", text, re.MULTILINE)}
     assert set(re.findall(r"\]\((#[^)]+)\)", text)) <= anchors

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "cpu_kernels"), str(Path(__file__).resolve().parent)]
 
 import build_config  # noqa: E402
-from bindings import CoreLibrary  # noqa: E402
+from ms_scatter_pa.backends.bindings import CoreLibrary  # noqa: E402
 
 
 def _sources() -> list[Path]:

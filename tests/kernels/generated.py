@@ -10,7 +10,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 import ml_dtypes
-from bindings import Call, CoreLibrary, make_call
+from ms_scatter_pa.backends.bindings import Call, CoreLibrary, make_call
 from ms_scatter_pa import hifloat8, reference
 from ms_scatter_pa.op_info import DTYPES, dtype_named
 from ms_scatter_pa.reference import write_reference
@@ -275,9 +275,7 @@ def _strided_rows(
     return (base[..., ::-1, :] if style == "reversed" else base), base
 
 
-def placed_cache(
-    draw: st.DrawFn, rng: np.random.Generator, shape: tuple[int, ...], dtype: str
-) -> tuple[Array, Array]:
+def placed_cache(draw: st.DrawFn, rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> tuple[Array, Array]:
     """A cache at some distance from a 64-byte border, full of random bytes, and the buffer around it."""
     distance = draw(st.sampled_from((0, 0, 16, 16, 32, 48, 8, 2, 1, 63)), label="bytes past a line")
     nbytes = int(np.prod(shape, dtype=np.int64)) * numpy_dtype(dtype).itemsize

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bindings import CoreLibrary, make_call
+from ms_scatter_pa.backends.bindings import CoreLibrary, make_call
 from generated import (
     CPU_PATHS,
     DTYPE_NAMES,
@@ -80,9 +80,7 @@ def test_pa_nz_with_value_of_another_dtype(library: CoreLibrary, dtype: str, dat
         assert library.scatter(call) == [0, 0, 0, 0]
         want.append(alone)
     (_, key, key_cache), (_, value, value_cache) = sides
-    call = make_call(
-        key, value, key_cache, value_cache, slots, layout="PA_NZ", dtype=dtype, value_dtype=other
-    )
+    call = make_call(key, value, key_cache, value_cache, slots, layout="PA_NZ", dtype=dtype, value_dtype=other)
     assert library.scatter(call) == [0, 0, 0, 0]
     assert key_cache.tobytes() == want[0].tobytes()
     assert value_cache.tobytes() == want[1].tobytes()

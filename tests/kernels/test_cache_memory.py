@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bindings import CoreLibrary, make_call
+from ms_scatter_pa.backends.bindings import CoreLibrary, make_call
 
 GIB = 1 << 30
 
@@ -107,7 +107,11 @@ def test_slots_near_two_to_the_31(library: CoreLibrary, index: type) -> None:
 def test_smallest_caches(library: CoreLibrary, layout: str, blocks: int, block_size: int) -> None:
     rng = np.random.default_rng(4)
     capacity, heads, size = blocks * block_size, 1, 32
-    shape = {"Norm": (blocks, block_size, 1, 32), "PA_NZ": (blocks, 1, block_size, 32), "NHSD": (blocks, 1, block_size, 32)}
+    shape = {
+        "Norm": (blocks, block_size, 1, 32),
+        "PA_NZ": (blocks, 1, block_size, 32),
+        "NHSD": (blocks, 1, block_size, 32),
+    }
     cache = rows_of(rng, *shape[layout])
     rows = rows_of(rng, capacity, heads, size)
     assert library.scatter(make_call(rows, None, cache, None, np.arange(capacity), layout=layout)) == [0, 0, 0, 0]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bindings import Call, CoreLibrary, Status, make_call
+from ms_scatter_pa.backends.bindings import Call, CoreLibrary, Status, make_call
 from ms_scatter_pa.reference import write_reference
 
 Array = npt.NDArray[Any]
@@ -78,7 +78,11 @@ REFUSALS = [
         "IndexError: slot_mapping[3] = 62 starts a run of 3 rows that ends outside the cache: expected at most "
         "num_blocks * block_size - 3 = 61, or a negative slot to skip",
     ),
-    (Pairs("Alibi", slots=[[0, 63], [20, 30]]), [1, 1, 63, 64], "IndexError: slot_mapping[1] = 63 starts a run of 2 rows"),
+    (
+        Pairs("Alibi", slots=[[0, 63], [20, 30]]),
+        [1, 1, 63, 64],
+        "IndexError: slot_mapping[1] = 63 starts a run of 2 rows",
+    ),
     (Pairs("Omni", slots=[[0, 10], [20, 64]]), [1, 3, 64, 64], "IndexError: slot_mapping[3] = 64"),
     (
         Pairs("Rope", seq_lens=[7, 4]),
@@ -190,7 +194,9 @@ def test_impossible_description_is_refused(library: CoreLibrary, name: str, give
     assert all(a.tobytes() == b.tobytes() for a, b in zip(tokens.caches, before, strict=True))
 
 
-@pytest.mark.parametrize(("name", "given"), [("element_type", 12), ("element_type", -1), ("head_size", -1), ("cache", None)])
+@pytest.mark.parametrize(
+    ("name", "given"), [("element_type", 12), ("element_type", -1), ("head_size", -1), ("cache", None)]
+)
 def test_impossible_side_is_refused(library: CoreLibrary, name: str, given: Any) -> None:
     tokens = Tokens([0, 1, 2])
     before = [cache.copy() for cache in tokens.caches]

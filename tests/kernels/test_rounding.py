@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bindings import CoreLibrary, make_call
+from ms_scatter_pa.backends.bindings import CoreLibrary, make_call
 from generated import CPU_PATHS, DTYPE_NAMES, numpy_dtype, random_array
 from ms_scatter_pa import hifloat8
 from ms_scatter_pa.op_info import dtype_named
@@ -138,9 +138,7 @@ def test_integer_mean_truncates_towards_zero(library: CoreLibrary, name: str) ->
 
 @pytest.mark.parametrize("name", ["float16", "float32", "bfloat16", "hifloat8", "float8_e5m2", "float8_e4m3fn"])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_subnormals_survive_flush_to_zero(
-    library: CoreLibrary, shim: ctypes.CDLL, name: str, threads: int
-) -> None:
+def test_subnormals_survive_flush_to_zero(library: CoreLibrary, shim: ctypes.CDLL, name: str, threads: int) -> None:
     """Graph-mode threads of frameworks run with flush-to-zero; worker threads inherit it from the thread that starts them."""
     library.c.MsspSetThresholds(-1, 1)
     itemsize = dtype_named(name).itemsize

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import build_config
-from bindings import Call, CoreLibrary, Side, Status
+from ms_scatter_pa.backends.bindings import Call, CoreLibrary, Side, Status
 from ms_scatter_pa.op_info import ARGUMENTS, CACHE_MODES, DTYPES, INDEX_DTYPES, SCATTER_MODES
 
 

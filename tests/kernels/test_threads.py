@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import build_config
-from bindings import CoreLibrary, make_call
+from ms_scatter_pa.backends.bindings import CoreLibrary, make_call
 
 HEADS, SIZE, BLOCKS, BLOCK_SIZE = 4, 64, 64, 16
 
@@ -22,7 +22,7 @@ import ctypes, os, sys
 sys.path.insert(0, {str(build_config.ROOT)!r})
 import numpy as np
 from pathlib import Path
-from bindings import CoreLibrary, make_call
+from ms_scatter_pa.backends.bindings import CoreLibrary, make_call
 tasks = lambda: len(os.listdir("/proc/self/task"))
 before = tasks()
 library = CoreLibrary(Path(sys.argv[1]))
@@ -169,7 +169,9 @@ def test_callers_at_once(library: CoreLibrary, shared: bool) -> None:
     order = np.random.default_rng(9).permutation(BLOCKS * BLOCK_SIZE)
     errors: list[str] = []
     threads = [
-        threading.Thread(target=_write_many, args=(library, caches[i % len(caches)], order[i::4].copy(), 100 * i, errors))
+        threading.Thread(
+            target=_write_many, args=(library, caches[i % len(caches)], order[i::4].copy(), 100 * i, errors)
+        )
         for i in range(4)
     ]
     for thread in threads:

@@ -15,7 +15,8 @@ from ms_scatter_pa.backends import device
 @pytest.fixture(autouse=True)
 def plain_machine(tmp_path, monkeypatch):
     """No NPU, no CANN and no operator, whatever this machine has."""
-    for name in ("ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME", "ASCEND_OPP_PATH", "ASCEND_CUSTOM_OPP_PATH"):
+    variables = ["ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME", "ASCEND_OPP_PATH", "ASCEND_CUSTOM_OPP_PATH"]
+    for name in [*variables, "MS_SCATTER_PA_ASCEND_OPERATOR"]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(cann, "_DEFAULTS", ())
     monkeypatch.setattr(cann, "_DEVICES", tmp_path)
@@ -145,3 +146,11 @@ def test_an_unknown_part(ascend, monkeypatch):
 def test_an_unknown_subcommand(capsys):
     assert main(["dortoc"]) == 2
     assert "doctor" in capsys.readouterr().err
+
+
+def test_ascend_with_canns_operator(ascend, monkeypatch):
+    monkeypatch.setenv("MS_SCATTER_PA_ASCEND_OPERATOR", "cann")
+    report = doctor.diagnose()
+    assert "aclnnScatterPaKvCache" in (report.pynative or "") and report.graph is None
+    monkeypatch.setenv("MS_SCATTER_PA_ASCEND_OPERATOR", "both")
+    assert doctor.diagnose().status == 2

@@ -5,22 +5,25 @@ import numpy as np
 import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from mindspore import Tensor
 
-from ms_scatter_pa.pages import OutOfBlocksError, PagedKVCache, blocks_for
+from ms_scatter_pa.cache import to_numpy
+from ms_scatter_pa.pages import OutOfBlocksError, PagedKVCache, blocks_for, convert_layout
 
 HEADS, HEAD_SIZE, V_HEAD_SIZE, LAYERS = 2, 8, 16, 2
 PICK = st.integers(0, 50)
+resident = precondition(lambda self: self.cache.seq_ids)
+on_host = precondition(lambda self: self.cache.swapped_seq_ids)
 
 
 class Serving(RuleBasedStateMachine):
     """The model is a dict of arrays: what each sequence's K and V are, per layer."""
 
     @initialize(
-        num_blocks=st.integers(1, 8),
+        num_blocks=st.integers(2, 10),
         block_size=st.integers(1, 4),
-        host=st.integers(0, 6),
+        host=st.sampled_from([0, 2, 8, 8]),
         layout=st.sampled_from(["Norm", "PA_NZ", "NHSD"]),
     )
     def start(self, num_blocks, block_size, host, layout):
@@ -40,7 +43,7 @@ class Serving(RuleBasedStateMachine):
         self.next_id = 0
 
     def pick(self, seq_ids, index):
-        return seq_ids[index % len(seq_ids)] if seq_ids else None
+        return seq_ids[index % len(seq_ids)]
 
     def new_id(self):
         self.next_id += 1
@@ -81,11 +84,10 @@ class Serving(RuleBasedStateMachine):
         self.model[seq_id] = [tuple(empty)] * LAYERS
         self.write(seq_id, count)
 
+    @resident
     @rule(index=PICK, count=st.integers(0, 6))
     def append(self, index, count):
         seq_id = self.pick(self.cache.seq_ids, index)
-        if seq_id is None:
-            return
         before, table = self.state(), self.cache.block_table(seq_id)
         if not self.cache.can_append(seq_id, count):
             with pytest.raises(OutOfBlocksError):
@@ -99,35 +101,37 @@ class Serving(RuleBasedStateMachine):
         assert all(self.cache.ref_count(slot // self.cache.block_size) == 1 for slot in slots)
         self.write(seq_id, count)
 
+    @resident
     @rule(index=PICK, part=st.floats(0, 1), whole=st.booleans())
     def fork(self, index, part, whole):
         parent = self.pick(self.cache.seq_ids, index)
-        if parent is None:
-            return
         child, free = self.new_id(), self.cache.num_free_blocks
         count = None if whole else int(part * self.cache.num_tokens(parent))
         self.cache.fork(parent, child, count)
         self.model[child] = [(key[:count], value[:count]) for key, value in self.model[parent]]
         assert self.cache.num_free_blocks == free
 
+    @precondition(lambda self: self.model)
     @rule(index=PICK)
     def free(self, index):
         seq_id = self.pick([*self.cache.seq_ids, *self.cache.swapped_seq_ids], index)
-        if seq_id is None:
-            return
         self.cache.free(seq_id)
         del self.model[seq_id]
         with pytest.raises(KeyError):
             self.cache.free(seq_id)
 
-    @rule(first=PICK, second=PICK, out=st.booleans())
-    def swap(self, first, second, out):
-        cache = self.cache
-        there = cache.seq_ids if out else cache.swapped_seq_ids
-        group = list(dict.fromkeys(self.pick(there, index) for index in (first, second)))
-        if group == [None]:
-            return
-        can, move = (cache.can_swap_out, cache.swap_out) if out else (cache.can_swap_in, cache.swap_in)
+    @resident
+    @rule(picks=st.lists(PICK, min_size=1, max_size=3))
+    def swap_out(self, picks):
+        self.swap(self.cache.seq_ids, picks, self.cache.can_swap_out, self.cache.swap_out)
+
+    @on_host
+    @rule(picks=st.lists(PICK, min_size=1, max_size=3))
+    def swap_in(self, picks):
+        self.swap(self.cache.swapped_seq_ids, picks, self.cache.can_swap_in, self.cache.swap_in)
+
+    def swap(self, there, picks, can, move):
+        group = list(dict.fromkeys(self.pick(there, index) for index in picks))
         before = self.state()
         if not can(group):
             with pytest.raises(OutOfBlocksError):
@@ -139,9 +143,7 @@ class Serving(RuleBasedStateMachine):
 
     @invariant()
     def every_block_has_the_references_of_its_tables(self):
-        cache = getattr(self, "cache", None)
-        if cache is None:
-            return
+        cache = self.cache
         for occupancy, num_blocks, num_free in (
             (cache.occupancy().sequences, cache.num_blocks, cache.num_free_blocks),
             (cache.occupancy().swapped, cache.num_host_blocks, cache.num_free_host_blocks),
@@ -153,19 +155,27 @@ class Serving(RuleBasedStateMachine):
         held = [block for pages in cache.occupancy().sequences for block in pages.blocks]
         assert all(cache.ref_count(block) == held.count(block) for block in range(cache.num_blocks))
         assert cache.occupancy().problems() == []
+        assert set(cache._host) == {block for pages in cache.occupancy().swapped for block in pages.blocks}
 
     @invariant()
+    def every_row_is_where_its_slot_says(self):
+        for layer in range(LAYERS):
+            for side, caches in enumerate((self.cache.key_caches, self.cache.value_caches)):
+                pages = convert_layout(to_numpy(caches[layer]), self.cache.layout, "Norm", HEADS)
+                rows = pages.reshape(-1, *pages.shape[2:])
+                for seq_id in self.cache.seq_ids:
+                    assert rows[self.cache.slots(seq_id)].tobytes() == self.model[seq_id][layer][side].tobytes()
+
     def every_sequence_reads_back(self):
-        for seq_id, layers in getattr(self, "model", {}).items():
+        for seq_id, layers in self.model.items():
             for layer, expected in enumerate(layers):
                 for found, rows in zip(self.cache.read(seq_id, layer), expected, strict=True):
                     assert found.shape == rows.shape
                     assert found.tobytes() == rows.tobytes()
 
     def teardown(self):
-        if not hasattr(self, "cache"):
-            return
-        other = self.cache.to_layout("PA_NZ" if self.cache.layout == "Norm" else "Norm")
+        self.every_sequence_reads_back()
+        other = self.cache.to_layout("PA_NZ" if self.cache.layout == "NHSD" else "NHSD")
         self.cache, original = other, self.cache
         self.every_block_has_the_references_of_its_tables()
         self.every_sequence_reads_back()
@@ -174,10 +184,9 @@ class Serving(RuleBasedStateMachine):
             self.cache.free(seq_id)
         assert self.cache.num_free_blocks == self.cache.num_blocks
         assert self.cache.num_free_host_blocks == self.cache.num_host_blocks
-        assert self.cache._host == {}
 
 
 TestServing = Serving.TestCase
 # Not shrunk: every step waits for the device, and shrinking takes minutes.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
-TestServing.settings = settings(max_examples=25, stateful_step_count=20, deadline=None, phases=PHASES)
+TestServing.settings = settings(max_examples=30, stateful_step_count=20, deadline=None, phases=PHASES)

@@ -1,6 +1,5 @@
 """The Ascend operator on the twin behind the Ascend backend, so that everything above the device runs here."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,21 +16,17 @@ def twin_library(tmp_path_factory) -> Path:
     """The Ascend operator on the twin, as a library for ``ops.Custom``, with the operator's own shape inference."""
     from ms_scatter_pa.aicore_kernels.twin import runner
 
-    output = tmp_path_factory.mktemp("twin") / "libtwin_operator.so"
-    sources = [HERE / "twin_operator.cc", ROOT / "aicore_kernels" / "shape_infer.cc", *runner.SOURCES]
-    include = f"-I{ROOT / 'aicore_kernels' / 'twin'}"
-    command = ["g++", *runner.FLAGS, "-O1", "-D_GLIBCXX_USE_CXX11_ABI=0", *runner.INCLUDES, include]
-    subprocess.run([*command, *map(str, sources), "-o", str(output)], check=True)
-    return output
+    flags = ("-O1", "-D_GLIBCXX_USE_CXX11_ABI=0", f"-I{ROOT / 'aicore_kernels' / 'twin'}")
+    sources = (HERE / "twin_operator.cc", ROOT / "aicore_kernels" / "shape_infer.cc", *runner.SOURCES)
+    return runner.build(tmp_path_factory.mktemp("twin"), *flags, sources=sources, name="libtwin_operator.so")
 
 
 @pytest.fixture
 def on_twin(twin_library, monkeypatch):
     """This process believes it is on an Atlas A2, with the twin as its device."""
-    from ms_scatter_pa.op_info.reg_info import ascend_reg_info
-
     from ms_scatter_pa import backends
     from ms_scatter_pa.backends import ascend, ascend_graph, ascend_operator, device
+    from ms_scatter_pa.op_info.reg_info import ascend_reg_info
 
     def make_operator():
         return ascend_operator.make_custom(twin_library, ascend_reg_info("CPU"))

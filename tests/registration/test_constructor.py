@@ -9,8 +9,8 @@ import mindspore as ms
 import opbuild
 import pytest
 from mindspore.ops.operations.custom_ops import Custom
-from ms_scatter_pa.aicore_kernels.callback import compile_callback
 
+from ms_scatter_pa.aicore_kernels.callback import compile_callback
 from ms_scatter_pa.backends import ascend_operator
 from ms_scatter_pa.opp import HEADER, LIBRARY
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from mindspore.ops import DataType
+
+from ms_scatter_pa.__main__ import main
 from ms_scatter_pa.aicore_kernels import dtype_lists
 from ms_scatter_pa.op_info import ARGUMENTS, DTYPES, INDEX_DTYPES, TARGETS
 from ms_scatter_pa.op_info.reg_info import STATUS_FIELDS, STATUS_LINES, ascend_input_names, ascend_reg_info
 from ms_scatter_pa.op_info.tables import BEGIN, END, msopgen_json, ops_info_json, replace_table, support_table
-
-from ms_scatter_pa.__main__ import main
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ASCEND = [target for target in TARGETS if target.device == "Ascend"]

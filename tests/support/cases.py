@@ -298,7 +298,7 @@ def cases(draw: Any, spec: Spec, **options: Any) -> Case:
             arrays[f"{name}_cache"] = random_array(rng, cache_shape, spec.dtype_of(name))
     padding = draw(st.sampled_from((0.0, 0.2, 1.0)))
     if spec.compressed:
-        _draw_pairs(rng, spec, arrays, padding)
+        draw_pairs(rng, spec, arrays, padding)
     else:
         slots = np.full(spec.tokens, -1, np.int64)
         found = rng.permutation(spec.capacity)[: spec.tokens]
@@ -310,7 +310,7 @@ def cases(draw: Any, spec: Spec, **options: Any) -> Case:
     return Case(spec, arrays, **options)
 
 
-def _draw_pairs(rng: np.random.Generator, spec: Spec, arrays: dict[str, Array | None], padding: float) -> None:
+def draw_pairs(rng: np.random.Generator, spec: Spec, arrays: dict[str, Array | None], padding: float) -> None:
     lengths = _composition(rng, spec.tokens, spec.batch) if spec.packed else rng.integers(0, spec.seq + 1, spec.batch)
     pairs = spec.batch * spec.heads
     length_of = np.repeat(lengths, spec.heads)

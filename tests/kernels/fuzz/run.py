@@ -61,7 +61,10 @@ def main(argv: list[str] | None = None) -> int:
     if options.keep and done.returncode == 0:
         merged = work / "merged"
         merged.mkdir()
-        subprocess.run([str(program), "-set_cover_merge=1", "-use_counters=0", *common, str(merged), str(corpus), str(found)], check=True)
+        subprocess.run(
+            [str(program), "-set_cover_merge=1", "-use_counters=0", *common, str(merged), str(corpus), str(found)],
+            check=True,
+        )
         for old in corpus.iterdir():
             old.unlink()
         for new in merged.iterdir():

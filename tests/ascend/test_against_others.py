@@ -1,4 +1,4 @@
-"""The same writes by the operator that MindSpore has already, ReshapeAndCache."""
+"""The same writes by the operators that are there already: MindSpore's ReshapeAndCache, CANN's ScatterPaKvCache."""
 
 from functools import partial
 
@@ -10,6 +10,7 @@ from mindspore import Tensor, ops
 from registration_cases import token_case
 
 from ms_scatter_pa import npu_scatter_pa_kv_cache
+from ms_scatter_pa.backends import cann_operator
 
 SHAPES = {  # tokens, heads, head size, block size, blocks
     "decode 8": (8, 32, 128, 128, 1024),
@@ -31,8 +32,32 @@ def test_mindspores_own_operator_writes_the_same():
         np.testing.assert_array_equal(getattr(net, name).asnumpy(), cache.asnumpy())
 
 
+@pytest.fixture
+def canns_operator(monkeypatch):
+    """A function that calls with CANN's operator; it is compiled on first use, which takes minutes."""
+
+    def call(*tensors, **modes):
+        monkeypatch.setattr(cann_operator, "chosen", lambda: True)
+        npu_scatter_pa_kv_cache(*tensors, **modes)
+        monkeypatch.setattr(cann_operator, "chosen", lambda: False)
+
+    return call
+
+
+@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+def test_canns_operator_writes_the_same(layout, canns_operator):
+    case = token_case(layout)
+    net = Write(case)
+    net(*inputs(case))
+    names = ("key", "value", "key_cache", "value_cache", "slot_mapping")
+    tensors = dict(zip(names, (Tensor(case.arrays[name]) for name in names), strict=True))
+    canns_operator(*tensors.values(), cache_mode=layout)
+    for name in ("key_cache", "value_cache"):
+        np.testing.assert_array_equal(getattr(net, name).asnumpy(), tensors[name].asnumpy())
+
+
 @pytest.mark.parametrize("name", list(SHAPES))
-def test_times(name, record_property):
+def test_times(name, record_property, canns_operator):
     """Not a judgement: the median of queued calls, for the report."""
     tokens, heads, size, block_size, blocks = SHAPES[name]
     rows = [Tensor(np.ones((tokens, heads, size), np.float16)) for _ in range(2)]
@@ -44,6 +69,7 @@ def test_times(name, record_property):
         mapping = Tensor(slots.astype(np.int32))
         calls = {
             "ms_scatter_pa": partial(npu_scatter_pa_kv_cache, *rows, *caches, mapping, cache_mode="Norm"),
+            "ScatterPaKvCache of CANN": partial(canns_operator, *rows, *caches, mapping, cache_mode="Norm"),
             "ReshapeAndCache": partial(builtin, *flat, *caches, mapping),
         }
         for caller, call in calls.items():

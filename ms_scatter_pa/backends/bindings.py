@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
-from ms_scatter_pa.op_info import CACHE_MODES, INDEX_DTYPES, SCATTER_MODES, dtype_named
+
+from ..op_info import CACHE_MODES, INDEX_DTYPES, SCATTER_MODES, dtype_named
 
 Array = npt.NDArray[Any]
 

@@ -1,0 +1,92 @@
+"""``python -m ms_scatter_pa bench``: this package against its peers and the physical limit, in one run.
+
+Every round times each way once, in a rotating order, and medians over many rounds are compared: on a shared machine
+absolute times drift, ratios between ways of the same rounds do not. The limit is the best streaming copy of the same
+bytes by the same threads, between arenas larger than the last-level cache. Compressing scenarios read more than they
+write; their limit copies half of the bytes that they read and write.
+"""
+
+import argparse
+import importlib.util
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..backends.bindings import CoreLibrary
+from ..backends.library import library_path
+from . import core_bench, harness
+from .cases import Memory
+
+DEFAULT_FOLDER = Path("bench-results")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measures, prints a table, and writes ``results.json`` and, with matplotlib, ``results.svg``."""
+    options = _parser().parse_args(argv)
+    library = CoreLibrary(library_path())
+    seconds = options.seconds or (1.0 if options.quick else 4.0)
+    makers: list[Callable[[], harness.Case]] = []
+    about: dict[str, Any] = {
+        "machine": platform.machine(),
+        "kernels": library.c.MsspCpuFeatures().decode(),
+        "threads": options.threads or library.c.MsspGetNumThreads(),
+        "numpy": np.__version__,
+    }
+    with_mindspore = not options.no_mindspore and options.only == ""
+    if with_mindspore:
+        import mindspore as ms
+
+        from . import mindspore_bench
+
+        about["mindspore"] = ms.__version__
+        makers += [*mindspore_bench.dispatch_cases(), *([] if options.quick else mindspore_bench.own_ways_cases())]
+    memory = Memory(library)
+    builder = core_bench.CoreCases(library, memory, options.threads, not options.no_peers)
+    for workload in core_bench.workloads(options.only, options.quick):
+        makers.append(lambda workload=workload: builder.make(workload))  # type: ignore[misc]
+    about["torch"] = core_bench.torch_version()
+    results = harness.run(makers, seconds_per_case=seconds, total_seconds=options.total_seconds)
+    if with_mindspore:
+        print("measuring graph mode ...", end="\r", file=sys.stderr, flush=True)
+        about["graph_microseconds_per_layer"] = {
+            layout: round(mindspore_bench.graph_microseconds_per_layer(layout), 2) for layout in ("Norm", "PA_NZ")
+        }
+    _report(results, about, options.out)
+    return 0
+
+
+def _report(results: list[harness.Result], about: dict[str, Any], folder: Path) -> None:
+    print(
+        f"{about['kernels']}, {about['threads']} threads; microseconds per call (ratio to the limit; ! misses its goal)"
+    )
+    groups = {result.case.group in ("dispatch", "own ways") for result in results}
+    for small in sorted(groups, reverse=True):
+        print(harness.table([r for r in results if (r.case.group in ("dispatch", "own ways")) == small]), end="\n\n")
+    if "graph_microseconds_per_layer" in about:
+        print("graph mode, microseconds per layer beyond an empty graph:", about["graph_microseconds_per_layer"])
+    target = folder / "results.json"
+    harness.write_json(results, target, about)
+    written = [str(target)]
+    if importlib.util.find_spec("matplotlib") is not None and any(r.limit for r in results):
+        from .plot import draw
+
+        draw(target, folder / "results.svg")
+        written.append(str(folder / "results.svg"))
+    print("wrote", " and ".join(written))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer cases, less time for each (about 2 minutes)")
+    parser.add_argument("--only", default="", help="bandwidth cases whose name contains this text")
+    parser.add_argument("--threads", type=int, default=0, help="default: as the library chooses")
+    parser.add_argument("--seconds", type=float, default=None, help="per case (default 4, quick 1)")
+    parser.add_argument("--total-seconds", type=float, default=1200.0, help="no case is begun after this time")
+    parser.add_argument("--no-peers", action="store_true", help="without NumPy and torch in the bandwidth cases")
+    parser.add_argument("--no-mindspore", action="store_true", help="the core alone")
+    parser.add_argument("--out", type=Path, default=DEFAULT_FOLDER, help="folder of results.json and results.svg")
+    return parser

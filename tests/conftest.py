@@ -1,0 +1,34 @@
+"""What the tests of all folders share."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("GLOG_v", "4")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs a script in a Python of its own, with ``tests`` importable."""
+
+    def run(script: str, *, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+        path = tmp_path / "script.py"
+        path.write_text(script)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(
+            [sys.executable, str(path)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env=environment,
+            cwd=tmp_path,
+        )
+
+    return run

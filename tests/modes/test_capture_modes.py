@@ -1,0 +1,75 @@
+"""mindspore.jit: which ways of capturing work, and the one that is refused."""
+
+from typing import Any
+
+import mindspore as ms
+import pytest
+from mindspore import Tensor
+
+from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache
+from tests.support.small import cache_array, parameters, put, same, snapshot, step, tensors
+
+
+def write(key: Any, value: Any, key_cache: Any, value_cache: Any, slot_mapping: Any) -> Any:
+    return npu_scatter_pa_kv_cache(key, value, key_cache, value_cache, slot_mapping, cache_mode="Norm")
+
+
+@pytest.mark.parametrize("level", ["O0", "O1"])
+@pytest.mark.parametrize("capture_mode", ["ast", "bytecode"])
+def test_jit_of_a_function_writes_the_tensors_of_each_call(capture_mode: str, level: str) -> None:
+    compiled = ms.jit(write, capture_mode=capture_mode, jit_level=level)
+    for seed in range(5):
+        key, value, slot_mapping = step(seed)
+        key_cache, value_cache = cache_array(seed), cache_array(seed + 9)
+        caches = tensors(key_cache, value_cache)
+        status = compiled(Tensor(key), Tensor(value), *caches, Tensor(slot_mapping))
+        assert status.asnumpy().tolist() == [0, 0, 0, 0]
+        assert same(caches[0], put(key_cache, slot_mapping, key))
+        assert same(caches[1], put(value_cache, slot_mapping, value))
+
+
+@pytest.mark.parametrize("on_error", ["raise", "record"])
+@pytest.mark.parametrize("capture_mode", ["ast", "bytecode"])
+def test_jit_of_a_cell_writes_its_parameters(capture_mode: str, on_error: str) -> None:
+    cell = ScatterPaKvCache(*parameters(1), cache_mode="Norm", on_error=on_error)
+    run = ms.jit(lambda key, value, slot_mapping: cell(key, value, slot_mapping), capture_mode="bytecode")
+    if capture_mode == "ast":
+
+        @ms.jit
+        def run(key: Any, value: Any, slot_mapping: Any) -> Any:
+            return cell(key, value, slot_mapping)
+
+    want = snapshot(cell.key_cache), snapshot(cell.value_cache)
+    for seed in range(5):
+        key, value, slot_mapping = step(seed)
+        run(*tensors(key, value, slot_mapping))
+        want = put(want[0], slot_mapping, key), put(want[1], slot_mapping, value)
+        assert same(cell.key_cache, want[0]) and same(cell.value_cache, want[1])
+
+
+TRACED = """
+import os, sys
+import mindspore as ms
+from mindspore import Tensor
+from tests.modes.test_capture_modes import write
+from tests.support.small import cache_array, put, same, step
+key, value, slot_mapping = (Tensor(array) for array in step(1))
+caches = Tensor(cache_array(1)), Tensor(cache_array(2))
+try:
+    traced = ms.jit(write, capture_mode="trace")
+    traced(key, value, *caches, slot_mapping)
+except RuntimeError as error:
+    print(error)
+assert same(caches[0], cache_array(1)) and same(caches[1], cache_array(2))
+write(key, value, *caches, slot_mapping)
+assert same(caches[0], put(cache_array(1), step(1)[2], step(1)[0]))
+print("works afterwards")
+sys.stdout.flush()
+os._exit(0)  # MindSpore's own exit after an error in a trace aborts
+"""
+
+
+def test_a_trace_is_refused_because_it_would_lose_writes(run_python: Any) -> None:
+    result = run_python(TRACED)
+    assert "given mindspore.jit(capture_mode='trace'), expected capture_mode='ast' or 'bytecode'" in result.stdout
+    assert "works afterwards" in result.stdout, result.stderr
