@@ -9,7 +9,7 @@ Twinkle, twinkle, little star
 
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import mindspore as ms
 import numpy as np
@@ -21,6 +21,8 @@ from .checkpoint import FloatArray, ModelConfig, Weights, read_checkpoint
 from .model import Decoder, PagedKV
 from .tokenizer import FIRST_BYTE_TOKEN, Tokenizer, byte_tokenizer
 from .verify import MODES, Check
+
+Name = TypeVar("Name", bound=Hashable)
 
 CHECKPOINT = Path(__file__).parent / "data" / "rhymes.bin"
 PROMPTS = (
@@ -98,7 +100,7 @@ class TextModel:
         )
         self.decoder.set_train(False)
 
-    def step(self, pieces: Mapping[Hashable, Sequence[int]]) -> dict[Hashable, FloatArray]:
+    def step(self, pieces: Mapping[Name, Sequence[int]]) -> dict[Name, FloatArray]:
         """Reads the next tokens of some sequences, new or known.
 
         Args:
@@ -129,9 +131,9 @@ class TextModel:
         ).asnumpy()
         return dict(zip(names, logits, strict=True))
 
-    def generate(self, prompts: Mapping[Hashable, Sequence[int]], count: int) -> dict[Hashable, list[int]]:
+    def generate(self, prompts: Mapping[Name, Sequence[int]], count: int) -> dict[Name, list[int]]:
         """Continues sequences together, each next token the likeliest; ``prompts`` as ``step`` takes them."""
-        generated: dict[Hashable, list[int]] = {name: [] for name in prompts}
+        generated: dict[Name, list[int]] = {name: [] for name in prompts}
         logits = self.step(prompts)
         for index in range(count):
             for name in prompts:

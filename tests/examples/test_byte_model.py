@@ -1,4 +1,4 @@
-"""The committed byte-level model is what its training script says: it knows the text, and llama2.c's format holds it."""
+"""The committed byte-level model is what its training script says, and knows its text."""
 
 import ast
 from pathlib import Path

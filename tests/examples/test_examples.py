@@ -18,10 +18,13 @@ CASES = {
     "paged_attention": ([], "graph", "differs from plain attention"),
     "prefix_sharing": (["--count", "12"], "Neither I nor you:", "Neither you nor I:"),
     "text_generation": (["--count", "14", "--layout", "PA_NZ"], "Twinkle, twinkle, little star,", "sat on a wall"),
-    "graph_mode": ([],),
-    "single_operator": ([],),
 }
-ELSEWHERE = {"tensor_parallel": "test_tensor_parallel.py", "train_byte_model": "needs torch, which tests do without"}
+ELSEWHERE = {
+    "graph_mode": "tests/modes/test_seed_examples.py",
+    "single_operator": "tests/modes/test_seed_examples.py",
+    "tensor_parallel": "test_tensor_parallel.py",
+    "train_byte_model": "needs torch, which the tests do without; test_byte_model.py looks at what it made",
+}
 
 # One process for all: MindSpore takes seconds to start, and examples change settings for good.
 RUN_ALL = """
