@@ -34,7 +34,7 @@ class Options(NamedTuple):
 
 def dtype_name(dtype: Any) -> str:
     """The table's name of a MindSpore dtype; a dtype that the table lacks keeps MindSpore's own name."""
-    return _DTYPE_NAMES.get(dtype) or str(dtype)
+    return _DTYPE_NAMES.get(dtype) or str(dtype).lower()
 
 
 def check_modes(cache_mode: Any, scatter_mode: Any, on_error: Any, check_duplicates: Any) -> None:

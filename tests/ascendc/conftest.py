@@ -1,4 +1,4 @@
-"""Fixtures of the Ascend C tests: the twin, compiled once per session."""
+"""Fixtures of the Ascend C tests: the twin, compiled once per run."""
 
 import sys
 from pathlib import Path
