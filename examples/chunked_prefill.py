@@ -38,7 +38,9 @@ def main() -> None:
         gap = np.abs(model.cache.read("prompt", layer=1)[0].astype(np.float32) - rows.astype(np.float32)).max()
         tokens = [int(logits["prompt"].argmax())]
         tokens += model.generate({"prompt": tokens}, count - 1)["prompt"]
-        print(f"--- pieces of {size}: {-(-len(prompt) // size)} steps; keys differ by {gap:.1e} at most; beside it came:")
+        print(
+            f"--- pieces of {size}: {-(-len(prompt) // size)} steps; keys differ by {gap:.1e} at most; beside it came:"
+        )
         print(model.tokenizer.decode(company + written))
         assert tokens == expected, "the pieces changed the text"
         assert gap < 1e-2

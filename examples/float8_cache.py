@@ -7,8 +7,8 @@ per cent; without scales values beyond 448 are lost and small ones are coarse.
     python examples/float8_cache.py
 """
 
-import ml_dtypes
 import mindspore as ms
+import ml_dtypes
 import numpy as np
 from mindspore import Tensor
 

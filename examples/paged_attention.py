@@ -61,7 +61,9 @@ def main() -> None:
     for mode in (ms.PYNATIVE_MODE, ms.GRAPH_MODE):
         ms.set_context(mode=mode)
         cache = PagedKVCache(**sizes, dtype=ms.float16)
-        rows = {name: rng.standard_normal((2, count, KV_HEADS, SIZE)).astype(np.float16) for name, count in LENGTHS.items()}
+        rows = {
+            name: rng.standard_normal((2, count, KV_HEADS, SIZE)).astype(np.float16) for name, count in LENGTHS.items()
+        }
         for part in range(2):  # the prompts arrive in two parts, so blocks of the two sequences alternate
             for name, count in LENGTHS.items():
                 start, stop = part * (count // 2), (count - 1) if part else count // 2

@@ -83,7 +83,9 @@ def launch(arguments: argparse.Namespace) -> None:
     command += [str(Path(__file__).resolve()), "--prompt", arguments.prompt]
     command += ["--count", str(arguments.count), "--mode", arguments.mode]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # msrun calls "python"
-    result = subprocess.run(command, env={**os.environ, "PATH": path}, timeout=300, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        command, env={**os.environ, "PATH": path}, timeout=300, capture_output=True, text=True, check=False
+    )
     if result.returncode != 0:
         raise SystemExit(f"msrun failed; see {arguments.logs}:\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}")
 

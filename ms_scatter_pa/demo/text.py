@@ -9,7 +9,7 @@ Twinkle, twinkle, little star
 
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import mindspore as ms
 import numpy as np
@@ -19,7 +19,10 @@ from ms_scatter_pa import PagedKVCache, ScatterPaKvCache
 
 from .checkpoint import FloatArray, ModelConfig, Weights, read_checkpoint
 from .model import Decoder, PagedKV
-from .tokenizer import Tokenizer, byte_tokenizer
+from .tokenizer import FIRST_BYTE_TOKEN, Tokenizer, byte_tokenizer
+from .verify import MODES, Check
+
+Name = TypeVar("Name", bound=Hashable)
 
 CHECKPOINT = Path(__file__).parent / "data" / "rhymes.bin"
 PROMPTS = (
@@ -30,6 +33,8 @@ PROMPTS = (
     "The Owl and the Pussy-cat",
     "Who has seen",
 )
+# What the model knows by heart: a row at a wrong slot would change it.
+KNOWN = {"Twinkle, twinkle": ", little star,", "Humpty Dumpty": " sat on a wall"}
 
 
 def read_rhymes() -> tuple[ModelConfig, Weights, Tokenizer]:
@@ -95,7 +100,7 @@ class TextModel:
         )
         self.decoder.set_train(False)
 
-    def step(self, pieces: Mapping[Hashable, Sequence[int]]) -> dict[Hashable, FloatArray]:
+    def step(self, pieces: Mapping[Name, Sequence[int]]) -> dict[Name, FloatArray]:
         """Reads the next tokens of some sequences, new or known.
 
         Args:
@@ -126,9 +131,9 @@ class TextModel:
         ).asnumpy()
         return dict(zip(names, logits, strict=True))
 
-    def generate(self, prompts: Mapping[Hashable, Sequence[int]], count: int) -> dict[Hashable, list[int]]:
+    def generate(self, prompts: Mapping[Name, Sequence[int]], count: int) -> dict[Name, list[int]]:
         """Continues sequences together, each next token the likeliest; ``prompts`` as ``step`` takes them."""
-        generated: dict[Hashable, list[int]] = {name: [] for name in prompts}
+        generated: dict[Name, list[int]] = {name: [] for name in prompts}
         logits = self.step(prompts)
         for index in range(count):
             for name in prompts:
@@ -144,3 +149,33 @@ class TextModel:
         text = self.tokenizer.decode(tokens + self.generate({name: tokens}, count)[name])
         self.cache.free(name)
         return text
+
+
+def write_text(mode: str, layout: str, quick: bool = False) -> Check:
+    """The demo's last section: prints what the model makes of ``PROMPTS``, and checks the words of ``KNOWN``.
+
+    Args:
+        mode: "pynative" or "graph"; MindSpore's mode is set for the run and set back after it.
+        layout: of the cache, "Norm" or "PA_NZ".
+        quick: only ``KNOWN``'s prompts and words, for tests.
+    """
+    before = ms.get_context("mode")
+    ms.set_context(mode=MODES[mode])
+    try:
+        print(f"\n== text, {mode} mode, {layout} cache: a small model that knows some rhymes and fables ==")
+        model = TextModel(layout=layout, num_blocks=128, max_length=128)
+        prompts = {text: model.tokenizer.encode(text) for text in (KNOWN if quick else PROMPTS)}
+        generated = model.generate(prompts, 14 if quick else 80)
+    finally:
+        ms.set_context(mode=before)
+    for text, tokens in generated.items():
+        print("  " + model.tokenizer.decode(prompts[text] + tokens).replace("\n", "\n  "))
+    wrong = [text for text, words in KNOWN.items() if not bytes_of(generated[text]).startswith(words.encode())]
+    return Check(
+        "the model's own words come back", not wrong, f"{wrong} go on otherwise" if wrong else f"{list(KNOWN)}"
+    )
+
+
+def bytes_of(tokens: Sequence[int]) -> bytes:
+    """The bytes that tokens of ``byte_tokenizer`` stand for."""
+    return bytes(token - FIRST_BYTE_TOKEN for token in tokens if token >= FIRST_BYTE_TOKEN)
