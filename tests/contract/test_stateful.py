@@ -151,7 +151,9 @@ class Caches(RuleBasedStateMachine):
 
     def _compare(self, name: str) -> None:
         spec, cell = SPECS[name], self.cells[name]
-        for parameter, want, rows in zip((cell.key_cache, cell.value_cache), self.model[name], ("key", "value"), strict=True):
+        for parameter, want, rows in zip(
+            (cell.key_cache, cell.value_cache), self.model[name], ("key", "value"), strict=True
+        ):
             assert_same_bits(to_array(parameter, spec.dtype_of(rows)), want, spec.dtype_of(rows))
 
 
