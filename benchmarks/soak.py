@@ -3,10 +3,10 @@
     python benchmarks/soak.py                            # 10**6 PyNative calls and 10**5 graph steps
     python benchmarks/soak.py --calls 5000 --steps 500   # a short run
 
-Each scenario keeps caches of its own for the whole run and a NumPy model beside them, written by the reference. Calls come
-from a pool of prepared ones, a few of them bad (recorded, not raised). At intervals the caches are compared, whole, bit for
-bit, and the resident memory is read. The table at the end says what was done and how much the memory grew after the
-first tenth of the run; the exit code is 1 when a cache differs or memory grew by more than ``--max-growth`` MiB.
+Each scenario keeps caches of its own for the whole run and a NumPy model beside them, written by the reference. Calls
+come from a pool of prepared ones, a few of them bad (recorded, not raised). At intervals the caches are compared, whole,
+bit for bit, and the resident memory is read. The table at the end says what was done and how much the memory grew after
+the first tenth of the run; the exit code is 1 when a cache differs or memory grew by more than ``--max-growth`` MiB.
 """
 
 import argparse
@@ -190,8 +190,11 @@ class Result:
 
 
 def soak(what: str, run: Any, todo: list[Scenario], count: int, rng: np.random.Generator) -> Result:
-    """Runs ``count`` calls in random order. Only the last few calls before a check are the model's to follow: each writes
-    rows of the pool, so every call of the pool is replayed in the order in which it was last made."""
+    """Runs ``count`` calls in random order.
+
+    Before a check the model replays each call of the pool once, in the order in which they were last made: a call always
+    writes the same rows to the same slots, so what came before is overwritten.
+    """
     interval = max(count // 20, 1)
     last: dict[tuple[int, int], int] = {}
     differing = checks = 0

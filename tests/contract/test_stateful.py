@@ -1,6 +1,6 @@
 """Random sequences of writes against a model of the caches: many scenarios, good and bad calls, several ways in.
 
-The model is the reference on NumPy arrays; the caches live as long as the sequence, so a stray byte of any call is seen.
+The model is the reference on NumPy arrays; caches live as long as the sequence, so a stray byte of any call is seen.
 """
 
 from typing import Any
