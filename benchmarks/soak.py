@@ -4,8 +4,8 @@
     python benchmarks/soak.py --calls 5000 --steps 500   # a short run
 
 Each scenario keeps caches of its own for the whole run and a NumPy model beside them, written by the reference. Calls
-come from a pool of prepared ones, a few of them bad (recorded, not raised). At intervals the caches are compared, whole,
-bit for bit, and the resident memory is read. The table at the end says what was done and how much the memory grew after
+come from a pool of prepared ones, a few of them bad (recorded, not raised). At intervals the caches are compared,
+whole, bit for bit, and the resident memory is read. The table at the end says what was done and how much the memory grew after
 the first tenth of the run; the exit code is 1 when a cache differs or memory grew by more than ``--max-growth`` MiB.
 """
 
@@ -80,7 +80,7 @@ def prepare(scenario: Scenario, rng: np.random.Generator) -> None:
     for number in range(POOL):
         call: dict[str, Any] = dict.fromkeys(ORDER)
         if scenario.compressed:
-            rows = (BATCH, SEQ, HEADS, scenario.size)
+            rows: tuple[int, ...] = (BATCH, SEQ, HEADS, scenario.size)
             call["slot_mapping"] = (rng.permutation(BATCH * HEADS) * 12).reshape(BATCH, HEADS)
             call["slot_mapping"][rng.random((BATCH, HEADS)) < 0.2] = -1
             call["seq_lens"] = rng.integers(2, SEQ + 1, BATCH)
@@ -106,7 +106,7 @@ def prepare(scenario: Scenario, rng: np.random.Generator) -> None:
     scenario.net = Step(scenario.cell)
 
 
-def modes(scenario: Scenario) -> dict[str, str]:
+def modes(scenario: Scenario) -> dict[str, Any]:
     return {"scatter_mode" if scenario.compressed else "cache_mode": scenario.mode}
 
 
@@ -192,8 +192,8 @@ class Result:
 def soak(what: str, run: Any, todo: list[Scenario], count: int, rng: np.random.Generator) -> Result:
     """Runs ``count`` calls in random order.
 
-    Before a check the model replays each call of the pool once, in the order in which they were last made: a call always
-    writes the same rows to the same slots, so what came before is overwritten.
+    Before a check the model replays each call of the pool once, in the order in which they were last made: a call
+    always writes the same rows to the same slots, so what came before is overwritten.
     """
     interval = max(count // 20, 1)
     last: dict[tuple[int, int], int] = {}
