@@ -4,8 +4,8 @@
     python benchmarks/soak.py --calls 5000 --steps 500   # a short run
 
 Each scenario keeps caches of its own for the whole run and a NumPy model beside them, written by the reference. Calls
-come from a pool of prepared ones, a few of them bad (recorded, not raised). At intervals the caches are compared, whole,
-bit for bit, and the resident memory is read. The table at the end says what was done and how much the memory grew after
+come from a pool of prepared ones, a few of them bad (recorded, not raised). At intervals the caches are compared, bit
+for bit, and the resident memory is read. The table at the end says what was done and how much the memory grew after
 the first tenth of the run; the exit code is 1 when a cache differs or memory grew by more than ``--max-growth`` MiB.
 """
 
