@@ -64,9 +64,7 @@ def misfit(layout: str, flattened: bool, side: Side) -> str | None:
     """
     if flattened:
         if len(side.rows_shape) not in (2, 3):
-            return (
-                f"{side.rows}: given shape {shape_text(side.rows_shape)}, expected {_ROWS}"
-            )
+            return f"{side.rows}: given shape {shape_text(side.rows_shape)}, expected {_ROWS}"
         num_head, head_size, channels = UNKNOWN, UNKNOWN, side.rows_shape[-1]
     else:
         if len(side.rows_shape) != 3:

@@ -64,8 +64,8 @@ def encode(
 ) -> Options:
     if scenario.device_format:
         raise ValueError(
-            f"key_cache: given 3-D shape {list(arguments.shape('key_cache') or ())} with cache_mode 'PA_NZ', expected 4-D or "
-            "5-D on CPU: what a 3-D cache of that mode holds (FRACTAL_NZ) is known to the device only"
+            f"key_cache: given 3-D shape {list(arguments.shape('key_cache') or ())} with cache_mode 'PA_NZ', expected "
+            "4-D or 5-D on CPU: what a 3-D cache of that mode holds (FRACTAL_NZ) is known to the device only"
         )
     key_dtype, value_dtype, index_dtype = (arguments.dtype(n) for n in ("key", "value", "slot_mapping"))
     assert key_dtype is not None and index_dtype is not None

@@ -1,4 +1,4 @@
-"""What only the kernel can find, refused in graphs: values, overlapping memory, and dimensions unknown while compiling."""
+"""What only the kernel can find, refused in graphs: values, overlapping memory, dimensions unknown while compiling."""
 
 import json
 from typing import Any

@@ -1,6 +1,6 @@
 """Random sequences of writes against a model of the caches: many scenarios, good and bad calls, several ways in.
 
-The model is the reference on NumPy arrays; the caches live as long as the sequence, so a stray byte of any call is seen.
+The model is the reference on NumPy arrays; caches live as long as the sequence, so a stray byte of any call is seen.
 """
 
 from typing import Any
@@ -151,7 +151,9 @@ class Caches(RuleBasedStateMachine):
 
     def _compare(self, name: str) -> None:
         spec, cell = SPECS[name], self.cells[name]
-        for parameter, want, rows in zip((cell.key_cache, cell.value_cache), self.model[name], ("key", "value"), strict=True):
+        for parameter, want, rows in zip(
+            (cell.key_cache, cell.value_cache), self.model[name], ("key", "value"), strict=True
+        ):
             assert_same_bits(to_array(parameter, spec.dtype_of(rows)), want, spec.dtype_of(rows))
 
 

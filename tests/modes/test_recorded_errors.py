@@ -9,7 +9,20 @@ from mindspore import Tensor, nn
 
 from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache, read_status
 from tests.support.entries import graph_mode
-from tests.support.small import CACHE, CAPACITY, D, N, cache_array, dynamic, parameters, put, same, snapshot, step, tensors
+from tests.support.small import (
+    CACHE,
+    CAPACITY,
+    D,
+    N,
+    cache_array,
+    dynamic,
+    parameters,
+    put,
+    same,
+    snapshot,
+    step,
+    tensors,
+)
 
 MODES = {"graph": ms.GRAPH_MODE, "pynative": ms.PYNATIVE_MODE}
 
@@ -95,7 +108,9 @@ def test_the_function_returns_what_it_recorded_and_keeps_nothing(mode: str) -> N
     tensor = Tensor(cache)
     write = ms.jit(record) if mode == "graph" else record
     key, _, slot_mapping = step(1)
-    statuses = [write(Tensor(key), tensor, Tensor(s)) for s in (bad(slot_mapping), slot_mapping, bad(slot_mapping, 0, 77))]
+    statuses = [
+        write(Tensor(key), tensor, Tensor(s)) for s in (bad(slot_mapping), slot_mapping, bad(slot_mapping, 0, 77))
+    ]
     assert [s.asnumpy().tolist() for s in statuses] == [[1, 3, CAPACITY + 6, CAPACITY], [0] * 4, [1, 0, 77, CAPACITY]]
     assert same(tensor, put(cache, slot_mapping, key))
 
@@ -183,10 +198,10 @@ def test_a_pynative_error_surfaces_with_its_type_and_later_calls_work() -> None:
     cache = cache_array(1)
     tensor = Tensor(cache)
     key, _, slot_mapping = step(1)
-    with pytest.raises(IndexError, match=r"^slot_mapping\[3\] = 38 is outside the cache.*npu_scatter_pa_kv_cache wrote"):
-        npu_scatter_pa_kv_cache(
-            Tensor(key), None, tensor, None, Tensor(bad(slot_mapping)), cache_mode="Norm"
-        ).asnumpy()
+    with pytest.raises(
+        IndexError, match=r"^slot_mapping\[3\] = 38 is outside the cache.*npu_scatter_pa_kv_cache wrote"
+    ):
+        npu_scatter_pa_kv_cache(Tensor(key), None, tensor, None, Tensor(bad(slot_mapping)), cache_mode="Norm").asnumpy()
     assert same(tensor, cache)
     status = npu_scatter_pa_kv_cache(Tensor(key), None, tensor, None, Tensor(slot_mapping), cache_mode="Norm")
     assert status.asnumpy().tolist() == [0, 0, 0, 0]

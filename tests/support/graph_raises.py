@@ -1,7 +1,7 @@
 """Runs the refusals that a graph finds in the kernel, each in a process of its own, several at a time.
 
-MindSpore takes three idle seconds for every error in a graph, and a graph that raised is of no more use; children forked
-before the first operator make both harmless. Prints one JSON object per line.
+MindSpore takes three idle seconds for every error in a graph, and a graph that raised is of no more use; children that
+are forked before the first operator make both harmless. Prints one JSON object per line.
 """
 
 import json
