@@ -54,10 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     found, corpus = work / "corpus", HERE / "corpus"
     found.mkdir()
     common = ["-max_len=400", f"-artifact_prefix={work}/"]
-    done = subprocess.run(
-        [str(program), str(found), str(corpus), f"-max_total_time={options.seconds}", "-print_final_stats=1"]
-        + [*common, f"-fork={options.jobs}"]
-    )
+    limits = [f"-max_total_time={options.seconds}", f"-fork={options.jobs}", "-print_final_stats=1"]
+    done = subprocess.run([str(program), *common, *limits, str(found), str(corpus)])
     if options.keep and done.returncode == 0:
         merged = work / "merged"
         merged.mkdir()
