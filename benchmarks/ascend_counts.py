@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from ms_scatter_pa.aicore_kernels.twin.runner import PARTS, Array, Call, Part, Run, Twin, build
 
 GRANULE = 512

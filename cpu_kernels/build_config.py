@@ -22,6 +22,8 @@ COMPILE_FLAGS = [
 ]
 # Sleeping worker threads outlive dlclose.
 LINK_FLAGS = ["-shared", "-pthread", "-Wl,-z,defs", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,nodelete"]
+# Templates of the standard library are exported whatever -fvisibility says.
+LINK_FLAGS.append(f"-Wl,--version-script={ROOT / 'exports.map'}")
 
 
 def core_sources() -> list[Path]:

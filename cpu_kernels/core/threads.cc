@@ -9,7 +9,9 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <fstream>
 #include <mutex>
+#include <string>
 #include <system_error>
 #include <thread>
 
@@ -168,10 +170,23 @@ Pool& GetPool() {
   return *current;
 }
 
-// 0 when the variable holds no positive number. OMP_NUM_THREADS may be a list: its first number counts.
-int FromEnvironment(const char* name) {
-  const char* const text = std::getenv(name);
+// 0 when the text is no positive number. OMP_NUM_THREADS may be a list: its first number counts.
+int ParseNumThreads(const char* text) {
   return text == nullptr ? 0 : static_cast<int>(std::clamp(std::strtol(text, nullptr, 10), 0L, long{kMaxThreads}));
+}
+
+// OMP_NUM_THREADS as the process was started with: MindSpore sets it to 1 in its own process when it is imported, which
+// says nothing about what the user wants.
+int NumThreadsForOpenMp() {
+#if defined(__linux__)
+  constexpr char kName[] = "OMP_NUM_THREADS=";
+  std::ifstream file("/proc/self/environ", std::ios::binary);
+  for (std::string entry; std::getline(file, entry, '\0');) {
+    if (entry.rfind(kName, 0) == 0) return ParseNumThreads(entry.c_str() + sizeof(kName) - 1);
+  }
+  if (file.eof()) return 0;
+#endif
+  return ParseNumThreads(std::getenv("OMP_NUM_THREADS"));
 }
 
 int NumProcessors() {
@@ -183,11 +198,9 @@ int NumProcessors() {
 }
 
 int NumThreadsFromSystem() {
-  for (const char* const name : {"MSSP_NUM_THREADS", "OMP_NUM_THREADS"}) {
-    const int number = FromEnvironment(name);
-    if (number > 0) return number;
-  }
-  return std::min(NumProcessors(), kMaxThreads);
+  int number = ParseNumThreads(std::getenv("MSSP_NUM_THREADS"));
+  if (number == 0) number = NumThreadsForOpenMp();
+  return number > 0 ? number : std::min(NumProcessors(), kMaxThreads);
 }
 
 std::atomic<int> default_num_threads{0};

@@ -5,8 +5,8 @@
 
 namespace mssp {
 
-// The number of threads for calls that name none: SetNumThreads, else MSSP_NUM_THREADS, else OMP_NUM_THREADS, else the
-// processors this process may run on.
+// The number of threads for calls that name none: SetNumThreads, else MSSP_NUM_THREADS, else the OMP_NUM_THREADS that
+// the process was started with, else the processors that it may run on.
 int DefaultNumThreads();
 
 // 0 goes back to the environment.

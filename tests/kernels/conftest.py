@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "cpu_kernels"), str(Path(__file__).resolve().parent)]
 
 import build_config  # noqa: E402
+
 from ms_scatter_pa.backends.bindings import CoreLibrary  # noqa: E402
 
 
@@ -67,10 +68,7 @@ def shim_path(build_dir: Path) -> Path:
     if not shim.exists():
         source = Path(__file__).resolve().parent / "shim.cc"
         scratch = Path(tempfile.mkdtemp(dir=build_dir)) / "libshim.so"
-        subprocess.run(
-            ["g++", *build_config.COMPILE_FLAGS, *build_config.WARNINGS, "-shared", f"-I{build_config.ROOT / 'core'}"]
-            + [str(source), "-o", str(scratch)],
-            check=True,
-        )
+        flags = [*build_config.COMPILE_FLAGS, *build_config.WARNINGS, "-shared", f"-I{build_config.ROOT / 'core'}"]
+        subprocess.run(["g++", *flags, str(source), "-o", str(scratch)], check=True)
         os.replace(scratch, shim)
     return shim

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 from hypothesis import assume
 from hypothesis import strategies as st
 
-import ml_dtypes
-from ms_scatter_pa.backends.bindings import Call, CoreLibrary, make_call
 from ms_scatter_pa import hifloat8, reference
+from ms_scatter_pa.backends.bindings import Call, CoreLibrary, make_call
 from ms_scatter_pa.op_info import DTYPES, dtype_named
 from ms_scatter_pa.reference import write_reference
 
@@ -168,9 +168,8 @@ def calls(
     sides, buffers, keep = [], [], []
     for head_size in head_sizes[: 1 if key_only else 2]:
         rows, base = _strided_rows(draw, rng, (*shape, head_size), dtype, any_bits)
-        cache, buffer = placed_cache(
-            draw, rng, _cache_shape(layout, scatter_mode, num_blocks, block_size, num_head, head_size, itemsize), dtype
-        )
+        cache_shape = _cache_shape(layout, scatter_mode, num_blocks, block_size, num_head, head_size, itemsize)
+        cache, buffer = draw(caches(rng, cache_shape, dtype))
         sides.append((rows, cache))
         buffers.append(buffer)
         keep.append(base)
@@ -275,7 +274,8 @@ def _strided_rows(
     return (base[..., ::-1, :] if style == "reversed" else base), base
 
 
-def placed_cache(draw: st.DrawFn, rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> tuple[Array, Array]:
+@st.composite
+def caches(draw: st.DrawFn, rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> tuple[Array, Array]:
     """A cache at some distance from a 64-byte border, full of random bytes, and the buffer around it."""
     distance = draw(st.sampled_from((0, 0, 16, 16, 32, 48, 8, 2, 1, 63)), label="bytes past a line")
     nbytes = int(np.prod(shape, dtype=np.int64)) * numpy_dtype(dtype).itemsize

@@ -2,20 +2,20 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
-from ms_scatter_pa.backends.bindings import CoreLibrary, make_call
 from generated import (
     CPU_PATHS,
     DTYPE_NAMES,
     SCENARIOS,
     Generated,
+    caches,
     calls,
     numpy_dtype,
-    placed_cache,
     random_array,
 )
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ms_scatter_pa.backends.bindings import CoreLibrary, make_call
 
 NEVER, ALWAYS = 1 << 62, 0
 COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
@@ -71,7 +71,7 @@ def test_pa_nz_with_value_of_another_dtype(library: CoreLibrary, dtype: str, dat
     for name in (dtype, other):
         rows = random_array(rng, (tokens, heads, size), name, any_bits=True)
         last = 32 // numpy_dtype(name).itemsize
-        cache, _ = placed_cache(data.draw, rng, (blocks, heads * size // last, block_size, last), name)
+        cache, _ = data.draw(caches(rng, (blocks, heads * size // last, block_size, last), name))
         sides.append((name, rows, cache))
     want = []
     for name, rows, cache in sides:

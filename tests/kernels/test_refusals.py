@@ -22,7 +22,7 @@ class Tokens:
         shape = {"Norm": (4, 16, 2, 32), "PA_NZ": (4, 4, 16, 16), "NHSD": (4, 2, 16, 32)}[layout]
         self.rows = [rng.normal(size=(len(slots), 2, 32)).astype(np.float16) for _ in range(2)]
         self.caches = [rng.normal(size=shape).astype(np.float16) for _ in range(2)]
-        self.slots = np.array(slots, index)
+        self.slots: Array = np.array(slots, index)
         self.options = {"layout": layout, **options}
 
     def arguments(self) -> tuple[Array, Array, Array, Array, Array]:
@@ -58,8 +58,8 @@ REFUSALS = [
     (
         Tokens([0, 1, 2, 70, 99]),
         [1, 3, 70, 64],
-        "IndexError: slot_mapping[3] = 70 is outside the cache: expected a slot below num_blocks * block_size = 64, or a "
-        "negative one to skip",
+        "IndexError: slot_mapping[3] = 70 is outside the cache: expected a slot below num_blocks * block_size = 64, or "
+        "a negative one to skip",
     ),
     (Tokens([64, 1, 2, 3, 4], layout="PA_NZ"), [1, 0, 64, 64], "IndexError: slot_mapping[0] = 64"),
     (Tokens([0, 1, 2, 3, 64], layout="NHSD"), [1, 4, 64, 64], "IndexError: slot_mapping[4] = 64"),

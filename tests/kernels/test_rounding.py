@@ -1,4 +1,4 @@
-"""Narrow floats round as NumPy, ml_dtypes and ms_scatter_pa.hifloat8 do; means keep subnormals whatever the thread's mode."""
+"""Narrow floats round as NumPy, ml_dtypes and ms_scatter_pa.hifloat8 do; means keep subnormals in any mode."""
 
 import ctypes
 from pathlib import Path
@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-
-from ms_scatter_pa.backends.bindings import CoreLibrary, make_call
 from generated import CPU_PATHS, DTYPE_NAMES, numpy_dtype, random_array
+
 from ms_scatter_pa import hifloat8
+from ms_scatter_pa.backends.bindings import CoreLibrary, make_call
 from ms_scatter_pa.op_info import dtype_named
 from ms_scatter_pa.reference import mean_row
 
@@ -81,11 +81,20 @@ def test_rounds_to_the_right_neighbour(shim: ctypes.CDLL, name: str) -> None:
 def core_mean(library: CoreLibrary, rows: Array, name: str, num_threads: int = 1) -> Array:
     """The mean row that Rope writes for [n, D] rows of one head."""
     cache = np.zeros((1, 1, 1, rows.shape[1]), rows.dtype)
-    index = {"compress_lens": np.array([[len(rows)]]), "compress_seq_offsets": np.array([0])}
     call = make_call(
-        rows[None, :, None, :], None, cache, None, np.array([[0]]), layout="Norm", scatter_mode="Rope", dtype=name,
-        seq_lens=np.array([len(rows)]), num_threads=num_threads, **index,
-    )  # fmt: skip
+        rows[None, :, None, :],
+        None,
+        cache,
+        None,
+        np.array([[0]]),
+        layout="Norm",
+        scatter_mode="Rope",
+        compress_lens=np.array([[len(rows)]]),
+        compress_seq_offsets=np.array([0]),
+        seq_lens=np.array([len(rows)]),
+        dtype=name,
+        num_threads=num_threads,
+    )
     assert library.scatter(call) == [0, 0, 0, 0]
     return cache.reshape(-1)
 
@@ -94,7 +103,7 @@ def assert_same_mean(got: Array, want: Array, name: str) -> None:
     if dtype_named(name).kind == "float":
         codes = [array.view(f"u{array.itemsize}") for array in (got, want)]
         nan = [np.isnan(widen(c, name)) if name != "float32" else np.isnan(c.view(np.float32)) for c in codes]
-        assert np.array_equal(*nan)
+        assert np.array_equal(nan[0], nan[1])
         got, want = (c[~nan[0]] for c in codes)
     assert got.tobytes() == want.tobytes()
 
@@ -139,7 +148,7 @@ def test_integer_mean_truncates_towards_zero(library: CoreLibrary, name: str) ->
 @pytest.mark.parametrize("name", ["float16", "float32", "bfloat16", "hifloat8", "float8_e5m2", "float8_e4m3fn"])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_subnormals_survive_flush_to_zero(library: CoreLibrary, shim: ctypes.CDLL, name: str, threads: int) -> None:
-    """Graph-mode threads of frameworks run with flush-to-zero; worker threads inherit it from the thread that starts them."""
+    """Frameworks' graph threads run with flush-to-zero; workers inherit it from the thread that starts them."""
     library.c.MsspSetThresholds(-1, 1)
     itemsize = dtype_named(name).itemsize
     rng = np.random.default_rng(1)

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import build_config
+
 from ms_scatter_pa.backends.bindings import Call, CoreLibrary, Side, Status
 from ms_scatter_pa.op_info import ARGUMENTS, CACHE_MODES, DTYPES, INDEX_DTYPES, SCATTER_MODES
 
@@ -27,8 +28,8 @@ def test_enumerators_and_structs(tmp_path: Path) -> None:
     lines = ['#include "scatter_pa.h"', "#include <stddef.h>"]
     for prefix, names in (("MSSP_", [d.name for d in DTYPES]), ("MSSP_INDEX_", [d.name for d in INDEX_DTYPES])):
         lines += [f'_Static_assert({prefix}{n.upper()} == {i}, "{n}");' for i, n in enumerate(names)]
-    for names in (CACHE_MODES, SCATTER_MODES):
-        lines += [f'_Static_assert(MSSP_{n.upper()} == {i}, "{n}");' for i, n in enumerate(names)]
+    for modes in (CACHE_MODES, SCATTER_MODES):
+        lines += [f'_Static_assert(MSSP_{n.upper()} == {i}, "{n}");' for i, n in enumerate(modes)]
     for c_name, struct in (("MsspSide", Side), ("MsspCall", Call), ("MsspStatus", Status)):
         lines.append(f'_Static_assert(sizeof({c_name}) == {ctypes.sizeof(struct)}, "{c_name}");')
         for field in struct._fields_:

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import build_config
 import numpy as np
 import pytest
 
-import build_config
 from ms_scatter_pa.backends.bindings import CoreLibrary, make_call
 
 HEADS, SIZE, BLOCKS, BLOCK_SIZE = 4, 64, 64, 16
@@ -75,6 +75,13 @@ print(loaded, small, tasks() - before)
 def test_number_of_threads_from_the_environment(library_path: Path, environment: dict[str, str], threads: int) -> None:
     code = "write(1024); print(library.c.MsspGetNumThreads(), tasks() - before)"
     assert run_python(library_path, code, **environment) == f"{threads} {threads - 1}"
+
+
+def test_what_others_put_into_omp_num_threads_does_not_count(library_path: Path) -> None:
+    """MindSpore sets it to 1 when it is imported; what the process was started with counts."""
+    code = "os.environ['OMP_NUM_THREADS'] = '7'; print(library.c.MsspGetNumThreads())"
+    assert run_python(library_path, code) == str(len(os.sched_getaffinity(0)))
+    assert run_python(library_path, code, OMP_NUM_THREADS="3") == "3"
 
 
 def test_number_of_threads_from_the_affinity_and_the_setter(library_path: Path) -> None:

@@ -32,8 +32,8 @@ def find_clang() -> str | None:
 
 
 def build(compiler: str, sources: list[Path], flags: list[str], output: Path) -> Path:
-    """Compiles the library's sources with others into one program."""
-    everything = [str(s) for s in [*build_config.library_sources(), *sources]]
+    """Compiles the core and its plain C entry with others into one program."""
+    everything = [str(s) for s in [*build_config.core_sources(), build_config.ROOT / "plain_entry.cc", *sources]]
     flags = ["-std=c++17", "-ffp-contract=off", *build_config.WARNINGS, *SANITIZERS, *flags, *INCLUDES, "-pthread"]
     subprocess.run([compiler, *flags, *everything, "-o", str(output)], check=True)
     return output
@@ -54,10 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     found, corpus = work / "corpus", HERE / "corpus"
     found.mkdir()
     common = ["-max_len=400", f"-artifact_prefix={work}/"]
-    done = subprocess.run(
-        [str(program), str(found), str(corpus), f"-max_total_time={options.seconds}", "-print_final_stats=1"]
-        + [*common, f"-fork={options.jobs}"]
-    )
+    limits = [f"-max_total_time={options.seconds}", f"-fork={options.jobs}", "-print_final_stats=1"]
+    done = subprocess.run([str(program), *common, *limits, str(found), str(corpus)])
     if options.keep and done.returncode == 0:
         merged = work / "merged"
         merged.mkdir()
