@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from ms_scatter_pa.aicore_kernels.twin.runner import Twin, build
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # the helpers beside the tests

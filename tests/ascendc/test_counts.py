@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from ms_scatter_pa.aicore_kernels.twin.runner import PARTS, Call, Run, Twin
 from ms_scatter_pa.benchmarks.ascend_counts import Case, cases, least_possible, make_call
 from ms_scatter_pa.op_info import CACHE_MODES

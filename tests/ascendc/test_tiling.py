@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ms_scatter_pa.aicore_kernels.twin.runner import Call, Tiling, TilingError, Twin
 from ms_scatter_pa.op_info import CACHE_MODES, DTYPES, SCATTER_MODES, dtype_named
 

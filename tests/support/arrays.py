@@ -7,6 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
+
 from ms_scatter_pa.op_info import DTYPES, dtype_named
 
 Array = npt.NDArray[Any]
