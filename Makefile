@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := setup.py pyproject.toml $(wildcard cpu_kernels/*.cc cpu_kernels/*.h cpu_kernels/core/* cpu_kernels/*.py aicore_kernels/*.cc)
 export GLOG_v ?= 3
 
-.PHONY: demo test install bench ascend-report lint format clean
+.PHONY: demo test install matrix bench ascend-report lint format clean
 
 demo: $(STAMP)
 	$(BIN)/python -m ms_scatter_pa demo
@@ -22,6 +22,9 @@ $(STAMP): $(SOURCES)
 	@test -x $(BIN)/python || { echo "making the virtual environment $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	$(BIN)/python tools/install.py
 	@touch $@
+
+matrix: $(STAMP)
+	$(BIN)/python tools/matrix.py
 
 bench: $(STAMP)
 	$(BIN)/python -m ms_scatter_pa bench

@@ -217,7 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--case", default="", help="only cases whose name contains this")
     parser.add_argument("--json", type=Path, help="also write the rows there")
     options = parser.parse_args(argv)
-    print("Counted by the twin on this machine's CPU; nothing ran on an NPU. Times are a MODEL's , not measurements.")
+    print("Counted by the twin on this machine's CPU; nothing ran on an NPU. Times are a MODEL's, not measurements.")
     chosen = [case for case in cases() if options.case in case.name]
     rows = []
     with tempfile.TemporaryDirectory() as folder:

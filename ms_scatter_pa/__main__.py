@@ -17,7 +17,6 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "show": Subcommand("ms_scatter_pa.show", "draws who has which blocks of a cache, from a saved file"),
     "doctor": Subcommand("ms_scatter_pa.doctor", "what is built and found, which path a call takes, and what to do"),
     "bench": Subcommand("ms_scatter_pa.benchmarks", "time the operator on this machine"),
-    "show": Subcommand("ms_scatter_pa.show", "draw who has which blocks of a cache, from a saved file"),
     "build-ascend": Subcommand("ms_scatter_pa.aicore_kernels.build", "build and install the Ascend operator with CANN"),
     "ascend-report": Subcommand("ms_scatter_pa.ascend_report", "run the tests that need an NPU; leaves one file"),
     "tables": Subcommand("ms_scatter_pa.op_info.tables", "the support table and CANN's operator description"),

@@ -65,7 +65,8 @@ def _check_tokens(arguments: Arguments, scenario: Scenario) -> None:
     key, value = _shape(arguments, "key"), _shape(arguments, "value")
     if len(value) != len(key) or not all(map(same, value[:-1], key[:-1])):
         raise ValueError(
-            f"value: given shape {shape_text(value)}, expected {shape_text(key[:-1])[:-1]}, ...] as key has but for the last"
+            f"value: given shape {shape_text(value)}, expected {shape_text(key[:-1])[:-1]}, ...] as key has but for "
+            "the last dimension"
         )
 
 

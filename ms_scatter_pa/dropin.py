@@ -6,6 +6,9 @@ int32 and int64 slots; key and value [T, N*D] or [B, S, N*D] (MindSpore's shape 
 [NB, BS, N, D] or [NB, BS, N*D]; value and value_cache may both be None. A negative slot is skipped, and a slot at or
 past NB*BS is an IndexError before anything is written: in PyNative it surfaces at the next synchronization.
 
+In PyNative, MindSpore copies a cache that is a view (``kv[0]``, a slice) before any CPU kernel sees it, and the write
+is lost without a word: pass whole Tensors or Parameters, or call this package's ``reshape_and_cache``.
+
 Whoever registers first keeps the name: where another package has, its kernel stays and ``register`` gives False.
 MindSpore ends the process when a package registers a taken name with its macro ``MS_KERNEL_FACTORY_REG``. Beside such a
 package, import it first, or set the environment variable ``MS_SCATTER_PA_DROPIN=0``, which registers nothing.

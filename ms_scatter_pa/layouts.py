@@ -14,6 +14,9 @@ LAYOUTS: dict[str, str] = {
 }
 
 
+_ROWS = "[T, num_head, head_size], [T, N*D] or [B, S, N*D]"
+
+
 @dataclass(frozen=True)
 class Side:
     """K or V: the rows to write and the cache that takes them."""
@@ -61,13 +64,11 @@ def misfit(layout: str, flattened: bool, side: Side) -> str | None:
     """
     if flattened:
         if len(side.rows_shape) not in (2, 3):
-            return (
-                f"{side.rows}: given shape {shape_text(side.rows_shape)}, expected [T, N, D], [T, N*D] or [B, S, N*D]"
-            )
+            return f"{side.rows}: given shape {shape_text(side.rows_shape)}, expected {_ROWS}"
         num_head, head_size, channels = UNKNOWN, UNKNOWN, side.rows_shape[-1]
     else:
         if len(side.rows_shape) != 3:
-            return f"{side.rows}: given shape {shape_text(side.rows_shape)}, expected [T, num_head, head_size]"
+            return f"{side.rows}: given shape {shape_text(side.rows_shape)}, expected {_ROWS}"
         num_head, head_size = side.rows_shape[1:]
         channels = product(num_head, head_size)
     expected = _misfit_of_cache(layout, side, num_head, head_size, channels)

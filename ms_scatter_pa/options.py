@@ -34,7 +34,7 @@ class Options(NamedTuple):
 
 def dtype_name(dtype: Any) -> str:
     """The table's name of a MindSpore dtype; a dtype that the table lacks keeps MindSpore's own name."""
-    return _DTYPE_NAMES.get(dtype) or str(dtype)
+    return _DTYPE_NAMES.get(dtype) or str(dtype).lower()
 
 
 def check_modes(cache_mode: Any, scatter_mode: Any, on_error: Any, check_duplicates: Any) -> None:
@@ -64,8 +64,8 @@ def encode(
 ) -> Options:
     if scenario.device_format:
         raise ValueError(
-            f"key_cache: given 3-D shape {list(arguments.shape('key_cache') or ())} with cache_mode 'PA_NZ', expected 4-D or "
-            "5-D on CPU: what a 3-D cache of that mode holds (FRACTAL_NZ) is known to the device only"
+            f"key_cache: given 3-D shape {list(arguments.shape('key_cache') or ())} with cache_mode 'PA_NZ', expected "
+            "4-D or 5-D on CPU: what a 3-D cache of that mode holds (FRACTAL_NZ) is known to the device only"
         )
     key_dtype, value_dtype, index_dtype = (arguments.dtype(n) for n in ("key", "value", "slot_mapping"))
     assert key_dtype is not None and index_dtype is not None

@@ -130,7 +130,7 @@ def decide(arguments: Arguments) -> Scenario:
 
 
 def _best_reading(layout: str, sides: list[Side]) -> tuple[bool, str | None]:
-    """Whether to read the rows as flattened, and what then does not fit: the reading that fits most sides, by rank first."""
+    """Whether to read the rows as flattened, and what then does not fit: of both readings the one that fits better."""
     readings = {flattened: [misfit(layout, flattened, side) for side in sides] for flattened in (False, True)}
 
     def score(flattened: bool) -> tuple[int, bool]:

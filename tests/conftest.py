@@ -32,3 +32,14 @@ def run_python(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def run_module() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs a module of the tests in a Python of its own."""
+
+    def run(module: str, *arguments: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT)
+
+    return run

@@ -29,22 +29,23 @@ class Status {
     limit_ = limit;
   }
 
-  // Writes this core's line; core 0 also clears the lines that no core owns.
+  // Writes this core's line, and clears its share of the lines that no core owns.
   __aicore__ inline void Finish() {
     AscendC::LocalTensor<int64_t> line = buffer_.Get<int64_t>();
     line.SetValue(0, code_);
     line.SetValue(1, position_);
     line.SetValue(2, value_);
     line.SetValue(3, limit_);
-    const int64_t unused = core_ == 0 ? MSSP_STATUS_LINES - used_cores_ : 0;
-    for (int64_t i = 0; i < unused * MSSP_STATUS_FIELDS; ++i) {
+    const int64_t begin = MsspShare(MSSP_STATUS_LINES - used_cores_, core_, used_cores_);
+    const int64_t lines = MsspShare(MSSP_STATUS_LINES - used_cores_, core_ + 1, used_cores_) - begin;
+    for (int64_t i = 0; i < lines * MSSP_STATUS_FIELDS; ++i) {
       line.SetValue(static_cast<uint32_t>(MSSP_STATUS_FIELDS + i), 0);
     }
     Sync<AscendC::HardEvent::S_MTE3>();
     Bytes bytes = buffer_.Get<uint8_t>();
     Store(status_, core_ * kLineBytes, bytes, 0, 1, kLineBytes, kLineBytes);
-    if (unused > 0) {
-      Store(status_, used_cores_ * kLineBytes, bytes, kLineBytes, 1, unused * kLineBytes, unused * kLineBytes);
+    if (lines > 0) {
+      Store(status_, (used_cores_ + begin) * kLineBytes, bytes, kLineBytes, 1, lines * kLineBytes, lines * kLineBytes);
     }
   }
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from ms_scatter_pa.op_info import CACHE_MODES, INDEX_DTYPES, SCATTER_MODES, dtype_named
 
 Array = npt.NDArray[Any]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from mindspore import Tensor
-from mindspore.common.jit_context import jit_context, set_jit_context
+from mindspore.graph.jit_context import jit_context, set_jit_context
 from mindspore.ops import signature as sig
 from mindspore.ops.functional import isconstant
 from mindspore.ops.primitive import PrimitiveWithInfer, constexpr

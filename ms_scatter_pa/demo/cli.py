@@ -10,6 +10,7 @@ import mindspore as ms
 
 from .model import CACHE_MODES, cache_shape
 from .serving import Served
+from .text import write_text
 from .tokenizer import Tokenizer
 from .verify import MODES, Check, Workload, verify
 from .workload import checkpoint_workload, generated_workload
@@ -68,6 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print()
     if len(runs) > 1:
         checks.append(_check_runs_agree(runs))
+        report(str(checks[-1]))
+    if arguments.checkpoint is None:
+        checks.append(write_text(modes[-1], cache_modes[-1], arguments.quick))
         report(str(checks[-1]))
     failed = [check for check in checks if not check.passed]
     report(f"{len(checks) - len(failed)} of {len(checks)} checks passed")

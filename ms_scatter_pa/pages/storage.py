@@ -93,16 +93,17 @@ class CacheStorage:
     def copy_blocks(self, pairs: Sequence[tuple[int, int]]) -> None:
         """Copies blocks, (source, target), in every layer; nothing leaves the device.
 
-        All sources are read before a target is written.
+        All sources are read before a target is written. A block is written as one row of bytes, which is the same in
+        every layout and dtype.
         """
         if not pairs:
             return
-        for layer in range(len(self.key_caches)):
-            rows = [
-                None if cache is None else _joined(rows.contiguous()).view(getattr(ms, dtype_name(cache.dtype)))
-                for cache, rows in self._gather(layer, [source for source, _ in pairs])
-            ]
-            self._write(layer, [target for _, target in pairs], rows)
+        sources, targets = (Tensor(np.array(blocks, np.int32)) for blocks in zip(*pairs, strict=True))
+        for cache in (*self.key_caches, *self.value_caches):
+            if cache is not None:
+                blocks = cache.view(ms.uint8).view(cache.shape[0], 1, 1, -1)
+                rows = ops.gather(blocks, sources, 0).view(len(pairs), 1, -1)
+                npu_scatter_pa_kv_cache(rows, None, blocks, None, targets, cache_mode="Norm")
 
     def _gather(self, layer: int, blocks: Sequence[int]) -> Iterator[tuple[Any, Any]]:
         """For K and V: the cache, and a copy of its blocks as uint8 rows [blocks, block_size, heads, bytes]."""

@@ -6,10 +6,10 @@ from typing import Any
 import ml_dtypes  # noqa: F401  (registers bfloat16 and float8 with NumPy)
 import numpy as np
 import numpy.typing as npt
-from ms_scatter_pa.aicore_kernels.twin.runner import Call
-from ms_scatter_pa.op_info import dtype_named
 
 from ms_scatter_pa import hifloat8
+from ms_scatter_pa.aicore_kernels.twin.runner import Call
+from ms_scatter_pa.op_info import dtype_named
 from ms_scatter_pa.reference import write_reference
 
 Array = npt.NDArray[Any]

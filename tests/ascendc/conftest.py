@@ -1,9 +1,10 @@
-"""Fixtures of the Ascend C tests: the twin, compiled once per session."""
+"""Fixtures of the Ascend C tests: the twin, compiled once per run."""
 
 import sys
 from pathlib import Path
 
 import pytest
+
 from ms_scatter_pa.aicore_kernels.twin.runner import Twin, build
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # the helpers beside the tests

@@ -5,10 +5,10 @@ import ctypes
 import ml_dtypes
 import numpy as np
 import pytest
-from ms_scatter_pa.aicore_kernels.twin.runner import Twin
-from ms_scatter_pa.op_info import dtype_named
 
 from ms_scatter_pa import hifloat8
+from ms_scatter_pa.aicore_kernels.twin.runner import Twin
+from ms_scatter_pa.op_info import dtype_named
 
 
 def _interesting_floats() -> np.ndarray:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from ms_scatter_pa.aicore_kernels.twin import runner
 
 KERNELS = Path(runner.__file__).resolve().parents[1]

@@ -7,9 +7,10 @@ from pathlib import Path
 import ascendc_cases as cases
 import numpy as np
 import pytest
+from test_compressed import make_call, mean_elements
+
 from ms_scatter_pa.aicore_kernels.twin import runner
 from ms_scatter_pa.aicore_kernels.twin.runner import Call, Twin, TwinFault
-from test_compressed import make_call, mean_elements
 
 KERNEL = Path(runner.__file__).resolve().parents[1] / "op_kernel"
 

@@ -5,9 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ms_scatter_pa.aicore_kernels.twin.runner import build
-
 import ms_scatter_pa
+from ms_scatter_pa.aicore_kernels.twin.runner import build
 
 SCRIPT = """
 import sys

@@ -7,8 +7,9 @@ import mmap
 import ascendc_cases as cases
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ms_scatter_pa.aicore_kernels.twin.runner import Call, Tiling, TilingError, Twin
 from ms_scatter_pa.op_info import CACHE_MODES, DTYPES, SCATTER_MODES, dtype_named
 
@@ -36,35 +37,30 @@ def shapes_of(
     return [(tokens, num_head, sizes[0]), value, cache(sizes[0]), value_cache, (tokens,), one, one, one, mode]
 
 
+MOST_BYTES = 2**58  # of keys, of values or of a cache: more is refused, which other tests show
+
+
 @st.composite
-def token_shapes(draw: st.DrawFn) -> tuple[Shapes, str, int, int]:
-    layout = draw(st.sampled_from(list(CACHE_MODES)))
+def token_shapes(draw: st.DrawFn, *, even_rows: bool = False) -> tuple[Shapes, str, int, int]:
+    layout = "Norm" if even_rows else draw(st.sampled_from(list(CACHE_MODES)))
     dtype = draw(st.sampled_from(NAMES))
-    unit = dtype_named(dtype).elements_per_32_bytes if layout == "PA_NZ" else 1
+    unit = dtype_named(dtype).elements_per_32_bytes * 16 if even_rows else 1
+    if layout == "PA_NZ":
+        unit = dtype_named(dtype).elements_per_32_bytes
     size = st.one_of(st.integers(1, 40), st.integers(1, 3000), st.integers(1, 2**20)).map(lambda x: x * unit)
-    tokens = draw(st.one_of(st.integers(0, 300), st.integers(0, 2**33)))
+    sizes = (draw(size), draw(size))
+    num_head = draw(st.integers(1, 200))
+    row = num_head * max(sizes) * dtype_named(dtype).itemsize
+    tokens = min(draw(st.one_of(st.integers(0, 300), st.integers(0, 2**33))), MOST_BYTES // row)
     block_size = draw(st.one_of(st.sampled_from([1, 16, 128]), st.integers(1, 2**20)))
-    shapes = shapes_of(
-        layout,
-        tokens,
-        draw(st.integers(1, 200)),
-        (draw(size), draw(size)),
-        block_size,
-        draw(st.integers(1, 2**24)),
-        dtype,
-        draw(st.booleans()),
-    )
+    num_blocks = min(draw(st.integers(1, 2**24)), max(MOST_BYTES // row // block_size, 1))
+    shapes = shapes_of(layout, tokens, num_head, sizes, block_size, num_blocks, dtype, draw(st.booleans()))
     return shapes, dtype, draw(st.integers(1, 80)), draw(st.sampled_from([192, 248])) * 1024
 
 
 def tile(twin: Twin, given_shapes: tuple[Shapes, str, int, int]) -> Tiling:
     shapes, dtype, cores, buffer = given_shapes
-    try:
-        return twin.tiling_of_shapes(shapes, dtype, dtype, "int32", cores, buffer)
-    except TilingError as error:
-        assert "too large" in str(error) or "does not fit" in str(error)
-        assume(False)
-        raise
+    return twin.tiling_of_shapes(shapes, dtype, dtype, "int32", cores, buffer)
 
 
 def parts(twin: Twin, tiling: Tiling, side: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -84,7 +80,7 @@ def bytes_before(tiling: Tiling, side: int, point: tuple[int, int]) -> int:
 
 
 @given(given_shapes=token_shapes())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_every_byte_is_covered_once_and_cores_differ_by_a_tenth(
     twin: Twin, given_shapes: tuple[Shapes, str, int, int]
 ) -> None:
@@ -109,15 +105,14 @@ def test_every_byte_is_covered_once_and_cores_differ_by_a_tenth(
     assert tiling.used_cores == max(1, min(allowed, -(-total // 512))), "all cores, when each gets 512 bytes"
 
 
-@given(given_shapes=token_shapes())
-@settings(max_examples=300, deadline=None)
+@given(given_shapes=token_shapes(even_rows=True))
+@settings(max_examples=150, deadline=None)
 def test_rows_cut_evenly_differ_by_one_unit_at_most(twin: Twin, given_shapes: tuple[Shapes, str, int, int]) -> None:
     """Where rows are whole units, the shares are floor(n) and ceil(n) units: nobody idles beside two more units."""
     tiling = tile(twin, given_shapes)
     sides = [side for side in tiling.side if side.row_bytes]
     unit = sides[0].column_unit
-    assume(tiling.tokens_per_tile == 1)
-    assume(all(side.row_bytes % unit == 0 and side.column_unit == unit for side in sides))
+    assert all(side.row_bytes % unit == 0 and side.column_unit == unit for side in sides)
     work = [0] * tiling.used_cores
     for index, _ in enumerate(sides):
         for core, (begin, end) in enumerate(parts(twin, tiling, index)):
@@ -126,7 +121,7 @@ def test_rows_cut_evenly_differ_by_one_unit_at_most(twin: Twin, given_shapes: tu
 
 
 @given(given_shapes=token_shapes())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_buffers_fit_and_fields_hold(twin: Twin, given_shapes: tuple[Shapes, str, int, int]) -> None:
     tiling = tile(twin, given_shapes)
     status = 64 * 32

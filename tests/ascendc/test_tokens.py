@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ms_scatter_pa.aicore_kernels.twin.runner import PARTS, Call, Twin
 from ms_scatter_pa.op_info import DTYPES, dtype_named
 

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from ms_scatter_pa.aicore_kernels.twin.runner import FLAGS, INCLUDES, Twin, TwinFault
 
 FAULTS = [

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ms_scatter_pa.op_info import ARGUMENTS
 
 from ms_scatter_pa.checks import checked_scenario
+from ms_scatter_pa.op_info import ARGUMENTS
 from ms_scatter_pa.scenario import Arguments, Scenario
 from tests.support.arrays import DTYPE_NAMES, INDEX_NAMES
 from tests.support.cases import COMPRESSED, NAMES, Spec, specs
@@ -90,8 +90,7 @@ def _scatter_mode(call: Call) -> str | None:
     for name in ("Rope", "Omni"):
         needed[name] = {"compress_lens", "seq_lens", "compress_seq_offsets"}
     if mode is None:
-        mode = next((m for m in ("None", "Alibi", "Rope") if needed[m] == given), None)
-        return mode
+        return next((m for m in ("None", "Alibi", "Rope") if needed[m] == given), None)
     return mode if needed[mode] == given else None
 
 
@@ -175,11 +174,11 @@ def _perturbed(draw: Any, call: Call) -> tuple[str, Call]:
     if kind == "rank":
         axis = draw(st.integers(0, len(shape)))
         shorter = shape[:axis] + shape[axis + 1 :]
-        changed = draw(st.sampled_from((shape[:axis] + (1,) + shape[axis:], shorter, (*shape, 2))))
+        changed = draw(st.sampled_from(((*shape[:axis], 1, *shape[axis:]), shorter, (*shape, 2))))
         return name, _with(call, name, changed, call.dtypes[name])
     axis = draw(st.integers(0, len(shape) - 1))
     dim = draw(st.sampled_from((shape[axis] + 1, max(shape[axis] - 1, 0), shape[axis] * 2, 1)))
-    return name, _with(call, name, shape[:axis] + (dim,) + shape[axis + 1 :], call.dtypes[name])
+    return name, _with(call, name, (*shape[:axis], dim, *shape[axis + 1 :]), call.dtypes[name])
 
 
 def _with(call: Call, name: str, shape: Shape | None, dtype: str | None) -> Call:

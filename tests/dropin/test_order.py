@@ -1,4 +1,10 @@
-"""In PyNative, reads that follow a write see it, and writes that follow a read do not reach it."""
+"""In PyNative, reads that follow a write see it, and writes that follow a read do not reach it.
+
+In a process of its own, since other tests may have made PyNative synchronous for good.
+"""
+
+import subprocess
+import sys
 
 import mindspore as ms
 import numpy as np
@@ -9,6 +15,12 @@ SLOTS, HIDDEN, REPEATS = 64, 512, 400
 
 
 def test_writes_and_following_reads_keep_their_order():
+    subprocess.run([sys.executable, __file__], check=True, timeout=120)
+
+
+def main() -> None:
+    import ms_scatter_pa  # noqa: F401 - registers the kernel
+
     rng = np.random.default_rng(0)
     write = ReshapeAndCache()
     key_cache, value_cache = (mint.zeros((SLOTS // 8, 8, 4, HIDDEN // 4), dtype=ms.float16) for _ in range(2))
@@ -20,3 +32,7 @@ def test_writes_and_following_reads_keep_their_order():
         reads.append((mint.sum(key_cache, dtype=ms.float32), mint.max(value_cache)))
     for i, (total, most) in enumerate(reads):
         assert (float(total.asnumpy()), float(most.asnumpy())) == (SLOTS * HIDDEN * (i % 5 + 1), i % 5 + 1), i
+
+
+if __name__ == "__main__":
+    main()

@@ -58,7 +58,12 @@ def test_no_dimension_known_while_compiling() -> None:
         unknown = [dynamic(None, None, None), dynamic(None, None, None), dynamic(None, dtype=ms.int32)]
         net.set_inputs(*unknown, dynamic(*[None] * 4), dynamic(*[None] * 4))
         rng = np.random.default_rng(1)
-        for blocks, block_size, heads, size, tokens in ((4, 8, 2, 16, 5), (1, 1, 1, 3, 1), (7, 2, 4, 8, 9), (2, 3, 2, 5, 0)):
+        for blocks, block_size, heads, size, tokens in (
+            (4, 8, 2, 16, 5),
+            (1, 1, 1, 3, 1),
+            (7, 2, 4, 8, 9),
+            (2, 3, 2, 5, 0),
+        ):
             key, value = (rng.standard_normal((tokens, heads, size)).astype(np.float16) for _ in range(2))
             caches = [rng.standard_normal((blocks, block_size, heads, size)).astype(np.float16) for _ in range(2)]
             slot_mapping = rng.permutation(blocks * block_size)[:tokens].astype(np.int32)
@@ -108,7 +113,9 @@ def check_through(net: GraphCell, case: Any) -> None:
     status = net(held[0], held[1], *held[4:])
     assert status.asnumpy().tolist() == want.status == [0, 0, 0, 0]
     assert_same_bits(to_array(net.write.key_cache, case.spec.dtype), want.key_cache, case.spec.dtype, want.mean_rows)
-    assert_same_bits(to_array(net.write.value_cache, case.spec.dtype), want.value_cache, case.spec.dtype, want.mean_rows)
+    assert_same_bits(
+        to_array(net.write.value_cache, case.spec.dtype), want.value_cache, case.spec.dtype, want.mean_rows
+    )
 
 
 def test_inference_of_a_layout_needs_known_dimensions() -> None:
@@ -122,4 +129,8 @@ def test_inference_of_a_layout_needs_known_dimensions() -> None:
         net = Infer()
         net.set_inputs(dynamic(None, None, None), dynamic(None, None, None, None), dynamic(None, dtype=ms.int32))
         with pytest.raises(ValueError, match=r"cache_mode: the shapes fit both Norm and PA_NZ"):
-            net(Tensor(np.zeros((1, 2, 16), np.float16)), Tensor(np.zeros((4, 8, 2, 16), np.float16)), Tensor([0], ms.int32))
+            net(
+                Tensor(np.zeros((1, 2, 16), np.float16)),
+                Tensor(np.zeros((4, 8, 2, 16), np.float16)),
+                Tensor([0], ms.int32),
+            )

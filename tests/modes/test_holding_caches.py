@@ -156,8 +156,10 @@ def test_set_data_between_calls(mode: str) -> None:
 
 
 def test_jit_after_set_data_behaves_as_mindspores_own_assign() -> None:
-    """Under ``jit`` in PyNative a graph keeps the memory that a Parameter had when it was compiled: MindSpore's own
-    operators write there after ``set_data``. This operator can do no better; graph mode and PyNative are not concerned."""
+    """Under ``jit`` in PyNative a graph keeps the memory that a Parameter had when it was compiled.
+
+    MindSpore's own operators write there after ``set_data`` too; graph mode and PyNative are not concerned.
+    """
 
     class Assign(nn.Cell):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""PyNative: a cache is memory. Contiguous views at any offset are written, and their base sees it; strided ones are not."""
+"""PyNative: a cache is memory. The base of a contiguous view at any offset sees the write; strided ones are refused."""
 
 from collections.abc import Callable
 from typing import Any

@@ -4,10 +4,10 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
-from ms_scatter_pa.op_info import DTYPES
 
 from ms_scatter_pa import PagedKVCache, ScatterPaKvCache
 from ms_scatter_pa.cache import from_numpy, numpy_dtype, to_numpy
+from ms_scatter_pa.op_info import DTYPES
 from ms_scatter_pa.pages import OutOfBlocksError, convert_layout
 
 LAYOUTS = ("Norm", "PA_NZ", "NHSD")

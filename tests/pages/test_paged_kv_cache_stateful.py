@@ -13,6 +13,7 @@ from ms_scatter_pa.pages import OutOfBlocksError, PagedKVCache, blocks_for, conv
 
 HEADS, HEAD_SIZE, V_HEAD_SIZE, LAYERS = 2, 8, 16, 2
 PICK = st.integers(0, 50)
+COUNT = st.sampled_from([1, 2, 3, 5, 0])
 resident = precondition(lambda self: self.cache.seq_ids)
 on_host = precondition(lambda self: self.cache.swapped_seq_ids)
 
@@ -21,9 +22,9 @@ class Serving(RuleBasedStateMachine):
     """The model is a dict of arrays: what each sequence's K and V are, per layer."""
 
     @initialize(
-        num_blocks=st.integers(2, 10),
-        block_size=st.integers(1, 4),
-        host=st.sampled_from([0, 2, 8, 8]),
+        num_blocks=st.sampled_from([16, 24, 8, 3]),
+        block_size=st.sampled_from([4, 3, 2, 1]),
+        host=st.sampled_from([16, 8, 2, 0]),
         layout=st.sampled_from(["Norm", "PA_NZ", "NHSD"]),
     )
     def start(self, num_blocks, block_size, host, layout):
@@ -68,7 +69,7 @@ class Serving(RuleBasedStateMachine):
                 np.concatenate([old, new[:count]]) for old, new in zip(held, rows, strict=True)
             )
 
-    @rule(count=st.integers(0, 10))
+    @rule(count=st.sampled_from([3, 6, 4, 1, 0]))
     def allocate(self, count):
         seq_id, before = self.new_id(), self.state()
         fits = self.cache.can_allocate(count)
@@ -85,9 +86,11 @@ class Serving(RuleBasedStateMachine):
         self.write(seq_id, count)
 
     @resident
-    @rule(index=PICK, count=st.integers(0, 6))
+    @rule(index=PICK, count=COUNT)
     def append(self, index, count):
-        seq_id = self.pick(self.cache.seq_ids, index)
+        self.append_to(self.pick(self.cache.seq_ids, index), count)
+
+    def append_to(self, seq_id, count):
         before, table = self.state(), self.cache.block_table(seq_id)
         if not self.cache.can_append(seq_id, count):
             with pytest.raises(OutOfBlocksError):
@@ -102,16 +105,18 @@ class Serving(RuleBasedStateMachine):
         self.write(seq_id, count)
 
     @resident
-    @rule(index=PICK, part=st.floats(0, 1), whole=st.booleans())
-    def fork(self, index, part, whole):
+    @rule(index=PICK, cut=COUNT, count=COUNT, grow_child=st.booleans())
+    def fork(self, index, cut, count, grow_child):
+        """A fork of all but the last ``cut`` tokens; then one of the two goes on."""
         parent = self.pick(self.cache.seq_ids, index)
         child, free = self.new_id(), self.cache.num_free_blocks
-        count = None if whole else int(part * self.cache.num_tokens(parent))
-        self.cache.fork(parent, child, count)
-        self.model[child] = [(key[:count], value[:count]) for key, value in self.model[parent]]
+        kept = max(self.cache.num_tokens(parent) - cut, 0)
+        self.cache.fork(parent, child, kept if cut else None)
+        self.model[child] = [(key[:kept], value[:kept]) for key, value in self.model[parent]]
         assert self.cache.num_free_blocks == free
+        self.append_to(child if grow_child else parent, count)
 
-    @precondition(lambda self: self.model)
+    @precondition(lambda self: len(self.model) > 2)
     @rule(index=PICK)
     def free(self, index):
         seq_id = self.pick([*self.cache.seq_ids, *self.cache.swapped_seq_ids], index)
@@ -189,4 +194,4 @@ class Serving(RuleBasedStateMachine):
 TestServing = Serving.TestCase
 # Not shrunk: every step waits for the device, and shrinking takes minutes.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
-TestServing.settings = settings(max_examples=30, stateful_step_count=20, deadline=None, phases=PHASES)
+TestServing.settings = settings(max_examples=40, stateful_step_count=20, deadline=None, phases=PHASES)

@@ -7,6 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
+
 from ms_scatter_pa.op_info import DTYPES, dtype_named
 
 Array = npt.NDArray[Any]
@@ -69,10 +70,8 @@ def index_tensor(array: Array) -> Any:
 
 def to_array(tensor: Any, name: str) -> Array:
     """The tensor's content, in ``storage(name)``."""
-    if name == "int64" or dtype_named(name).reg_name is not None:
-        return np.array(tensor.asnumpy()).view(
-            np.dtype(name) if name == "int64" else storage(name)
-        )  # a bfloat16 of its own
+    if name not in DTYPE_NAMES or dtype_named(name).reg_name is not None:
+        return np.array(tensor.asnumpy()).view(storage(name))  # a bfloat16 of its own
     tensor.view(_uint8()).asnumpy()  # waits for MindSpore's queue, which get_bytes does not promise
     return np.frombuffer(tensor.get_bytes(), storage(name)).reshape(tensor.shape).copy()
 

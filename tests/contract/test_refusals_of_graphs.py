@@ -1,0 +1,53 @@
+"""What only the kernel can find, refused in graphs: values, overlapping memory, dimensions unknown while compiling."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.graph_raises import jobs
+from tests.support.refusals import Refusal
+
+
+@pytest.fixture(scope="module")
+def results(run_module: Any) -> dict[tuple[str, str], dict[str, Any]]:
+    done = run_module("tests.support.graph_raises", timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {(line["what"], line["entry"]): line for line in lines}
+
+
+JOBS = [pytest.param(refusal, entry, id=f"{entry}-{refusal.what}") for refusal, entry in jobs()]
+
+
+@pytest.mark.parametrize(("refusal", "entry"), JOBS)
+def test_a_graph_raises_the_sentence_and_writes_nothing(
+    results: dict[tuple[str, str], dict[str, Any]], refusal: Refusal, entry: str
+) -> None:
+    result = results[refusal.what, entry]
+    text = result["text"]
+    assert result["type"] == "RuntimeError", text
+    begin = text.find(f"{refusal.error.__name__}: {refusal.argument.partition('[')[0]}")
+    assert begin >= 0, text
+    sentence = text[begin:]
+    assert refusal.given.strip("'") in sentence, text
+    if refusal.late:  # the kernel knows the dimension that disagrees, not the whole shape
+        assert f"expected {refusal.expected}" in sentence, text
+    else:
+        assert refusal.argument in sentence and refusal.expected in sentence, text
+    assert "npu_scatter_pa_kv_cache wrote nothing" in sentence
+    assert "refuses every later step of a graph that raised" in sentence and 'on_error="record"' in sentence
+    assert result["unchanged"]
+
+
+DYNAMIC = [pytest.param(refusal, id=refusal.what) for refusal, entry in jobs() if entry == "dynamic"]
+
+
+@pytest.mark.parametrize("refusal", DYNAMIC)
+def test_a_recording_graph_of_unknown_dimensions_never_raises(
+    results: dict[tuple[str, str], dict[str, Any]], refusal: Refusal
+) -> None:
+    result = results[refusal.what, "dynamic"]
+    assert result["recording_raised"] is None
+    assert result["recorded"][0] == refusal.record
+    assert result["unchanged_when_recorded"]

@@ -1,0 +1,47 @@
+"""Makes docs/refusals.md of the table of refusals: ``python -m tests.support.refusals_page`` writes it."""
+
+from pathlib import Path
+
+from ms_scatter_pa import npu_scatter_pa_kv_cache
+
+from .refusals import MEMORY, MODES, SHAPES, TABLE, TYPES, VALUES, Refusal
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "refusals.md"
+
+HEAD = (Path(__file__).parent / "refusals_head.md").read_text()
+
+TITLES = {
+    TYPES: "Types",
+    MODES: "Modes and which arguments are given",
+    SHAPES: "Shapes",
+    MEMORY: "Memory",
+    VALUES: "Values",
+}
+
+
+def message(refusal: Refusal) -> str:
+    call = refusal.call()
+    tensors = call.tensors()
+    names = ("compress_lens", "compress_seq_offsets", "seq_lens")
+    try:
+        status = npu_scatter_pa_kv_cache(*tensors[:5], **dict(zip(names, tensors[5:], strict=True)), **call.modes)
+        status.asnumpy()
+    except (TypeError, ValueError, IndexError) as error:
+        return f"{type(error).__name__}: " + str(error).partition("; npu_scatter_pa_kv_cache wrote nothing")[0]
+    raise AssertionError(f"not refused: {refusal.what}")
+
+
+def page() -> str:
+    parts = [HEAD]
+    for kind, title in TITLES.items():
+        parts.append(f"## {title}\n\n| mistake | argument | message |\n|---|---|---|\n")
+        for refusal in TABLE:
+            if refusal.kind == kind:
+                argument = refusal.argument.partition("[")[0]
+                parts.append(f"| {refusal.what} | `{argument}` | `{message(refusal).replace('|', '/')}` |\n")
+        parts.append("\n")
+    return "".join(parts).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
