@@ -1,6 +1,6 @@
 """``python -m ms_scatter_pa bench``: this package against its peers and the physical limit, in one run.
 
-Every round times each way once, in a rotating order, and medians over many rounds are compared: on a shared machine
+Every round times each way once, in a random order, and medians over many rounds are compared: on a shared machine
 absolute times drift, ratios between ways of the same rounds do not. The limit is the best streaming copy of the same
 bytes by the same threads, between arenas larger than the last-level cache. Compressing scenarios read more than they
 write; their limit copies half of the bytes that they read and write.

@@ -1,9 +1,10 @@
-"""Interleaved timing: every round runs each contender once, in a rotating order, and medians are compared.
+"""Interleaved timing: every round runs each contender once, in a random order, and medians are compared.
 
 On a shared machine absolute times drift; ratios between contenders of the same rounds do not.
 """
 
 import json
+import random
 import statistics
 import sys
 import time
@@ -97,11 +98,12 @@ def measure(case: Case, *, seconds: float, min_rounds: int = 7, max_rounds: int 
     """Runs rounds until ``seconds`` have passed; the first round warms up and is dropped."""
     samples: dict[str, list[float]] = {c.name: [] for c in case.contenders}
     count, region = len(case.contenders), 0
+    order = random.Random(0)
     deadline = time.perf_counter() + seconds
     rounds = 0
     while rounds <= max_rounds and (rounds <= min_rounds or time.perf_counter() < deadline):
-        for k in range(count):
-            contender = case.contenders[(rounds + k) % count]
+        # In a random order: whoever always came after a peer would always find that peer's threads still spinning.
+        for contender in order.sample(case.contenders, count):
             variants = contender.variants
             batch = [variants[(region + i) % len(variants)] for i in range(case.calls_per_sample)]
             region += case.calls_per_sample

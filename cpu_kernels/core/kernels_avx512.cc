@@ -127,10 +127,61 @@ MSSP_TARGET void RunNzLines(const NzRun& run, int64_t first_token) {
   if (rest < run.tokens) RunNzUnits<Store::kOrdinary>(run, rest, run.tokens - rest, 0);
 }
 
+// Words [kBegin, kEnd) of eight, in streamed stores of two.
+template <int kBegin, int kEnd>
+MSSP_TARGET inline void StreamWords(char* to, __m512i x) {
+  if constexpr (kBegin < kEnd) {
+    Stream16(to + 8 * kBegin, _mm512_maskz_extracti64x2_epi64(0xFF, x, kBegin / 2));
+    StreamWords<kBegin + 2, kEnd>(to, x);
+  }
+}
+
+// The same where a line of the cache begins kHead bytes into a pair of tokens: each line joins two pairs.
+template <int kHead>
+MSSP_TARGET void RunNzShifted(const NzRun& run) {
+  constexpr int kWords = kHead / 8;
+  const int64_t pairs = run.tokens / 2;
+  const int64_t stride = run.token_stride;
+  for (int64_t u = 0; u + 2 <= run.units; u += 2) {
+    char* to = run.to + u * run.unit_stride;
+    const char* from = run.from + u * kUnitBytes;
+    __m512i last[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    for (int64_t p = 0; p < pairs; ++p, from += 2 * stride) {
+      _mm_prefetch(from + run.prefetch, _MM_HINT_T1);
+      _mm_prefetch(from + stride + run.prefetch, _MM_HINT_T1);
+      const __m512i a = Load64(from);
+      const __m512i b = Load64(from + stride);
+      const __m512i pair[2] = {_mm512_maskz_shuffle_i64x2(0xFF, a, b, 0x44),
+                               _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0xEE)};
+      if (p == 0) {
+        StreamWords<0, kWords>(to, pair[0]);
+        StreamWords<0, kWords>(to + run.unit_stride, pair[1]);
+        to += kHead;
+      } else {
+        Stream64(to, _mm512_maskz_alignr_epi64(0xFF, pair[0], last[0], kWords));
+        Stream64(to + run.unit_stride, _mm512_maskz_alignr_epi64(0xFF, pair[1], last[1], kWords));
+        to += kLine;
+      }
+      last[0] = pair[0];
+      last[1] = pair[1];
+    }
+    StreamWords<kWords, 8>(to - kHead, last[0]);
+    StreamWords<kWords, 8>(to - kHead + run.unit_stride, last[1]);
+  }
+  if (run.units & 1) RunNzUnits<Store::kStream16>(run, 0, 2 * pairs, run.units - 1);
+  if (run.tokens & 1) RunNzUnits<Store::kOrdinary>(run, run.tokens - 1, 1, 0);
+}
+
 MSSP_TARGET void RunNz(const NzRun& run, bool stream) {
   if (!stream || !IsAligned(run.to, 16)) return RunNzUnits<Store::kOrdinary>(run, 0, run.tokens, 0);
-  if (!IsAligned(run.to, 32)) return RunNzUnits<Store::kStream16>(run, 0, run.tokens, 0);
-  if (run.unit_stride % kLine != 0) return RunNzUnits<Store::kStream32>(run, 0, run.tokens, 0);
+  const bool whole_lines = run.unit_stride % kLine == 0 && run.tokens >= 2;
+  if (!IsAligned(run.to, 32)) {
+    // A run that fills its block has no ends between units: small stores one after another fill all lines.
+    const bool fills_block = run.unit_stride == run.tokens * kUnitBytes;
+    if (!whole_lines || fills_block) return RunNzUnits<Store::kStream16>(run, 0, run.tokens, 0);
+    return reinterpret_cast<uintptr_t>(run.to) % kLine == 16 ? RunNzShifted<48>(run) : RunNzShifted<16>(run);
+  }
+  if (!whole_lines) return RunNzUnits<Store::kStream32>(run, 0, run.tokens, 0);
   const int64_t head = IsAligned(run.to, kLine) ? 0 : 1;
   if (head != 0) RunNzUnits<Store::kOrdinary>(run, 0, 1, 0);
   RunNzLines(run, head);
