@@ -33,6 +33,7 @@ def draw(source: Path, target: Path) -> None:
     axis.set_xscale("log")
     axis.set_xticks([1, 2, 5, 10, 20], ["1x", "2x", "5x", "10x", "20x"])
     axis.set_yticks(range(len(results)), [r["name"] for r in results], fontsize=8)
+    axis.margins(y=0.01)
     axis.invert_yaxis()
     axis.grid(axis="x", alpha=0.3)
     axis.set_xlabel("time over the best streaming copy of the same bytes (lower is better)")

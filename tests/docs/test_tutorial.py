@@ -9,7 +9,7 @@ import mindspore as ms
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = ("docs/tutorial.md", "README.zh-CN.md")
+DOCUMENTS = ("docs/tutorial.md", "docs/performance.md", "README.md", "README.zh-CN.md")
 BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:```text\n(?P<output>.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 
 
@@ -53,10 +53,14 @@ def test_chinese_readme(in_folder, monkeypatch, capsys):
     assert len(list(run("README.zh-CN.md", in_folder, monkeypatch, capsys))) == 3
 
 
+def test_readme(in_folder, monkeypatch, capsys):
+    assert len(list(run("README.md", in_folder, monkeypatch, capsys))) == 2
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
-        assert ((ROOT / document).parent / target).is_file(), target
+        assert ((ROOT / document).parent / target).exists(), target
     anchors = {"#" + title.lower().replace(" ", "-") for title in re.findall(r"^## (.*)$", text, re.MULTILINE)}
     assert set(re.findall(r"\]\((#[^)]+)\)", text)) <= anchors
