@@ -23,6 +23,7 @@ $(STAMP): $(SOURCES)
 	$(BIN)/python tools/install.py
 	@touch $@
 
+# The contract and mode tests on the oldest MindSpore supported, in an environment of its own.
 matrix: $(STAMP)
 	$(BIN)/python tools/matrix.py
 

@@ -18,6 +18,7 @@ from .op_info import TARGETS
 LIBRARIES = Path(__file__).resolve().parent / "_lib"
 REINSTALL = "install the package again: pip install --no-build-isolation . (needs g++)"
 OP_NAME = "MsScatterPaKvCache"
+SUPPORTED_MINDSPORE = ("2.9.", "2.10.")
 
 
 @dataclass(frozen=True)
@@ -40,20 +41,31 @@ class Finding:
         return "MISS" if self.needed else "-   "
 
 
+def _requirement(name: str) -> str:
+    """What the installed package asks for of ``name``, as pip takes it."""
+    try:
+        asked = importlib.metadata.requires("ms_scatter_pa") or []
+    except importlib.metadata.PackageNotFoundError:
+        asked = []
+    return next((line for line in asked if line.split(">")[0] == name), name)
+
+
 def mindspore() -> Finding:
+    requirement = _requirement("mindspore")
     try:
         version = str(importlib.import_module("mindspore").__version__)
     except Exception as error:
-        return Finding("MindSpore", False, f"does not start: {error}", 'pip install "mindspore>=2.10,<2.11" "numpy<2"')
-    known = version.startswith("2.10.")
-    advice = "" if known else f"this package was compiled and tested against 2.10, not {version}: install 2.10 again"
+        advice = f'pip install "{requirement}" "numpy<2"'
+        return Finding("MindSpore", False, f"does not start: {error}", advice)
+    known = version.startswith(SUPPORTED_MINDSPORE)
+    advice = "" if known else f'this package was not tested with {version}: pip install "{requirement}"'
     return Finding("MindSpore", known, f"{version}, Python {platform.python_version()} in {sys.prefix}", advice)
 
 
 def numpy() -> Finding:
     version = importlib.metadata.version("numpy")
     well = int(version.split(".")[0]) < 2
-    return Finding("NumPy", well, version, "" if well else 'MindSpore 2.10 breaks with NumPy 2: pip install "numpy<2"')
+    return Finding("NumPy", well, version, "" if well else 'MindSpore breaks with NumPy 2: pip install "numpy<2"')
 
 
 def device_target() -> str | None:
