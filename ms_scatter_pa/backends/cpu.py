@@ -13,6 +13,7 @@ from mindspore.graph.api import _pynative_executor
 from ..op_info import ARGUMENTS
 from ..options import Options, plan
 from . import library
+from .bindings import Status
 
 _MAX_RANK = 8
 _MESSAGE_SIZE = 1024
@@ -27,12 +28,6 @@ class _Tensor(ctypes.Structure):
         ("strides", ctypes.POINTER(ctypes.c_int64)),
         ("ndim", ctypes.c_int64),
     ]
-
-
-class _Status(ctypes.Structure):
-    """``MsspStatus`` of ``cpu_kernels/core/scatter_pa.h``."""
-
-    _fields_ = [(name, ctypes.c_int64) for name in ("code", "position", "value", "limit")]
 
 
 def call_through_pointers(*call: Any) -> Any:
@@ -55,7 +50,7 @@ def call_through_pointers(*call: Any) -> Any:
     status = np.zeros(4, np.int64)
     message = ctypes.create_string_buffer(_MESSAGE_SIZE)
     run = library.load().MsspRun
-    run.restype = _Status
+    run.restype = Status
     code = run(
         structs,
         (ctypes.c_int64 * len(Options._fields))(*options),

@@ -25,15 +25,6 @@ from tests.support.small import (
     tensors,
 )
 
-MODES = {"graph": ms.GRAPH_MODE, "pynative": ms.PYNATIVE_MODE}
-
-
-@pytest.fixture(params=MODES)
-def mode(request: pytest.FixtureRequest) -> Any:
-    ms.set_context(mode=MODES[request.param])
-    yield request.param
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-
 
 class TakesCaches(nn.Cell):  # type: ignore[misc]
     def construct(self, key: Any, value: Any, slot_mapping: Any, key_cache: Any, value_cache: Any) -> Any:

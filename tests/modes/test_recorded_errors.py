@@ -24,15 +24,6 @@ from tests.support.small import (
     tensors,
 )
 
-MODES = {"graph": ms.GRAPH_MODE, "pynative": ms.PYNATIVE_MODE}
-
-
-@pytest.fixture(params=MODES)
-def mode(request: pytest.FixtureRequest) -> Any:
-    ms.set_context(mode=MODES[request.param])
-    yield request.param
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-
 
 class Server(nn.Cell):  # type: ignore[misc]
     def __init__(self) -> None:
