@@ -7,7 +7,7 @@ import mindspore as ms
 
 from .checks import checked_scenario
 from .op_info import ARGUMENTS, CACHE_MODES, DTYPES, INDEX_DTYPES, SCATTER_MODES
-from .scenario import Arguments, Scenario
+from .scenario import Arguments
 
 ON_ERROR = ("raise", "record")
 
@@ -54,14 +54,9 @@ def options_of(arguments: Arguments, on_error: str, check_duplicates: bool, keep
     """Checks shapes and dtypes, and says in numbers what to do.
 
     Raises:
-        TypeError, ValueError: as ``checked_scenario``.
+        TypeError, ValueError: as ``checked_scenario``; ValueError also for a 3-D PA_NZ cache.
     """
-    return encode(checked_scenario(arguments), arguments, on_error, check_duplicates, keeps_last_status)
-
-
-def encode(
-    scenario: Scenario, arguments: Arguments, on_error: str, check_duplicates: bool, keeps_last_status: bool
-) -> Options:
+    scenario = checked_scenario(arguments)
     if scenario.device_format:
         raise ValueError(
             f"key_cache: given 3-D shape {list(arguments.shape('key_cache') or ())} with cache_mode 'PA_NZ', expected "
