@@ -1,6 +1,7 @@
 """The workloads: shapes, slots and memory of every case, without saying who runs them."""
 
 import ctypes
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -88,9 +89,8 @@ class Memory:
     def __init__(self, library: CoreLibrary, size: int = GIB):
         self._library = library
         self.size = size
-        # Frameworks' buffers begin 16 bytes past a line, on small pages.
-        self.source = _filled(_line_aligned(size + 64)[16 : 16 + size])
-        self.foreign = _filled(_line_aligned(size + 64)[16 : 16 + size])
+        self.source = _filled(_framework_memory(size))
+        self.foreign = _filled(_framework_memory(size))
         address = library.c.MsspAllocCache(size)
         if not address:
             raise MemoryError(f"no {size} bytes for a cache")
@@ -161,10 +161,12 @@ def pair_workloads() -> list[Workload]:
     ]
 
 
-def _line_aligned(nbytes: int) -> Array:
-    raw = np.empty(nbytes + 64, np.uint8)
-    offset = -raw.ctypes.data % 64
-    return raw[offset : offset + nbytes]
+def _framework_memory(nbytes: int) -> Array:
+    """As frameworks allocate it: 16 bytes past a line and on small pages, which NumPy's own large arrays are not."""
+    mapping = mmap.mmap(-1, nbytes + 64)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        mapping.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(mapping, np.uint8, nbytes, 16)
 
 
 def _filled(array: Array) -> Array:

@@ -116,15 +116,17 @@ class CoreCases:
 
     def _limits(self, workload: Workload, regions: list[list[Array]]) -> list[harness.Contender]:
         nbytes = (workload.read_bytes + workload.written_bytes) // 2
-        to, size = self.memory.foreign.ctypes.data, self.memory.foreign.nbytes
+        foreign, helper = self.memory.foreign.ctypes.data, self.memory.helper.ctypes.data
+        size = self.memory.size
         copy = self.library.c.MsspStreamingCopy
         contenders = []
-        for name, streamed in (("limit, streamed", 1), ("limit, memcpy", 0)):
+        ways = (("streamed", foreign, 1), ("streamed, helper's cache", helper, 1), ("memcpy", foreign, 0))
+        for name, to, streamed in ways:
             variants = []
             for i, rows in enumerate(regions):
                 at = (i * 7919 * 4096) % (size - nbytes) // 4096 * 4096  # in another order than the sources
                 variants.append(_copier(copy, to + at, rows[0].ctypes.data, nbytes, self.threads, streamed))
-            contenders.append(harness.Contender(name, variants))
+            contenders.append(harness.Contender(f"limit, {name}", variants))
         return contenders
 
     def _peers(

@@ -45,7 +45,7 @@ class NzWriter {
       const int64_t limit = (reinterpret_cast<uintptr_t>(to) & kUnitBytes) != 0 ? kMaxRun - 1 : kMaxRun;
       run = writer_.RunLength(token, end, std::min(limit, side_.block_size - offset));
       if (run >= kMinRun) {
-        WriteRun(to, token, run, token + run < end);
+        WriteRun(to, token, run);
       } else {
         for (int64_t r = 0; r < run; ++r) Add(to + r * kUnitBytes, writer_.Row(token + r));
       }
@@ -55,13 +55,14 @@ class NzWriter {
   }
 
  private:
-  void WriteRun(char* to, int64_t token, int64_t tokens, bool more) {
+  void WriteRun(char* to, int64_t token, int64_t tokens) {
     NzRun run;
     run.token_stride = side_.token_stride;
     run.unit_stride = unit_stride_;
     run.tokens = tokens;
     run.units = units_;
-    run.prefetch = more ? tokens * side_.token_stride : 0;
+    // Past the end of this piece too: the thread that has it will likely have the next one.
+    run.prefetch = token + tokens < writer_.num_tokens ? tokens * side_.token_stride : 0;
     for (int64_t s = 0; s < segments_; ++s) {
       run.to = to + s * units_ * unit_stride_;
       run.from = writer_.Row(token) + s * segment_stride_;

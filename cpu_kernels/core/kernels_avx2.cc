@@ -6,6 +6,7 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "layout.h"
 
@@ -16,87 +17,30 @@
 namespace mssp {
 namespace {
 
-constexpr int64_t kLine = 64;
+struct Line {
+  __m256i halves[2];
+};
 
-// Reading this far ahead keeps more requests in flight than hardware does by itself, and goes on in the next row.
-constexpr int64_t kAheadBytes = 2560;
-
-inline bool IsAligned(const void* pointer, uintptr_t bytes) {
-  return (reinterpret_cast<uintptr_t>(pointer) & (bytes - 1)) == 0;
+MSSP_TARGET inline Line LoadLine(const char* from) {
+  const auto* const halves = reinterpret_cast<const __m256i*>(from);
+  return {{_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)}};
 }
 
-MSSP_TARGET inline __m256i Load32(const char* from) {
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-}
-MSSP_TARGET inline void Stream32(char* to, __m256i x) { _mm256_stream_si256(reinterpret_cast<__m256i*>(to), x); }
-MSSP_TARGET inline void Stream16(char* to, __m128i x) { _mm_stream_si128(reinterpret_cast<__m128i*>(to), x); }
-MSSP_TARGET inline void Store32(char* to, __m256i x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), x); }
-
-MSSP_TARGET void StreamLong(char* to, const char* from, int64_t bytes) {
-  int64_t head = static_cast<int64_t>(-reinterpret_cast<uintptr_t>(to) & (kLine - 1));
-  if (head > bytes) head = bytes;
-  std::memcpy(to, from, static_cast<size_t>(head));
-  to += head;
-  from += head;
-  bytes -= head;
-  for (; bytes >= 2 * kLine; bytes -= 2 * kLine, to += 2 * kLine, from += 2 * kLine) {
-    _mm_prefetch(from + kAheadBytes, _MM_HINT_T1);
-    _mm_prefetch(from + kAheadBytes + kLine, _MM_HINT_T1);
-    const __m256i a = Load32(from), b = Load32(from + 32), c = Load32(from + 64), d = Load32(from + 96);
-    Stream32(to, a);
-    Stream32(to + 32, b);
-    Stream32(to + 64, c);
-    Stream32(to + 96, d);
-  }
-  std::memcpy(to, from, static_cast<size_t>(bytes));
+MSSP_TARGET inline void StreamLine(char* to, const Line& line) {
+  auto* const halves = reinterpret_cast<__m256i*>(to);
+  _mm256_stream_si256(halves, line.halves[0]);
+  _mm256_stream_si256(halves + 1, line.halves[1]);
 }
 
-MSSP_TARGET void StreamRows(char* to, const char* from, int64_t row_bytes, int64_t stride, int64_t rows) {
-  if (rows > 1 && stride == row_bytes) return StreamLong(to, from, row_bytes * rows);
-  // Short rows that do not end on line borders: smaller streamed stores still fill the lines that rows share.
-  const bool short_rows = rows > 1 && row_bytes < 4096 && !(IsAligned(to, kLine) && row_bytes % kLine == 0);
-  if (!short_rows || !IsAligned(to, 16) || row_bytes % 16 != 0) {
-    for (int64_t r = 0; r < rows; ++r, to += row_bytes, from += stride) StreamLong(to, from, row_bytes);
-    return;
-  }
-  if (IsAligned(to, 32) && row_bytes % 32 == 0) {
-    for (int64_t r = 0; r < rows; ++r, to += row_bytes, from += stride) {
-      for (int64_t i = 0; i < row_bytes; i += 32) Stream32(to + i, Load32(from + i));
-    }
-    return;
-  }
-  for (int64_t r = 0; r < rows; ++r, to += row_bytes, from += stride) {
-    for (int64_t i = 0; i < row_bytes; i += 16) {
-      Stream16(to + i, _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i)));
-    }
-  }
-}
+inline void CopyShort(char* to, const char* from, int64_t bytes) { std::memcpy(to, from, static_cast<size_t>(bytes)); }
 
-enum class Store { kOrdinary, kStream16, kStream32 };
+}  // namespace
+}  // namespace mssp
 
-template <Store kStore>
-MSSP_TARGET inline void StoreUnit(char* to, __m256i x) {
-  if constexpr (kStore == Store::kStream32) {
-    Stream32(to, x);
-  } else if constexpr (kStore == Store::kStream16) {
-    Stream16(to, _mm256_castsi256_si128(x));
-    Stream16(to + 16, _mm256_extracti128_si256(x, 1));
-  } else {
-    Store32(to, x);
-  }
-}
+#include "stream_x86.h"
 
-template <Store kStore>
-MSSP_TARGET void RunNzUnits(const NzRun& run, int64_t first_token, int64_t tokens, int64_t first_unit) {
-  for (int64_t u = first_unit; u < run.units; ++u) {
-    char* const to = run.to + u * run.unit_stride + first_token * kUnitBytes;
-    const char* const from = run.from + u * kUnitBytes + first_token * run.token_stride;
-    for (int64_t t = 0; t < tokens; ++t) {
-      if ((u & 1) == 0) _mm_prefetch(from + t * run.token_stride + run.prefetch, _MM_HINT_T1);
-      StoreUnit<kStore>(to + t * kUnitBytes, Load32(from + t * run.token_stride));
-    }
-  }
-}
+namespace mssp {
+namespace {
 
 // Two units at a time, so that every source line is read once.
 template <Store kStore>
@@ -106,7 +50,7 @@ MSSP_TARGET void RunNzStreams(const NzRun& run) {
     char* to = run.to + u * run.unit_stride;
     const char* from = run.from + u * kUnitBytes;
     for (int64_t t = 0; t < run.tokens; ++t, to += kUnitBytes, from += stride) {
-      _mm_prefetch(from + run.prefetch, _MM_HINT_T1);
+      Fetch(from + run.prefetch);
       StoreUnit<kStore>(to, Load32(from));
       StoreUnit<kStore>(to + run.unit_stride, Load32(from + kUnitBytes));
     }
@@ -119,44 +63,6 @@ MSSP_TARGET void RunNz(const NzRun& run, bool stream) {
   if (!IsAligned(run.to, 32)) return RunNzStreams<Store::kStream16>(run);
   RunNzStreams<Store::kStream32>(run);
 }
-
-// Ordinary stores wait for the line they go to, streamed ones for their way to memory; each kind has its own queue, so
-// a share of both is the fastest. Measured on random slots of 1 GiB: three in eight.
-constexpr int kStreamedTokens = 3;
-
-template <Store kStore>
-MSSP_TARGET void TileNzUnits(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride) {
-  const bool ordinary = kStore == Store::kOrdinary;
-  const int first_fetched = ordinary ? 0 : kStreamedTokens;
-  for (int64_t u = 0; u < units; ++u) {
-    for (int k = 0; k < kNzTile; ++k) {
-      const int64_t at = u * unit_stride;
-      if (k >= first_fetched && k < next.count) {
-        // Into the second-level cache: it has more requests in flight than the first.
-        _mm_prefetch(next.to[k] + at, _MM_HINT_T1);
-        if (kStore != Store::kStream32) _mm_prefetch(next.to[k] + at + kUnitBytes - 1, _MM_HINT_T1);
-      }
-      if (k < tile.count) {
-        const __m256i x = Load32(tile.from[k] + u * kUnitBytes);
-        if (k < first_fetched) {
-          StoreUnit<kStore>(tile.to[k] + at, x);
-        } else {
-          Store32(tile.to[k] + at, x);
-        }
-      }
-    }
-  }
-}
-
-MSSP_TARGET void TileNz(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, bool stream) {
-  uintptr_t bits = static_cast<uintptr_t>(unit_stride);
-  for (int k = 0; k < tile.count; ++k) bits |= reinterpret_cast<uintptr_t>(tile.to[k]);
-  if (!stream || bits % 16 != 0) return TileNzUnits<Store::kOrdinary>(tile, next, units, unit_stride);
-  if (bits % 32 != 0) return TileNzUnits<Store::kStream16>(tile, next, units, unit_stride);
-  TileNzUnits<Store::kStream32>(tile, next, units, unit_stride);
-}
-
-void Fence() { _mm_sfence(); }
 
 }  // namespace
 

@@ -4,13 +4,15 @@
 #include <atomic>
 
 #include "layout.h"
-#include "threads.h"
 
 namespace mssp {
 namespace {
 
 constexpr int64_t kStreamCacheBytes = int64_t{4} << 20;
-constexpr int64_t kBytesPerThread = int64_t{64} << 10;
+constexpr int64_t kBytesPerThread = int64_t{128} << 10;
+
+// Waking a worker takes as long as one thread takes for a megabyte; a call of so many shares is worth it.
+constexpr int64_t kWakeFactor = 16;
 
 std::atomic<int64_t> stream_cache_bytes{kStreamCacheBytes};
 std::atomic<int64_t> bytes_per_thread{kBytesPerThread};
@@ -28,11 +30,11 @@ bool ShouldStream(const MsspCall& call) {
          stream_cache_bytes.load(std::memory_order_relaxed) - CacheBytes(call, call.value);
 }
 
-int ChooseNumThreads(const MsspCall& call, int64_t bytes) {
+Team ChooseTeam(const MsspCall& call, int64_t bytes) {
   const int64_t useful = bytes / bytes_per_thread.load(std::memory_order_relaxed);
-  if (useful <= 1) return 1;
+  if (useful <= 1) return {1, false};
   const int64_t wanted = call.num_threads > 0 ? call.num_threads : DefaultNumThreads();
-  return static_cast<int>(std::min(wanted, useful));
+  return {static_cast<int>(std::min(wanted, useful)), useful >= kWakeFactor};
 }
 
 void SetThresholds(int64_t stream_from, int64_t per_thread) {

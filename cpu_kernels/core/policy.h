@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "scatter_pa.h"
+#include "threads.h"
 
 namespace mssp {
 
@@ -12,7 +13,7 @@ namespace mssp {
 bool ShouldStream(const MsspCall& call);
 
 // Threads for a call that moves so many bytes; 1 where a second one costs more than it brings.
-int ChooseNumThreads(const MsspCall& call, int64_t bytes);
+Team ChooseTeam(const MsspCall& call, int64_t bytes);
 
 // Bytes of both caches from which rows are streamed, and bytes to write that pay for one more thread; a negative number
 // goes back to the built-in one.

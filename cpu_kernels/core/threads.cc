@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -57,10 +59,13 @@ class Worker {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
-  void Post(const Job* job) {
+  // A sleeping worker is woken only for a job that is worth it.
+  void Post(const Job* job, bool wake) {
+    if (!wake && asleep_.load()) return;
     job_ = job;
     state_.store(kPosted);
     if (!asleep_.load()) return;
+    LeaveProcessor(sched_getcpu());
     {
       const std::lock_guard<std::mutex> lock(mutex_);
     }
@@ -84,7 +89,26 @@ class Worker {
  private:
   enum State { kIdle, kPosted, kRunning };
 
+  // Systems that do not see which processors share a cache (virtual machines, often) wake a thread where it ran last,
+  // which may be where the caller runs now; one would then wait for the other.
+  void LeaveProcessor([[maybe_unused]] int processor) {
+#if defined(__linux__)
+    cpu_set_t allowed;
+    if (thread_ == 0 || processor < 0 || processor >= CPU_SETSIZE || sched_getaffinity(0, sizeof(allowed), &allowed)) {
+      return;
+    }
+    if (CPU_COUNT(&allowed) < 2) return;  // the caller is bound to its processor
+    CPU_CLR(processor, &allowed);
+    if (CPU_EQUAL(&allowed, &placed_)) return;
+    placed_ = allowed;
+    sched_setaffinity(thread_, sizeof(allowed), &allowed);
+#endif
+  }
+
   void Loop() {
+#if defined(__linux__)
+    thread_ = static_cast<pid_t>(syscall(SYS_gettid));
+#endif
     for (;;) {
       WaitForJob();
       int expected = kPosted;
@@ -117,6 +141,10 @@ class Worker {
   std::atomic<bool> asleep_{false};
   std::atomic<bool> awaited_{false};
   const Job* job_ = nullptr;
+#if defined(__linux__)
+  std::atomic<pid_t> thread_{0};
+  cpu_set_t placed_{};
+#endif
   std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable done_;
@@ -125,13 +153,16 @@ class Worker {
 // Never destroyed: its threads sleep until the process ends.
 class Pool {
  public:
-  void Run(int num_threads, const Job& job) {
+  void Run(int num_threads, bool wake, const Job& job) {
     std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
     if (!lock.owns_lock()) return job.work(job.context);
     const int workers = Grow(num_threads - 1);
-    for (int i = 0; i < workers; ++i) workers_[i]->Post(&job);
+    // Calls that follow one another at once keep the workers awake.
+    if (!wake) wake = std::chrono::steady_clock::now() - last_end_ < kIdleSpin;
+    for (int i = 0; i < workers; ++i) workers_[i]->Post(&job, wake);
     job.work(job.context);
     for (int i = 0; i < workers; ++i) workers_[i]->Finish();
+    last_end_ = std::chrono::steady_clock::now();
   }
 
  private:
@@ -150,6 +181,7 @@ class Pool {
   }
 
   std::mutex mutex_;
+  std::chrono::steady_clock::time_point last_end_{};
   Worker* workers_[kMaxThreads];
   int count_ = 0;
 };
@@ -219,10 +251,10 @@ void SetNumThreads(int num_threads) {
   default_num_threads.store(std::clamp(num_threads, 0, kMaxThreads), std::memory_order_relaxed);
 }
 
-void RunOnThreads(int num_threads, void (*work)(void* context), void* context) {
-  num_threads = std::min(num_threads, kMaxThreads);
+void RunOnThreads(const Team& team, void (*work)(void* context), void* context) {
+  const int num_threads = std::min(team.num_threads, kMaxThreads);
   if (num_threads <= 1) return work(context);
-  GetPool().Run(num_threads, Job{work, context});
+  GetPool().Run(num_threads, team.wake, Job{work, context});
 }
 
 }  // namespace mssp

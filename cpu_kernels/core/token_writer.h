@@ -14,6 +14,7 @@ namespace mssp {
 struct TokenWriter {
   SideView side;
   IndexArray slots;
+  int64_t num_tokens;
   const Kernels* kernels;
   bool stream;
 

@@ -102,9 +102,9 @@ class PairWriter {
     }
     if (row_bytes == 0) return;
     const int64_t rows = call_.packed ? call_.num_tokens : call_.batch * call_.seq_len;
-    const int num_threads = ChooseNumThreads(call_, rows * row_bytes);
-    Shares shares(call_, arrays_.lengths, present, MeanHeads(num_threads));
-    RunOnThreads(num_threads, [&] {
+    const Team team = ChooseTeam(call_, rows * row_bytes);
+    Shares shares(call_, arrays_.lengths, present, MeanHeads(team.num_threads));
+    RunOnThreads(team, [&] {
       const IeeeScope ieee;
       for (Share share; shares.Take(&share);) {
         if (share.is_mean) {

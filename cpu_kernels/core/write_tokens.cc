@@ -1,11 +1,11 @@
 // Norm, PA_NZ and NHSD: shares the tokens of both sides out to the threads.
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 
 #include "cpu_features.h"
 #include "layout.h"
 #include "policy.h"
+#include "ranges.h"
 #include "threads.h"
 #include "token_writer.h"
 #include "write.h"
@@ -13,10 +13,9 @@
 namespace mssp {
 namespace {
 
-// Long enough for runs to stay whole and prefetches to matter, short enough to even out threads that are disturbed.
-constexpr int64_t kChunkBytes = int64_t{256} << 10;
-constexpr int64_t kChunksPerThread = 4;
-constexpr int64_t kMinChunk = 8;
+// What is worth a lock and a fresh start of the reading ahead.
+constexpr int64_t kMinPieceBytes = int64_t{256} << 10;
+constexpr int64_t kMinPiece = 8;
 
 void WriteRange(const TokenWriter& writer, int32_t layout, int64_t begin, int64_t end) {
   switch (layout) {
@@ -36,8 +35,8 @@ void WriteTokens(const MsspCall& call) {
   // A few PA_NZ tokens are done before the first streamed unit would have reached memory.
   const bool stream = ShouldStream(call) && (call.layout != MSSP_PA_NZ || call.num_tokens >= kNzTile);
   const IndexArray slots(call.slot_mapping, call.index_type);
-  const TokenWriter all[2] = {{ViewSide(call, call.key), slots, &kernels, stream},
-                              {ViewSide(call, call.value), slots, &kernels, stream}};
+  const TokenWriter all[2] = {{ViewSide(call, call.key), slots, call.num_tokens, &kernels, stream},
+                              {ViewSide(call, call.value), slots, call.num_tokens, &kernels, stream}};
   const TokenWriter* writers[2];
   int num_writers = 0;
   int64_t token_bytes = 0;
@@ -48,20 +47,24 @@ void WriteTokens(const MsspCall& call) {
   }
   if (num_writers == 0) return;
 
-  const int num_threads = ChooseNumThreads(call, call.num_tokens * token_bytes);
-  if (num_threads <= 1) {
+  const Team team = ChooseTeam(call, call.num_tokens * token_bytes);
+  if (team.num_threads <= 1) {
     for (int i = 0; i < num_writers; ++i) WriteRange(*writers[i], call.layout, 0, call.num_tokens);
     if (stream) kernels.fence();
     return;
   }
-  const int64_t even = call.num_tokens * num_writers / (num_threads * kChunksPerThread);
-  const int64_t chunk = std::max(std::min(even, kChunkBytes * num_writers / token_bytes), kMinChunk);
-  const int64_t chunks = (call.num_tokens + chunk - 1) / chunk;
-  std::atomic<int64_t> next{0};
-  RunOnThreads(num_threads, [&] {
-    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < chunks * num_writers;) {
-      const int64_t begin = i % chunks * chunk;
-      WriteRange(*writers[i / chunks], call.layout, begin, std::min(begin + chunk, call.num_tokens));
+  // Tokens of the key, then those of the value.
+  const int64_t least = std::max(kMinPieceBytes * num_writers / token_bytes, kMinPiece);
+  Ranges ranges(call.num_tokens * num_writers, team.num_threads, least);
+  RunOnThreads(team, [&] {
+    const int self = ranges.Join();
+    for (Range piece; ranges.Take(self, &piece);) {
+      for (int i = 0; i < num_writers; ++i) {
+        const int64_t first = call.num_tokens * i;
+        const int64_t begin = std::max(piece.begin - first, int64_t{0});
+        const int64_t end = std::min(piece.end - first, call.num_tokens);
+        if (begin < end) WriteRange(*writers[i], call.layout, begin, end);
+      }
     }
     if (stream) kernels.fence();
   });

@@ -26,12 +26,12 @@ from ms_scatter_pa.backends.bindings import CoreLibrary, make_call
 tasks = lambda: len(os.listdir("/proc/self/task"))
 before = tasks()
 library = CoreLibrary(Path(sys.argv[1]))
-cache = np.zeros((64, 16, 4, 64), np.float16)
+cache = np.zeros((64, 16, 8, 128), np.float16)
 def write(tokens, threads=0):
-    rows = np.random.default_rng(tokens).normal(size=(tokens, 4, 64)).astype(np.float16)
+    rows = np.random.default_rng(tokens).normal(size=(tokens, 8, 128)).astype(np.float16)
     slots = np.arange(tokens)
     assert library.scatter(make_call(rows, None, cache, None, slots, layout="Norm", num_threads=threads))[0] == 0
-    assert (cache.reshape(-1, 4, 64)[:tokens] == rows).all()
+    assert (cache.reshape(-1, 8, 128)[:tokens] == rows).all()
 """
 
 
@@ -116,6 +116,48 @@ time.sleep(0.5)
 print(time.process_time() - start < 0.05)
 """
     assert run_python(library_path, code) == "True"
+
+
+def test_a_small_write_lets_sleeping_workers_be(library_path: Path) -> None:
+    """Waking one takes longer than the write of a decode step."""
+    code = """
+import time
+library.c.MsspSetNumThreads(2)
+write(1024)
+worker = max(int(task) for task in os.listdir("/proc/self/task"))
+def wakes():
+    time.sleep(0.1)
+    lines = Path(f"/proc/self/task/{worker}/status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if "voluntary_ctxt_switches" in line)
+before = wakes()
+write(128)
+small = wakes() - before
+write(1024)
+print(small, wakes() > before + small)
+"""
+    assert run_python(library_path, code) == "0 True"
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor: there is no other to go to")
+def test_a_woken_worker_leaves_the_processor_of_the_caller(library_path: Path) -> None:
+    """It may run wherever the caller may, but for where the caller is; a caller bound to its processor moves nobody."""
+    code = """
+import time
+library.c.MsspSetNumThreads(2)
+allowed = os.sched_getaffinity(0)
+write(1024)
+worker = max(int(task) for task in os.listdir("/proc/self/task"))
+time.sleep(0.1)
+write(1024)
+left = allowed - os.sched_getaffinity(worker)
+first = min(allowed)
+os.sched_setaffinity(0, [first])
+at = os.sched_getaffinity(worker)
+time.sleep(0.1)
+write(1024)
+print(len(left), os.sched_getaffinity(worker) == at)
+"""
+    assert run_python(library_path, code) == "1 True"
 
 
 def test_exit_with_workers_alive(library_path: Path) -> None:
