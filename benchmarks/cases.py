@@ -32,6 +32,9 @@ class Workload:
         key_only: no value (MLA).
         mode: ``None``, ``Alibi`` or ``Rope``.
         compress: Alibi: rows kept, Rope: rows averaged, as a fraction of the sequence.
+        threads: 0: as the run has them.
+        pause: milliseconds of sleep before every sample, as between the layers of a model.
+        grows: what the cases of one growth series differ in: ``threads`` or ``block_size``.
     """
 
     layout: str
@@ -43,16 +46,30 @@ class Workload:
     key_only: bool = False
     mode: str = "None"
     compress: float = 0.0
+    threads: int = 0
+    pause: int = 0
+    grows: str = ""
 
     @property
     def name(self) -> str:
         shape = f"{self.heads}x{self.head_size}{' key-only' if self.key_only else ''}"
         kind = f"{self.mode} {self.compress:g}" if self.mode != "None" else f"{self.layout} {self.pattern}"
-        return f"{kind} T={self.tokens} BS={self.block_size} {shape}"
+        threads = f" threads={self.threads}" if self.threads else ""
+        pause = f" after {self.pause} ms" if self.pause else ""
+        grows = f", against {self.grows}" if self.grows else ""
+        return f"{kind} T={self.tokens} BS={self.block_size} {shape}{threads}{pause}{grows}"
 
     @property
     def group(self) -> str:
+        """Cases that differ in one quantity only: T, or what ``grows`` says."""
+        if self.grows:
+            return f"{self.layout} {self.pattern} T={self.tokens} against {self.grows}"
         return replace(self, tokens=0).name.replace(" T=0", "")
+
+    @property
+    def x(self) -> int:
+        """The quantity in which the cases of a group differ."""
+        return int(getattr(self, self.grows or "tokens"))
 
     @property
     def sides(self) -> int:
@@ -123,6 +140,31 @@ def slots_of(workload: Workload, num_slots: int, rng: np.random.Generator) -> np
     return (chosen[:, None] * workload.block_size + np.arange(workload.block_size)).reshape(-1)[: workload.tokens]
 
 
+def index_arrays(workload: Workload, num_slots: int, rng: np.random.Generator) -> dict[str, Any]:
+    """The operator's index arguments by name, int64."""
+    if workload.mode == "None":
+        return {"slot_mapping": slots_of(workload, num_slots, rng)}
+    length, heads = workload.tokens, workload.heads
+    first = int(rng.integers(0, num_slots - length * heads))
+    arrays = {
+        "slot_mapping": (first + np.arange(heads, dtype=np.int64) * length).reshape(1, heads),
+        "compress_lens": np.full((1, heads), int(workload.compress * length), np.int64),
+        "seq_lens": np.array([length], np.int64),
+    }
+    if workload.mode == "Rope":
+        arrays["compress_seq_offsets"] = np.full(heads, length // 16, np.int64)
+    return arrays
+
+
+def operands(workload: Workload, rows: list[Array], caches: list[Array]) -> tuple[Any, Any, Any, Any]:
+    """Key, value or None, and their caches, in the operator's shapes."""
+    shaped = [rows_of[None] if workload.mode != "None" else rows_of for rows_of in rows]
+    shaped += [cache.reshape(cache_shape(workload, len(cache))) for cache in caches]
+    if workload.key_only:
+        return shaped[0], None, shaped[1], None
+    return shaped[0], shaped[1], shaped[2], shaped[3]
+
+
 def cache_shape(workload: Workload, num_slots: int) -> tuple[int, ...]:
     """The operator's shape of a cache with that many slots."""
     blocks = num_slots // workload.block_size
@@ -152,6 +194,23 @@ def token_workloads() -> list[Workload]:
         for tokens, pattern in ((1, "random"), (64, "random"), (2048, "runs")):
             workloads.append(Workload(layout, tokens, pattern, 128, heads=1, head_size=576, key_only=True))
     return workloads
+
+
+def growth_workloads(processors: int) -> list[Workload]:
+    """Time against the number of threads and against the block size; against T: the cases of ``token_workloads``."""
+    threads = [1 << i for i in range(processors.bit_length()) if 1 << i <= processors]
+    workloads = []
+    for layout in ("Norm", "PA_NZ"):
+        for pattern in ("runs", "random"):
+            workloads += [Workload(layout, 2048, pattern, threads=t, grows="threads") for t in threads]
+        workloads += [Workload(layout, 2048, "runs", b, grows="block_size") for b in (8, 16, 32, 64, 128, 256)]
+    return workloads
+
+
+def pause_workloads() -> list[Workload]:
+    """Calls with time between them, in which worker threads and processors fall asleep."""
+    every = [Workload(layout, t, "random", pause=2) for layout in ("Norm", "PA_NZ") for t in (16, 64)]
+    return every + [Workload(layout, t, "runs", pause=2) for layout in ("Norm", "PA_NZ") for t in (512, 2048)]
 
 
 def pair_workloads() -> list[Workload]:

@@ -36,16 +36,21 @@ def main(argv: list[str] | None = None) -> int:
         "threads": options.threads or library.c.MsspGetNumThreads(),
         "numpy": np.__version__,
     }
-    with_mindspore = not options.no_mindspore and options.only == ""
-    if with_mindspore:
+    # The core's own number of threads is what the entries inside MindSpore use.
+    inside = not options.no_mindspore and options.threads == 0
+    with_mindspore = inside and options.only == ""
+    if inside:
         import mindspore as ms
 
         from . import mindspore_bench
 
         about["mindspore"] = ms.__version__
+    if with_mindspore:
         makers += [*mindspore_bench.dispatch_cases(), *([] if options.quick else mindspore_bench.own_ways_cases())]
     memory = Memory(library)
-    builder = core_bench.CoreCases(library, memory, options.threads, not options.no_peers)
+    builder = core_bench.CoreCases(
+        library, memory, options.threads, not options.no_peers, mindspore_bench.ways if inside else None
+    )
     for workload in core_bench.workloads(options.only, options.quick):
         makers.append(lambda workload=workload: builder.make(workload))  # type: ignore[misc]
     about["torch"] = core_bench.torch_version()

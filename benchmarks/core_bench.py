@@ -6,6 +6,7 @@ limit copies half of the bytes that they read and write.
 """
 
 import ctypes
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -25,29 +26,45 @@ except ImportError:
 
 MAX_VARIANTS = 256
 CORE, CORE_HELPER = "core", "core, helper's cache"
+Regions = list[list[Array]]
+Ways = Callable[[Workload, list[Array], Regions], list[harness.Contender]]
 
 
 class CoreCases:
-    """Builds the cases of one run."""
+    """Builds the cases of one run.
 
-    def __init__(self, library: CoreLibrary, memory: Memory, threads: int, peers: bool):
-        self.library, self.memory, self.threads, self.peers = library, memory, threads, peers
+    ``ways`` are more contenders for a workload, given caches and source rows; they write the helper's cache.
+    """
+
+    def __init__(self, library: CoreLibrary, memory: Memory, threads: int, peers: bool, ways: Ways | None = None):
+        self.library, self.memory, self.threads, self.peers, self.ways = library, memory, threads, peers, ways
 
     def make(self, workload: Workload) -> harness.Case:
         rng = np.random.default_rng(7)
         regions = self._regions(workload)
         foreign = self.memory.caches(self.memory.foreign, workload)
+        helper = self.memory.caches(self.memory.helper, workload)
         contenders = [
             *self._limits(workload, regions),
             self._core(CORE, workload, foreign, regions, rng),
-            self._core(CORE_HELPER, workload, self.memory.caches(self.memory.helper, workload), regions, rng),
+            self._core(CORE_HELPER, workload, helper, regions, rng),
         ]
+        # The number of threads of one call is the core's to know.
+        if self.ways is not None and not workload.threads:
+            contenders += self.ways(workload, helper, regions)
         if self.peers and workload.mode == "None" and workload.layout in ("Norm", "PA_NZ"):
             contenders += self._peers(workload, foreign, regions, rng)
         per_sample = max(1, min(64, 64 // workload.tokens))
-        return harness.Case(workload.name, workload.group, workload.tokens, contenders, per_sample, _goal(workload))
+        if workload.pause:
+            per_sample = 1
+        return harness.Case(
+            workload.name, workload.group, workload.x, contenders, per_sample, _goal(workload), workload.pause / 1e3
+        )
 
-    def _regions(self, workload: Workload) -> list[list[Array]]:
+    def _threads(self, workload: Workload) -> int:
+        return workload.threads or self.threads
+
+    def _regions(self, workload: Workload) -> Regions:
         """[variant][side] source rows [T, N, D]."""
         shape = (workload.tokens, workload.heads, workload.head_size)
         nbytes = workload.tokens * workload.token_bytes
@@ -64,57 +81,37 @@ class CoreCases:
         name: str,
         workload: Workload,
         caches: list[Array],
-        regions: list[list[Array]],
+        regions: Regions,
         rng: np.random.Generator,
     ) -> harness.Contender:
-        shaped = [c.reshape(cases.cache_shape(workload, len(c))) for c in caches]
-        variants = [self._core_variant(workload, shaped, rows, rng) for rows in regions]
+        variants = [self._core_variant(workload, caches, rows, rng) for rows in regions]
         return harness.Contender(name, variants)
 
     def _core_variant(
         self, workload: Workload, caches: list[Array], rows: list[Array], rng: np.random.Generator
     ) -> harness.Variant:
-        num_slots = caches[0].shape[0] * workload.block_size
-        value, value_cache = (rows[1], caches[1]) if workload.sides == 2 else (None, None)
-        if workload.mode == "None":
-            slots = cases.slots_of(workload, num_slots, rng)
-            call = make_call(
-                rows[0], value, caches[0], value_cache, slots, layout=workload.layout, num_threads=self.threads
-            )
-            keep: tuple[Array, ...] = (slots,)
-        else:
-            length, heads = workload.tokens, workload.heads
-            first = int(rng.integers(0, num_slots - length * heads))
-            slots = (first + np.arange(heads, dtype=np.int64) * length).reshape(1, heads)
-            lengths = np.array([length], np.int64)
-            counts = np.full((1, heads), int(workload.compress * length), np.int64)
-            offsets = np.full(heads, length // 16, np.int64)
-            call = make_call(
-                rows[0][None],
-                None if value is None else value[None],
-                caches[0],
-                value_cache,
-                slots,
-                layout="Norm",
-                scatter_mode=workload.mode,
-                compress_lens=counts,
-                compress_seq_offsets=None if workload.mode == "Alibi" else offsets,
-                seq_lens=lengths,
-                num_threads=self.threads,
-            )
-            keep = (slots, lengths, counts, offsets)
-        return self._caller(call, keep)
-
-    def _caller(self, call: Call, keep: tuple[Array, ...]) -> harness.Variant:
+        key, value, key_cache, value_cache = cases.operands(workload, rows, caches)
+        num_slots = key_cache.shape[0] * workload.block_size
+        indices: dict[str, Any] = cases.index_arrays(workload, num_slots, rng)
+        call = make_call(
+            key,
+            value,
+            key_cache,
+            value_cache,
+            **indices,
+            layout=workload.layout,
+            scatter_mode=workload.mode,
+            num_threads=self._threads(workload),
+        )
         function, reference = self.library.c.MsspScatterPaKvCache, ctypes.byref(call)
 
-        def run(call: Call = call, keep: tuple[Array, ...] = keep) -> None:
+        def run(call: Call = call) -> None:  # which keeps its arrays alive
             if function(reference).code != 0:
                 raise RuntimeError("the core refused a benchmark's call")
 
         return run
 
-    def _limits(self, workload: Workload, regions: list[list[Array]]) -> list[harness.Contender]:
+    def _limits(self, workload: Workload, regions: Regions) -> list[harness.Contender]:
         nbytes = (workload.read_bytes + workload.written_bytes) // 2
         foreign, helper = self.memory.foreign.ctypes.data, self.memory.helper.ctypes.data
         size = self.memory.size
@@ -125,16 +122,16 @@ class CoreCases:
             variants = []
             for i, rows in enumerate(regions):
                 at = (i * 7919 * 4096) % (size - nbytes) // 4096 * 4096  # in another order than the sources
-                variants.append(_copier(copy, to + at, rows[0].ctypes.data, nbytes, self.threads, streamed))
+                variants.append(_copier(copy, to + at, rows[0].ctypes.data, nbytes, self._threads(workload), streamed))
             contenders.append(harness.Contender(f"limit, {name}", variants))
         return contenders
 
     def _peers(
-        self, workload: Workload, caches: list[Array], regions: list[list[Array]], rng: np.random.Generator
+        self, workload: Workload, caches: list[Array], regions: Regions, rng: np.random.Generator
     ) -> list[harness.Contender]:
         makers: list[tuple[str, Callable[..., harness.Variant]]] = [("NumPy", _numpy_variant)]
         if torch is not None:
-            torch.set_num_threads(self.threads or self.library.c.MsspGetNumThreads())
+            torch.set_num_threads(self._threads(workload) or self.library.c.MsspGetNumThreads())
             makers.append(("torch index_put_", _torch_put_variant))
             if workload.layout == "Norm":
                 makers.append(("torch index_copy_", _torch_copy_variant))
@@ -208,7 +205,7 @@ def _goal(workload: Workload) -> dict[str, float]:
     """The largest ratio to the limit that the project allows itself."""
     if workload.mode != "None":
         ratio = 1 / 0.7
-    elif workload.tokens < 64 or workload.layout == "NHSD":
+    elif workload.tokens < 64 or workload.layout == "NHSD" or workload.pause or workload.grows:
         return {}
     elif workload.pattern == "runs":
         ratio = 1.05 if workload.layout == "Norm" else 1.25
@@ -224,5 +221,9 @@ def torch_version() -> str | None:
 
 def workloads(only: str = "", quick: bool = False) -> list[Workload]:
     """The cases whose name contains ``only``; ``quick`` keeps a few of them."""
-    every = [w for w in cases.token_workloads() + cases.pair_workloads() if only in w.name]
-    return [w for w in every if w.tokens in (1, 64, 2048, 4096)] if quick else every
+    main = cases.token_workloads() + cases.pair_workloads()
+    if quick:
+        main = [w for w in main if w.tokens in (1, 64, 2048, 4096)]
+    else:
+        main += cases.pause_workloads() + cases.growth_workloads(len(os.sched_getaffinity(0)))
+    return [w for w in main if only in w.name]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 LIMIT = "limit"
+WIDTH = 22  # of a column
 Variant = Callable[[], object]
 
 
@@ -26,11 +27,13 @@ class Contender:
         variants: the same work on different regions of memory; every sample takes the next ones, so that nothing is
             still in a processor cache from the sample before.
         calls: how many times a variant does the work.
+        finish: waits, in the time measured, until the work of a sample has happened.
     """
 
     name: str
     variants: Sequence[Variant]
     calls: int = 1
+    finish: Variant = lambda: None
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Case:
         contenders: what is compared.
         calls_per_sample: short calls are timed several at a time.
         goal: the largest allowed ratio to the limit, by contender.
+        pause: seconds of sleep before every sample.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Case:
     contenders: Sequence[Contender]
     calls_per_sample: int = 1
     goal: dict[str, float] = field(default_factory=dict)
+    pause: float = 0.0
 
 
 @dataclass
@@ -107,9 +112,12 @@ def measure(case: Case, *, seconds: float, min_rounds: int = 7, max_rounds: int 
             variants = contender.variants
             batch = [variants[(region + i) % len(variants)] for i in range(case.calls_per_sample)]
             region += case.calls_per_sample
+            if case.pause:
+                time.sleep(case.pause)
             begin = time.perf_counter()
             for variant in batch:
                 variant()
+            contender.finish()
             elapsed = time.perf_counter() - begin
             if rounds > 0:
                 samples[contender.name].append(elapsed / (case.calls_per_sample * contender.calls))
@@ -146,21 +154,21 @@ def table(results: Sequence[Result]) -> str:
     names: list[str] = []
     for result in results:
         names.extend(n for n in result.samples if n not in names and not n.startswith(LIMIT))
-    head = f"{'case':<44}{'limit us':>11}" + "".join(f"{name:>26}" for name in names)
+    head = f"{'case':<46}{'limit us':>11}" + "".join(f"{name:>{WIDTH}}" for name in names)
     lines += [head, "-" * len(head)]
     for result in results:
         limit = result.limit
-        cells = [f"{result.case.name:<44}{'' if limit is None else f'{limit * 1e6:.2f}':>11}"]
+        cells = [f"{result.case.name:<46}{'' if limit is None else f'{limit * 1e6:.2f}':>11}"]
         for name in names:
             if name not in result.samples:
-                cells.append(f"{'':>26}")
+                cells.append(f"{'':>{WIDTH}}")
                 continue
             text = f"{result.median(name) * 1e6:.2f}"
             ratio = result.ratio(name)
             if ratio is not None:
                 goal = result.case.goal.get(name)
                 text += f" ({ratio:.2f}x)" + ("!" if goal is not None and ratio > goal else " ")
-            cells.append(f"{text:>26}")
+            cells.append(f"{text:>{WIDTH}}")
         lines.append("".join(cells))
     return "\n".join(lines)
 

@@ -14,7 +14,8 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from .. import ScatterPaKvCache, npu_scatter_pa_kv_cache
 from ..cache import cache_shape, make_cache
-from . import harness
+from . import cases, harness
+from .cases import Workload
 
 try:
     import torch
@@ -28,6 +29,72 @@ HEADS, HEAD_SIZE, BLOCK_SIZE = 8, 128, 16
 PEER = "limit, two torch index_put_"  # what the dispatch cases are held against
 DRAINED_CALLS = 1000
 LAYERS = 32
+
+
+PYNATIVE, GRAPH = "PyNative", "graph"
+GRAPH_WRITES = 8  # in one graph, as a model has one per layer
+INDICES = ("slot_mapping", "compress_lens", "compress_seq_offsets", "seq_lens")
+ARGUMENTS = 2 + len(INDICES)
+
+
+class _Write(nn.Cell):  # type: ignore[misc]
+    def __init__(self, key_cache: Parameter, value_cache: Parameter | None, workload: Workload) -> None:
+        super().__init__()
+        self.key_cache, self.value_cache = key_cache, value_cache
+        self.cache_mode, self.scatter_mode = workload.layout, workload.mode
+
+    def write(self, key: Any, value: Any, slot_mapping: Any, lens: Any, offsets: Any, seq_lens: Any) -> Any:
+        return npu_scatter_pa_kv_cache(
+            key,
+            value,
+            self.key_cache,
+            self.value_cache,
+            slot_mapping,
+            compress_lens=lens,
+            compress_seq_offsets=offsets,
+            seq_lens=seq_lens,
+            cache_mode=self.cache_mode,
+            scatter_mode=self.scatter_mode,
+        )
+
+    def construct(self, step: Any, *arguments: Any) -> Any:  # one after another: a tuple of Tensors would be a constant
+        for i in range(0, len(arguments), ARGUMENTS):
+            self.write(*arguments[i : i + ARGUMENTS])
+        return step + 1
+
+
+def ways(workload: Workload, caches: list[Array], regions: list[list[Array]]) -> list[harness.Contender]:
+    """The function in PyNative and a graph of some writes, on the memory that the core's contenders have."""
+    rng = np.random.default_rng(11)
+    key_cache, value_cache = cases.operands(workload, regions[0], caches)[2:]
+    cell = _Write(
+        _parameter(key_cache, "key_cache"),
+        None if value_cache is None else _parameter(value_cache, "value_cache"),
+        workload,
+    )
+    graph = ms.jit(cell)
+    step = Tensor([0])
+    num_slots = key_cache.shape[0] * workload.block_size
+    writes: list[tuple[Any, ...]] = []
+    for rows in regions:
+        key, value = (None if r is None else Tensor.from_numpy(r) for r in cases.operands(workload, rows, caches)[:2])
+        arrays = cases.index_arrays(workload, num_slots, rng)
+        writes.append((key, value, *(Tensor(arrays[name]) if name in arrays else None for name in INDICES)))
+    in_pynative = [lambda write=write: cell.write(*write) for write in writes]  # type: ignore[misc]
+    count = min(GRAPH_WRITES, len(writes))
+    steps = [sum(writes[i : i + count], ()) for i in range(0, len(writes) - count + 1, count)]
+    in_graph = [lambda arguments=arguments: graph(step, *arguments) for arguments in steps]  # type: ignore[misc]
+    return [
+        harness.Contender(PYNATIVE, in_pynative, finish=ms.runtime.synchronize),
+        harness.Contender(GRAPH, in_graph, calls=count, finish=ms.runtime.synchronize),
+    ]
+
+
+def _parameter(array: Array, name: str) -> Parameter:
+    """A Parameter on the memory of the array."""
+    parameter = Parameter(Tensor(np.zeros(1, array.dtype)), name=name, requires_grad=False)
+    parameter.set_data(Tensor.from_numpy(array))
+    return parameter
 
 
 def dispatch_cases() -> list[Callable[[], harness.Case]]:

@@ -2,6 +2,7 @@
 //
 // A call looks at shapes, dtypes and modes once: Python's rules (checks.py) run for a combination that was not seen
 // before, and what they decided is kept here by the same key. What values decide is checked in the kernel.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -21,7 +22,7 @@ namespace {
 
 constexpr int kMessageSize = 1024;
 constexpr size_t kMaxPlans = 8192;  // distinct shapes seen; forgotten all at once beyond that
-constexpr size_t kMaxBytesHere = 256 << 10;
+constexpr size_t kMaxBytesLocked = 256 << 10;
 constexpr int kModes = 4;  // cache_mode, scatter_mode, on_error, check_duplicates
 constexpr int kLastStatus = MSSP_NUM_ARGUMENTS + kModes;
 constexpr int kNumCallArguments = kLastStatus + 1;
@@ -201,32 +202,28 @@ MsspOptions FindPlan(PyObject* const* args, Key* key) {
   return options;
 }
 
-// With nothing queued, a small write on this very thread is in order and saves two hand-overs.
+// With nothing queued a write on this very thread is in order and saves two hand-overs.
 bool CanRunHere(const Request& call) {
   const auto& pipeline = mindspore::runtime::Pipeline::Get();
   if (!pipeline.frontend_stage()->Empty() || !pipeline.backend_stage()->Empty() || !pipeline.launch_stage()->Empty()) {
     return false;
   }
-  if (call.last_status != nullptr && DataOf(*call.last_status) == nullptr) {
-    return false;
-  }
-  size_t bytes = 0;
-  for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
-    if (call.tensors[i] == nullptr) {
-      continue;
-    }
-    const auto& tensor = *call.tensors[i];
-    if (DataOf(tensor) == nullptr) {
-      return false;
-    }
-    bytes += IsCache(i) ? 0 : tensor.Size();
-  }
-  return bytes <= kMaxBytesHere;
+  const auto is_there = [](const TensorPtr& tensor) { return tensor == nullptr || DataOf(*tensor) != nullptr; };
+  return is_there(call.last_status) && std::all_of(call.tensors.begin(), call.tensors.end(), is_there);
 }
 
 PyObject* RunHere(const Request& call) {
   std::array<int64_t, MSSP_STATUS_SIZE> status{};
-  RunNow(call, status.data());
+  size_t bytes = 0;
+  for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
+    bytes += call.tensors[i] == nullptr || IsCache(i) ? 0 : call.tensors[i]->Size();
+  }
+  if (bytes <= kMaxBytesLocked) {
+    RunNow(call, status.data());
+  } else {
+    const py::gil_scoped_release other_threads_may_run;
+    RunNow(call, status.data());
+  }
   return mindspore::tensor::Wrap(
       TensorOfBytes(mindspore::kNumberTypeInt64, {MSSP_STATUS_SIZE}, status.data(), sizeof(status)));
 }
