@@ -25,7 +25,7 @@ DEFAULT_FOLDER = Path("bench-results")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measures, prints a table, and writes ``results.json`` and, with matplotlib, ``results.svg``."""
+    """Measures, prints a table, and writes ``results.json`` and, with matplotlib, ``results.svg`` and ``growth.svg``."""
     options = _parser().parse_args(argv)
     library = CoreLibrary(library_path())
     seconds = options.seconds or (1.0 if options.quick else 4.0)
@@ -77,10 +77,13 @@ def _report(results: list[harness.Result], about: dict[str, Any], folder: Path) 
     harness.write_json(results, target, about)
     written = [str(target)]
     if importlib.util.find_spec("matplotlib") is not None and any(r.limit for r in results):
-        from .plot import draw
+        from . import plot
 
-        draw(target, folder / "results.svg")
+        plot.draw(target, folder / "results.svg")
         written.append(str(folder / "results.svg"))
+        if any("against" in r.case.group for r in results):
+            plot.draw_growth(target, folder / "growth.svg")
+            written.append(str(folder / "growth.svg"))
     print("wrote", " and ".join(written))
 
 
@@ -93,5 +96,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--total-seconds", type=float, default=1200.0, help="no case is begun after this time")
     parser.add_argument("--no-peers", action="store_true", help="without NumPy and torch in the bandwidth cases")
     parser.add_argument("--no-mindspore", action="store_true", help="the core alone")
-    parser.add_argument("--out", type=Path, default=DEFAULT_FOLDER, help="folder of results.json and results.svg")
+    parser.add_argument("--out", type=Path, default=DEFAULT_FOLDER, help="folder of the results")
     return parser

@@ -5,7 +5,7 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor, nn
+from mindspore import Tensor, mint, nn
 
 from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache, read_status
 from tests.support.entries import graph_mode
@@ -199,12 +199,21 @@ def test_a_pynative_error_surfaces_with_its_type_and_later_calls_work() -> None:
     assert same(tensor, put(cache, slot_mapping, key)) and tuple(tensor.shape) == CACHE
 
 
-def test_a_large_write_that_raises_in_the_queue_surfaces_at_the_next_wait() -> None:
-    """Too large to run at the call: the error comes from MindSpore's queue, with type and text."""
+@pytest.mark.parametrize("queued", [False, True], ids=["nothing queued", "behind a matmul"])
+def test_a_large_write_raises_at_the_call_or_at_the_next_wait(queued: bool) -> None:
+    """At the call when nothing is queued; else from MindSpore's queue, with the same type and text."""
     key = Tensor(np.ones((600, 8, 128), np.float32))
     cache = Tensor(np.zeros((64, 16, 8, 128), np.float32))
     slots = np.arange(600, dtype=np.int32)
     slots[599] = 1024
+    ms.runtime.synchronize()
+    busy = Tensor(np.ones((1500, 1500), np.float32))
+    if queued:
+        busy = mint.matmul(busy, busy)
+    raised_at_call = True
     with pytest.raises(IndexError, match=r"slot_mapping\[599\] = 1024 is outside the cache.*may be lost"):
-        npu_scatter_pa_kv_cache(key, None, cache, None, Tensor(slots), cache_mode="Norm").asnumpy()
+        status = npu_scatter_pa_kv_cache(key, None, cache, None, Tensor(slots), cache_mode="Norm")
+        raised_at_call = False
+        status.asnumpy()
+    assert raised_at_call != queued
     assert not cache.asnumpy().any()

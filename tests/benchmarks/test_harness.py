@@ -1,0 +1,74 @@
+"""How times are taken, compared, shown and kept."""
+
+import io
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from ms_scatter_pa.benchmarks import harness, plot
+from ms_scatter_pa.benchmarks.harness import Case, Contender
+
+
+def sleeper(name: str, milliseconds: float, calls: int = 1) -> Contender:
+    return Contender(name, [lambda: time.sleep(milliseconds / 1e3)], calls)
+
+
+def result(seconds: dict[str, list[float]], **options: object) -> harness.Result:
+    contenders = [Contender(name, []) for name in seconds]
+    return harness.Result(Case("case", "group", 1, contenders, **options), seconds)  # type: ignore[arg-type]
+
+
+def test_medians_are_compared_with_the_best_limit() -> None:
+    measured = result({"limit, a": [3.0, 2.0, 9.0], "limit, b": [4.0, 4.0, 4.0], "way": [6.0, 1.0, 6.0]})
+    assert measured.limit == 3.0 and measured.ratio("way") == 2.0
+    assert result({"way": [1.0]}).ratio("way") is None
+
+
+def test_a_missed_goal_is_marked() -> None:
+    table = harness.table([result({"limit": [1.0], "way": [2.0], "other": [1.5]}, goal={"way": 1.9, "other": 1.9})])
+    assert "(2.00x)!" in table and "(1.50x)!" not in table
+
+
+def test_times_are_per_call_and_the_finish_is_part_of_them() -> None:
+    waits = Contender("waits", [lambda: None], finish=lambda: time.sleep(0.004))
+    case = Case("case", "group", 1, [sleeper("four", 8, calls=4), waits], calls_per_sample=2)
+    measured = harness.measure(case, seconds=0.01)
+    assert len(measured.samples["four"]) >= 7
+    assert measured.median("four") == pytest.approx(0.002, rel=0.5)
+    assert measured.median("waits") == pytest.approx(0.002, rel=0.5)
+
+
+def test_a_pause_is_not_part_of_the_time() -> None:
+    measured = harness.measure(Case("case", "group", 1, [sleeper("way", 1)], pause=0.02), seconds=0.01)
+    assert measured.median("way") < 0.02
+
+
+def test_every_sample_takes_other_regions() -> None:
+    taken: list[int] = []
+    variants = [lambda i=i: taken.append(i) for i in range(5)]
+    harness.measure(Case("case", "group", 1, [Contender("way", variants)], calls_per_sample=2), seconds=0.0)
+    assert taken == [i % 5 for i in range(len(taken))] and len(taken) >= 14
+
+
+def test_cases_beyond_the_total_time_are_named_as_not_measured() -> None:
+    make = [lambda: Case("slow", "group", 1, [sleeper("way", 5)])] * 3
+    said = io.StringIO()
+    assert len(harness.run(make, seconds_per_case=0.01, total_seconds=0.02, out=said)) < 3
+    assert "of 3 cases were not measured" in said.getvalue()
+
+
+def test_the_pictures_show_every_way(tmp_path: Path) -> None:
+    results = []
+    for group in plot.PER_LAYOUT:
+        for layout in ("Norm", "PA_NZ"):
+            for x in (1, 2):
+                measured = result({"limit": [1e-6], "core": [2e-6], "PyNative": [3e-6]})
+                results.append({**measured.as_json(), "group": group.format(layout), "x": x})
+    source = tmp_path / "results.json"
+    source.write_text(json.dumps({"about": {"kernels": "avx2", "threads": 2}, "results": results}))
+    plot.draw(source, tmp_path / "results.svg")
+    plot.draw_growth(source, tmp_path / "growth.svg")
+    for name in ("results.svg", "growth.svg"):
+        assert "<svg" in (tmp_path / name).read_text()
