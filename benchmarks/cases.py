@@ -222,7 +222,7 @@ def pair_workloads() -> list[Workload]:
 
 def _framework_memory(nbytes: int) -> Array:
     """As frameworks allocate it: 16 bytes past a line and on small pages, which NumPy's own large arrays are not."""
-    mapping = mmap.mmap(-1, nbytes + 64)
+    mapping = mmap.mmap(-1, nbytes + 64, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         mapping.madvise(mmap.MADV_NOHUGEPAGE)
     return np.frombuffer(mapping, np.uint8, nbytes, 16)

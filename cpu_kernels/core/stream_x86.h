@@ -125,11 +125,12 @@ MSSP_TARGET void RunNzUnits(const NzRun& run, int64_t first_token, int64_t token
 constexpr int kStreamedTokens = 3;
 
 template <Store kStore>
-MSSP_TARGET void TileNzUnits(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride) {
+MSSP_TARGET inline void TileNzUnits(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride,
+                                    int tokens) {
   const int first_fetched = kStore == Store::kOrdinary ? 0 : kStreamedTokens;
   for (int64_t u = 0; u < units; ++u) {
     const int64_t at = u * unit_stride;
-    for (int k = 0; k < kNzTile; ++k) {
+    for (int k = 0; k < tokens; ++k) {
       // Into the second-level cache: it has more requests in flight than the first.
       if (k < next.count && u % 2 == 0) Fetch(next.from[k] + u * kUnitBytes);
       if (k < next.count && k >= first_fetched) {
@@ -149,11 +150,14 @@ MSSP_TARGET void TileNzUnits(const NzTile& tile, const NzTile& next, int64_t uni
 }
 
 MSSP_TARGET void TileNz(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, bool stream) {
+  if (!stream && tile.count <= 1 && next.count <= 1) {
+    return TileNzUnits<Store::kOrdinary>(tile, next, units, unit_stride, 1);  // a decode step of one sequence
+  }
   uintptr_t bits = static_cast<uintptr_t>(unit_stride);
   for (int k = 0; k < tile.count; ++k) bits |= reinterpret_cast<uintptr_t>(tile.to[k]);
-  if (!stream || bits % 16 != 0) return TileNzUnits<Store::kOrdinary>(tile, next, units, unit_stride);
-  if (bits % 32 != 0) return TileNzUnits<Store::kStream16>(tile, next, units, unit_stride);
-  TileNzUnits<Store::kStream32>(tile, next, units, unit_stride);
+  if (!stream || bits % 16 != 0) return TileNzUnits<Store::kOrdinary>(tile, next, units, unit_stride, kNzTile);
+  if (bits % 32 != 0) return TileNzUnits<Store::kStream16>(tile, next, units, unit_stride, kNzTile);
+  TileNzUnits<Store::kStream32>(tile, next, units, unit_stride, kNzTile);
 }
 
 void Fence() { _mm_sfence(); }

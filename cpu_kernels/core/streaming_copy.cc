@@ -12,9 +12,11 @@
 extern "C" MSSP_EXPORT void MsspStreamingCopy(void* to, const void* from, int64_t bytes, int32_t num_threads,
                                               int32_t streamed) {
   const mssp::Kernels& kernels = mssp::ActiveKernels();
-  const int threads = num_threads > 0 ? num_threads : mssp::DefaultNumThreads();
+  constexpr int64_t kLeastPages = 32;  // for a thread
   const int64_t pages = (bytes + 4095) / 4096;
-  mssp::Ranges ranges(pages, threads, 64);
+  const int64_t wanted = num_threads > 0 ? num_threads : mssp::DefaultNumThreads();
+  const int threads = static_cast<int>(std::clamp(pages / kLeastPages, int64_t{1}, wanted));
+  mssp::Ranges ranges(pages, threads, kLeastPages);
   mssp::RunOnThreads(mssp::Team{threads, true}, [&] {
     const int self = ranges.Join();
     for (mssp::Range piece; ranges.Take(self, &piece);) {
