@@ -30,10 +30,10 @@ bool ShouldStream(const MsspCall& call) {
          stream_cache_bytes.load(std::memory_order_relaxed) - CacheBytes(call, call.value);
 }
 
-Team ChooseTeam(const MsspCall& call, int64_t bytes) {
+Team ChooseTeam(int64_t num_threads, int64_t bytes) {
   const int64_t useful = bytes / bytes_per_thread.load(std::memory_order_relaxed);
   if (useful <= 1) return {1, false};
-  const int64_t wanted = call.num_threads > 0 ? call.num_threads : DefaultNumThreads();
+  const int64_t wanted = num_threads > 0 ? num_threads : DefaultNumThreads();
   return {static_cast<int>(std::min(wanted, useful)), useful >= kWakeFactor};
 }
 

@@ -12,8 +12,9 @@ namespace mssp {
 // True for caches so large that the rows written now are not in the processor's caches and will not stay there.
 bool ShouldStream(const MsspCall& call);
 
-// Threads for a call that moves so many bytes; 1 where a second one costs more than it brings.
-Team ChooseTeam(const MsspCall& call, int64_t bytes);
+// Threads for a call that takes as long as copying so many bytes in runs; 1 where a second one costs more than it
+// brings. num_threads: the most; 0: DefaultNumThreads().
+Team ChooseTeam(int64_t num_threads, int64_t bytes);
 
 // Bytes of both caches from which rows are streamed, and bytes to write that pay for one more thread; a negative number
 // goes back to the built-in one.

@@ -6,18 +6,15 @@
 
 #include "cpu_features.h"
 #include "export.h"
+#include "policy.h"
 #include "ranges.h"
-#include "threads.h"
 
 extern "C" MSSP_EXPORT void MsspStreamingCopy(void* to, const void* from, int64_t bytes, int32_t num_threads,
                                               int32_t streamed) {
   const mssp::Kernels& kernels = mssp::ActiveKernels();
-  constexpr int64_t kLeastPages = 32;  // for a thread
-  const int64_t pages = (bytes + 4095) / 4096;
-  const int64_t wanted = num_threads > 0 ? num_threads : mssp::DefaultNumThreads();
-  const int threads = static_cast<int>(std::clamp(pages / kLeastPages, int64_t{1}, wanted));
-  mssp::Ranges ranges(pages, threads, kLeastPages);
-  mssp::RunOnThreads(mssp::Team{threads, true}, [&] {
+  const mssp::Team team = mssp::ChooseTeam(num_threads, bytes);
+  mssp::Ranges ranges((bytes + 4095) / 4096, team.num_threads, 32);
+  mssp::RunOnThreads(team, [&] {
     const int self = ranges.Join();
     for (mssp::Range piece; ranges.Take(self, &piece);) {
       const int64_t begin = piece.begin * 4096;

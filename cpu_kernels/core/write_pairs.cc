@@ -102,7 +102,7 @@ class PairWriter {
     }
     if (row_bytes == 0) return;
     const int64_t rows = call_.packed ? call_.num_tokens : call_.batch * call_.seq_len;
-    const Team team = ChooseTeam(call_, rows * row_bytes);
+    const Team team = ChooseTeam(call_.num_threads, rows * row_bytes);
     Shares shares(call_, arrays_.lengths, present, MeanHeads(team.num_threads));
     RunOnThreads(team, [&] {
       const IeeeScope ieee;

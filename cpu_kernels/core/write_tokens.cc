@@ -17,6 +17,28 @@ namespace {
 constexpr int64_t kMinPieceBytes = int64_t{256} << 10;
 constexpr int64_t kMinPiece = 8;
 
+// Scattered rows take as long as so many times their bytes in runs: each row is on another page, and each unit of PA_NZ
+// on another line.
+constexpr int64_t kScatteredRow = 2;
+constexpr int64_t kScatteredUnits = 4;
+
+// Looks at a few tokens only.
+bool IsScattered(const IndexArray& slots, int64_t num_tokens) {
+  constexpr int64_t kSamples = 8;
+  int64_t apart = 0;
+  for (int64_t i = 0; i < kSamples; ++i) {
+    const int64_t token = (num_tokens - 1) * i / kSamples;
+    apart += slots[token + 1] != slots[token] + 1;
+  }
+  return apart > kSamples / 2;
+}
+
+int64_t Work(const MsspCall& call, const IndexArray& slots, int64_t token_bytes) {
+  const int64_t bytes = call.num_tokens * token_bytes;
+  if (call.num_tokens < 2 || !IsScattered(slots, call.num_tokens)) return bytes;
+  return bytes * (call.layout == MSSP_PA_NZ ? kScatteredUnits : kScatteredRow);
+}
+
 void WriteRange(const TokenWriter& writer, int32_t layout, int64_t begin, int64_t end) {
   switch (layout) {
     case MSSP_NORM:
@@ -47,7 +69,7 @@ void WriteTokens(const MsspCall& call) {
   }
   if (num_writers == 0) return;
 
-  const Team team = ChooseTeam(call, call.num_tokens * token_bytes);
+  const Team team = ChooseTeam(call.num_threads, Work(call, slots, token_bytes));
   if (team.num_threads <= 1) {
     for (int i = 0; i < num_writers; ++i) WriteRange(*writers[i], call.layout, 0, call.num_tokens);
     if (stream) kernels.fence();
