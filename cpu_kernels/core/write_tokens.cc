@@ -14,7 +14,7 @@ namespace mssp {
 namespace {
 
 // What is worth a lock and a fresh start of the reading ahead.
-constexpr int64_t kMinPieceBytes = int64_t{256} << 10;
+constexpr int64_t kMinPieceBytes = int64_t{128} << 10;
 constexpr int64_t kMinPiece = 8;
 
 // Scattered rows take as long as so many times their bytes in runs: each row is on another page, and each unit of PA_NZ
