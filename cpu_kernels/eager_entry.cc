@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -23,7 +25,8 @@ namespace {
 constexpr int kMessageSize = 1024;
 constexpr size_t kMaxPlans = 8192;  // distinct shapes seen; forgotten all at once beyond that
 constexpr size_t kMaxBytesLocked = 256 << 10;
-constexpr int kModes = 4;  // cache_mode, scatter_mode, on_error, check_duplicates
+constexpr size_t kMaxRank = 8;  // the rules take 5 and refuse more before
+constexpr int kModes = 4;       // cache_mode, scatter_mode, on_error, check_duplicates
 constexpr int kLastStatus = MSSP_NUM_ARGUMENTS + kModes;
 constexpr int kNumCallArguments = kLastStatus + 1;
 
@@ -69,26 +72,46 @@ uint8_t* DataOf(const mindspore::tensor::Tensor& tensor) {
   return data == nullptr ? nullptr : data + tensor.storage_offset() * BytesPerElement(tensor);
 }
 
-// Runs the operator on tensors whose memory is there; throws what the status says unless the call records.
-void RunNow(const Request& call, int64_t* status) {
-  MsspTensor tensors[MSSP_NUM_ARGUMENTS] = {};
-  std::array<std::vector<int64_t>, MSSP_NUM_ARGUMENTS> strides;
-  for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
-    if (call.tensors[i] == nullptr) {
-      continue;
+// Where the tensors of a request are and how large, kept: another thread may give a tensor other memory meanwhile.
+struct Located {
+  explicit Located(const Request& call) {
+    for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
+      if (call.tensors[i] == nullptr) {
+        continue;
+      }
+      const auto& tensor = *call.tensors[i];
+      const auto& shape = tensor.shape();
+      if (shape.size() > kMaxRank) {
+        throw py::value_error("more dimensions than the operator takes");
+      }
+      std::copy(shape.begin(), shape.end(), shapes[i].begin());
+      held[i] = tensor.device_address();
+      tensors[i] = {DataOf(tensor), shapes[i].data(), nullptr, static_cast<int64_t>(shape.size())};
+      if (!tensor.is_contiguous()) {
+        strides[i] = tensor.stride();
+        tensors[i].strides = strides[i].data();
+      }
     }
-    const auto& tensor = *call.tensors[i];
-    const auto& shape = tensor.shape();
-    tensors[i] = {DataOf(tensor), shape.data(), nullptr, static_cast<int64_t>(shape.size())};
-    if (!tensor.is_contiguous()) {
-      strides[i] = tensor.stride();
-      tensors[i].strides = strides[i].data();
+    if (call.last_status != nullptr) {
+      held.back() = call.last_status->device_address();
+      last_status = reinterpret_cast<int64_t*>(DataOf(*call.last_status));
     }
   }
-  auto* last_status = call.last_status == nullptr ? nullptr : reinterpret_cast<int64_t*>(DataOf(*call.last_status));
+
+  using Address = std::decay_t<decltype(std::declval<const mindspore::tensor::Tensor&>().device_address())>;
+
+  std::array<Address, MSSP_NUM_ARGUMENTS + 1> held;
+  std::array<std::array<int64_t, kMaxRank>, MSSP_NUM_ARGUMENTS> shapes;
+  std::array<std::vector<int64_t>, MSSP_NUM_ARGUMENTS> strides;
+  MsspTensor tensors[MSSP_NUM_ARGUMENTS] = {};
+  int64_t* last_status = nullptr;
+};
+
+// Runs the operator; throws what the status says unless the call records.
+void RunNow(const Located& at, const MsspOptions& options, int64_t* status) {
   char message[kMessageSize];
-  const MsspStatus result = MsspRun(tensors, &call.options, status, last_status, message, kMessageSize);
-  if (result.code == MSSP_WRITTEN || call.options.record != 0) {
+  const MsspStatus result = MsspRun(at.tensors, &options, status, at.last_status, message, kMessageSize);
+  if (result.code == MSSP_WRITTEN || options.record != 0) {
     return;
   }
   if (result.code == MSSP_BAD_SLOT) {
@@ -110,7 +133,7 @@ class Launch : public ms::pynative::PyboostRunner {
         tensor = inputs()[next++].tensor();
       }
     }
-    RunNow(call_, static_cast<int64_t*>(outputs()[0].GetDataPtr()));
+    RunNow(Located(call_), call_.options, static_cast<int64_t*>(outputs()[0].GetDataPtr()));
   }
 
  protected:
@@ -212,17 +235,33 @@ bool CanRunHere(const Request& call) {
   return is_there(call.last_status) && std::all_of(call.tensors.begin(), call.tensors.end(), is_there);
 }
 
+// Other Python threads may run meanwhile. An interpreter that is at its end stops a thread that asks for its lock by
+// unwinding it, which no destructor and no catch-all may be in the way of.
+void RunUnlocked(const Located& at, const MsspOptions& options, int64_t* status) {
+  std::exception_ptr error;
+  PyThreadState* const state = PyEval_SaveThread();
+  try {
+    RunNow(at, options, status);
+  } catch (const std::exception&) {
+    error = std::current_exception();
+  }
+  PyEval_RestoreThread(state);
+  if (error) {
+    std::rethrow_exception(error);
+  }
+}
+
 PyObject* RunHere(const Request& call) {
   std::array<int64_t, MSSP_STATUS_SIZE> status{};
   size_t bytes = 0;
   for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
     bytes += call.tensors[i] == nullptr || IsCache(i) ? 0 : call.tensors[i]->Size();
   }
+  const Located at(call);
   if (bytes <= kMaxBytesLocked) {
-    RunNow(call, status.data());
+    RunNow(at, call.options, status.data());
   } else {
-    const py::gil_scoped_release other_threads_may_run;
-    RunNow(call, status.data());
+    RunUnlocked(at, call.options, status.data());
   }
   return mindspore::tensor::Wrap(
       TensorOfBytes(mindspore::kNumberTypeInt64, {MSSP_STATUS_SIZE}, status.data(), sizeof(status)));

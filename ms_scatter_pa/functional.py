@@ -63,9 +63,12 @@ def npu_scatter_pa_kv_cache(
         TypeError: an argument that is no Tensor, a dtype that is not taken, dtypes that differ.
         ValueError: shapes, lengths or modes that do not fit, caches that are strided or overlap.
         IndexError: a slot at or past NB * BS, or, on request, a duplicate.
-            Values are checked in the kernel, before anything is written: in PyNative the error surfaces at the next
-            synchronization, in a graph as a RuntimeError whose text begins with the type's name. On Ascend a kernel
-            cannot raise: whatever ``on_error`` is, bad rows are skipped, the others are written and the status tells.
+            Values are checked in the kernel, before anything is written: in PyNative the error surfaces at the call
+            when nothing was queued, else at the next synchronization, in a graph as a RuntimeError whose text begins
+            with the type's name. On Ascend a kernel cannot raise: whatever ``on_error`` is, bad rows are skipped, the
+            others are written and the status tells.
+
+    No other Python thread may change the tensors of a call before it returns: a large write lets other threads run.
 
     Source: torch_npu's document of ``npu_scatter_pa_kv_cache`` and this project's contract.
 

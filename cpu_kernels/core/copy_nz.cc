@@ -86,7 +86,10 @@ class NzWriter {
         tile.to[k] += units_ * unit_stride_;
         tile.from[k] += segment_stride_;
       }
-      for (int k = 0; k < next.count; ++k) next.to[k] += units_ * unit_stride_;
+      for (int k = 0; k < next.count; ++k) {
+        next.to[k] += units_ * unit_stride_;
+        next.from[k] += segment_stride_;
+      }
     }
     ready_ = collected_;
     collected_.count = 0;

@@ -48,8 +48,7 @@ struct Kernels {
 
   void (*nz_run)(const NzRun& run, bool stream);
 
-  // Stores units [unit, unit + units) of `tile` and has the lines of `next` fetched meanwhile. The pointers of both are
-  // those of unit 0 of the segment.
+  // Stores units [0, units) of `tile` and has the lines and rows of `next` fetched meanwhile.
   void (*nz_tile)(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, bool stream);
 
   void (*fence)();

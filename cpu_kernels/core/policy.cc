@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kStreamCacheBytes = int64_t{4} << 20;
 constexpr int64_t kBytesPerThread = int64_t{128} << 10;
 
-// Waking a worker takes as long as one thread takes for a megabyte; a call of so many shares is worth it.
+// Waking a worker takes about as long as one thread takes for a megabyte; a call of so many shares is worth it.
 constexpr int64_t kWakeFactor = 16;
 
 std::atomic<int64_t> stream_cache_bytes{kStreamCacheBytes};
@@ -34,7 +34,7 @@ Team ChooseTeam(int64_t num_threads, int64_t bytes) {
   const int64_t useful = bytes / bytes_per_thread.load(std::memory_order_relaxed);
   if (useful <= 1) return {1, false};
   const int64_t wanted = num_threads > 0 ? num_threads : DefaultNumThreads();
-  return {static_cast<int>(std::min(wanted, useful)), useful >= kWakeFactor};
+  return {static_cast<int>(std::min({wanted, useful, int64_t{kMaxThreads}})), useful >= kWakeFactor};
 }
 
 void SetThresholds(int64_t stream_from, int64_t per_thread) {

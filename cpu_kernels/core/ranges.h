@@ -21,7 +21,7 @@ struct Range {
 
 class Ranges {
  public:
-  // Pieces are of at least `least` numbers, but for the last ones.
+  // A rest of `least` numbers or fewer is not divided any more.
   Ranges(int64_t count, int threads, int64_t least) : least_(least), rests_(static_cast<size_t>(threads)) {
     for (int i = 0; i < threads; ++i) rests_[i].range = {count * i / threads, count * (i + 1) / threads};
   }

@@ -3,8 +3,11 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+
+#if defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -23,8 +26,6 @@
 
 namespace mssp {
 namespace {
-
-constexpr int kMaxThreads = 256;
 
 // How long an idle worker looks for the next job before it sleeps: waking it costs more than a decode step.
 constexpr std::chrono::microseconds kIdleSpin{50};
@@ -65,7 +66,7 @@ class Worker {
     job_ = job;
     state_.store(kPosted);
     if (!asleep_.load()) return;
-    LeaveProcessor(sched_getcpu());
+    LeaveProcessorOfCaller();
     {
       const std::lock_guard<std::mutex> lock(mutex_);
     }
@@ -91,17 +92,16 @@ class Worker {
 
   // Systems that do not see which processors share a cache (virtual machines, often) wake a thread where it ran last,
   // which may be where the caller runs now; one would then wait for the other.
-  void LeaveProcessor([[maybe_unused]] int processor) {
+  void LeaveProcessorOfCaller() {
 #if defined(__linux__)
+    const int processor = sched_getcpu();
     cpu_set_t allowed;
-    if (thread_ == 0 || processor < 0 || processor >= CPU_SETSIZE || sched_getaffinity(0, sizeof(allowed), &allowed)) {
-      return;
-    }
-    if (CPU_COUNT(&allowed) < 2) return;  // the caller is bound to its processor
+    if (processor < 0 || processor >= CPU_SETSIZE || sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
+    if (thread_ == 0 || CPU_COUNT(&allowed) < 2) return;  // the caller is bound to its processor
     CPU_CLR(processor, &allowed);
     if (CPU_EQUAL(&allowed, &placed_)) return;
     placed_ = allowed;
-    sched_setaffinity(thread_, sizeof(allowed), &allowed);
+    sched_setaffinity(thread_, sizeof(allowed), &allowed);  // a wish: anywhere is correct too
 #endif
   }
 

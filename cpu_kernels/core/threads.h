@@ -5,6 +5,8 @@
 
 namespace mssp {
 
+inline constexpr int kMaxThreads = 256;
+
 // The number of threads for calls that name none: SetNumThreads, else MSSP_NUM_THREADS, else the OMP_NUM_THREADS that
 // the process was started with, else the processors that it may run on.
 int DefaultNumThreads();
@@ -14,7 +16,7 @@ void SetNumThreads(int num_threads);
 
 struct Team {
   int num_threads;
-  bool wake;  // workers that are asleep too, which takes them tens of microseconds
+  bool wake;  // workers that are asleep too, which takes them about as long as copying a megabyte
 };
 
 // Runs `work(context)` on the caller and on up to team.num_threads - 1 workers at once and returns when all of them

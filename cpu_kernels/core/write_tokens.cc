@@ -28,7 +28,7 @@ bool IsScattered(const IndexArray& slots, int64_t num_tokens) {
   int64_t apart = 0;
   for (int64_t i = 0; i < kSamples; ++i) {
     const int64_t token = (num_tokens - 1) * i / kSamples;
-    apart += slots[token + 1] != slots[token] + 1;
+    apart += slots[token] >= 0 && slots[token + 1] != slots[token] + 1;
   }
   return apart > kSamples / 2;
 }
