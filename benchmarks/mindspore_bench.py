@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mindspore import Parameter, Tensor, nn, ops
 
 from .. import ScatterPaKvCache, npu_scatter_pa_kv_cache
-from ..cache import cache_shape, make_cache
+from ..cache import cache_shape, make_cache, parameter_on
 from . import cases, harness
 from .cases import Workload
 
@@ -68,8 +68,8 @@ def ways(workload: Workload, caches: list[Array], regions: list[list[Array]]) ->
     rng = np.random.default_rng(11)
     key_cache, value_cache = cases.operands(workload, regions[0], caches)[2:]
     cell = _Write(
-        _parameter(key_cache, "key_cache"),
-        None if value_cache is None else _parameter(value_cache, "value_cache"),
+        parameter_on(key_cache, ms.float16, "key_cache"),
+        None if value_cache is None else parameter_on(value_cache, ms.float16, "value_cache"),
         workload,
     )
     graph = ms.jit(cell)
@@ -88,13 +88,6 @@ def ways(workload: Workload, caches: list[Array], regions: list[list[Array]]) ->
         harness.Contender(PYNATIVE, in_pynative, finish=ms.runtime.synchronize),
         harness.Contender(GRAPH, in_graph, calls=count, finish=ms.runtime.synchronize),
     ]
-
-
-def _parameter(array: Array, name: str) -> Parameter:
-    """A Parameter on the memory of the array."""
-    parameter = Parameter(Tensor(np.zeros(1, array.dtype)), name=name, requires_grad=False)
-    parameter.set_data(Tensor.from_numpy(array))
-    return parameter
 
 
 def dispatch_cases() -> list[Callable[[], harness.Case]]:

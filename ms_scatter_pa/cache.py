@@ -106,9 +106,14 @@ def make_cache(
     memory = aligned_memory(math.prod(shape) * row.itemsize)
     if row.name in _NO_PARAMETER:
         return _bits_as_tensor(memory.reshape(shape), row)
-    cache = Parameter(mint.zeros((1,), dtype=getattr(ms, row.name)), name=name, requires_grad=False)
-    cache.set_data(Tensor.from_numpy(memory.view(numpy_dtype(row)).reshape(shape)))
-    return cache
+    return parameter_on(memory.view(numpy_dtype(row)).reshape(shape), getattr(ms, row.name), name)
+
+
+def parameter_on(array: Array, dtype: Any, name: str) -> Parameter:
+    """A Parameter of a MindSpore dtype on the memory of an array with the same bits, which it keeps."""
+    parameter = Parameter(mint.zeros((1,), dtype=dtype), name=name, requires_grad=False)
+    parameter.set_data(Tensor.from_numpy(array))
+    return parameter
 
 
 def aligned_memory(size: int) -> npt.NDArray[np.uint8]:

@@ -13,12 +13,13 @@ extern "C" MSSP_EXPORT void MsspStreamingCopy(void* to, const void* from, int64_
                                               int32_t streamed) {
   const mssp::Kernels& kernels = mssp::ActiveKernels();
   const mssp::Team team = mssp::ChooseTeam(num_threads, bytes);
-  mssp::Ranges ranges((bytes + 4095) / 4096, team.num_threads, 32);
+  constexpr int64_t kPage = 4096;
+  mssp::Ranges pages((bytes + kPage - 1) / kPage, team.num_threads, 32);
   mssp::RunOnThreads(team, [&] {
-    const int self = ranges.Join();
-    for (mssp::Range piece; ranges.Take(self, &piece);) {
-      const int64_t begin = piece.begin * 4096;
-      const int64_t size = std::min(piece.end * 4096, bytes) - begin;
+    const int self = pages.Join();
+    for (mssp::Range piece; pages.Take(self, &piece);) {
+      const int64_t begin = piece.begin * kPage;
+      const int64_t size = std::min(piece.end * kPage, bytes) - begin;
       char* const out = static_cast<char*>(to) + begin;
       const char* const in = static_cast<const char*>(from) + begin;
       if (streamed != 0) {
