@@ -1,27 +1,41 @@
-// Norm: cache[slot] = row. Slots that follow one another make one copy, over block borders too.
+// Norm: cache[slot] = row. Slots that follow one another make one copy, over block borders too; single rows go four side
+// by side, so that they wait for their pages together.
+#include <algorithm>
 #include <cstdint>
 
 #include "token_writer.h"
 
 namespace mssp {
+namespace {
+
+constexpr int kRowsAbreast = 4;
+constexpr int64_t kLongBytes = int64_t{8} << 10;  // of a run that is copied by itself
+
+}  // namespace
 
 void WriteNorm(const TokenWriter& writer, int64_t begin, int64_t end) {
   const SideView& side = writer.side;
+  const bool contiguous = side.HeadsAreContiguous();
+  Strands rows = contiguous ? writer.NewStrands(side.token_bytes, side.token_stride, 1)
+                            : writer.NewStrands(side.head_bytes, side.head_stride, side.num_head);
   for (int64_t token = begin, run; token < end; token += run) {
     run = 1;
     const int64_t slot = writer.slots[token];
     if (slot < 0) continue;
     run = writer.RunLength(token, end, end - begin);
     char* const to = side.cache + slot * side.token_bytes;
-    if (side.HeadsAreContiguous()) {
+    if (contiguous && run * side.token_bytes >= kLongBytes) {
       writer.CopyRows(to, writer.Row(token), side.token_bytes, side.token_stride, run);
       continue;
     }
     for (int64_t r = 0; r < run; ++r) {
-      writer.CopyRows(to + r * side.token_bytes, writer.Row(token + r), side.head_bytes, side.head_stride,
-                      side.num_head);
+      rows.Add(to + r * side.token_bytes, writer.Row(token + r));
+      if (rows.count < kRowsAbreast) continue;
+      writer.CopyStrands(rows);
+      rows.count = 0;
     }
   }
+  writer.CopyStrands(rows);
 }
 
 }  // namespace mssp

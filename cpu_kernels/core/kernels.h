@@ -3,6 +3,7 @@
 #define MS_SCATTER_PA_CORE_KERNELS_H_
 
 #include <cstdint>
+#include <cstring>
 
 #include "element_type.h"
 
@@ -20,6 +21,34 @@ struct NzRun {
   int64_t prefetch;  // bytes from a row to the row that should be on its way meanwhile; 0: none
 };
 
+// Copies that go on side by side: row r of strand k, `row_bytes` long, goes from from[k] + r * stride to
+// to[k] + r * row_bytes.
+inline constexpr int kMaxStrands = 8;
+
+struct Strands {
+  int count = 0;
+  char* to[kMaxStrands];
+  const char* from[kMaxStrands];
+  int64_t row_bytes;
+  int64_t stride;
+  int64_t rows;
+  int64_t prefetch;  // bytes from a row to the row that should be on its way meanwhile; 0: none
+
+  void Add(char* strand_to, const char* strand_from) {
+    to[count] = strand_to;
+    from[count++] = strand_from;
+  }
+};
+
+inline void CopyWithMemcpy(const Strands& strands) {
+  for (int64_t r = 0; r < strands.rows; ++r) {
+    for (int k = 0; k < strands.count; ++k) {
+      std::memcpy(strands.to[k] + r * strands.row_bytes, strands.from[k] + r * strands.stride,
+                  static_cast<size_t>(strands.row_bytes));
+    }
+  }
+}
+
 inline constexpr int kNzTile = 8;
 
 // Up to kNzTile tokens of a PA_NZ write whose slots have nothing to do with one another.
@@ -29,11 +58,19 @@ struct NzTile {
   const char* from[kNzTile];
 };
 
+// `count` rows of `columns` elements, `stride` bytes apart and of any alignment.
+struct MeanRows {
+  const char* first;
+  int64_t stride;
+  int64_t count;
+  int64_t columns;
+  int64_t prefetch;  // as in Strands
+};
+
 // The mean of rows, column by column. Float types: a float32 sum that starts at +0.0, rows in order, one division, one
 // rounding. Integers: a 64-bit sum, truncating division. The caller holds an IeeeScope.
 struct MeanKernel {
-  // Adds `count` rows, `stride` bytes apart and of any alignment, to `columns` sums.
-  void (*add)(const char* rows, int64_t stride, int64_t count, int64_t columns, void* sums);
+  void (*add)(const MeanRows& rows, void* sums);
   void (*finish)(const void* sums, int64_t count, int64_t columns, char* out);
   int64_t sum_bytes;  // of one column; all bits zero is a sum of nothing
 };
@@ -43,8 +80,9 @@ struct MeanKernel {
 struct Kernels {
   const char* name;
 
-  // `rows` rows of `row_bytes`, `stride` bytes apart, to contiguous memory.
-  void (*stream_rows)(char* to, const char* from, int64_t row_bytes, int64_t stride, int64_t rows);
+  void (*stream_long)(char* to, const char* from, int64_t bytes);
+
+  void (*stream_strands)(const Strands& strands);
 
   void (*nz_run)(const NzRun& run, bool stream);
 

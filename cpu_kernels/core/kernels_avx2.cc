@@ -17,6 +17,7 @@
 namespace mssp {
 namespace {
 
+constexpr int64_t kLine = 64;
 struct Line {
   __m256i halves[2];
 };
@@ -41,6 +42,11 @@ inline void CopyShort(char* to, const char* from, int64_t bytes) { std::memcpy(t
 
 namespace mssp {
 namespace {
+
+MSSP_TARGET inline void StreamJoined(char* to, const char* end, int64_t before, const char* next) {
+  StreamPart(to, end - before, before);
+  StreamPart(to + before, next, kLine - before);
+}
 
 // Two units at a time, so that every source line is read once.
 template <Store kStore>
@@ -68,7 +74,8 @@ MSSP_TARGET void RunNz(const NzRun& run, bool stream) {
 
 const Kernels kAvx2Kernels = {
     "avx2",
-    StreamRows,
+    StreamLong,
+    StreamStrands,
     RunNz,
     TileNz,
     Fence,

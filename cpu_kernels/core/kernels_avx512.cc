@@ -19,6 +19,7 @@ namespace {
 MSSP_TARGET inline __m512i Load64(const char* from) { return _mm512_loadu_si512(from); }
 MSSP_TARGET inline void Stream64(char* to, __m512i x) { _mm512_stream_si512(reinterpret_cast<__m512i*>(to), x); }
 
+constexpr int64_t kLine = 64;
 using Line = __m512i;
 MSSP_TARGET inline Line LoadLine(const char* from) { return Load64(from); }
 MSSP_TARGET inline void StreamLine(char* to, Line line) { Stream64(to, line); }
@@ -35,6 +36,11 @@ MSSP_TARGET inline void CopyShort(char* to, const char* from, int64_t bytes) {
 
 namespace mssp {
 namespace {
+
+MSSP_TARGET inline void StreamJoined(char* to, const char* end, int64_t before, const char* next) {
+  const __mmask64 mask = (~uint64_t{0}) >> (kLine - before);
+  StreamLine(to, _mm512_mask_loadu_epi8(_mm512_maskz_loadu_epi8(mask, end - before), ~mask, next - before));
+}
 
 // Two units of two tokens at a time: whole source lines become whole lines of the cache. to is on a line.
 MSSP_TARGET void RunNzLines(const NzRun& run, int64_t first_token) {
@@ -138,7 +144,8 @@ MSSP_TARGET void RunNz(const NzRun& run, bool stream) {
 
 const Kernels kAvx512Kernels = {
     "avx512",
-    StreamRows,
+    StreamLong,
+    StreamStrands,
     RunNz,
     TileNz,
     Fence,

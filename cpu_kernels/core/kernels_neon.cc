@@ -27,11 +27,17 @@ inline void StreamUnit(char* to, const char* from) {
 
 inline void StoreUnit(char* to, const char* from) { std::memcpy(to, from, kUnitBytes); }
 
-void StreamRows(char* to, const char* from, int64_t row_bytes, int64_t stride, int64_t rows) {
-  for (int64_t r = 0; r < rows; ++r, to += row_bytes, from += stride) {
-    int64_t i = 0;
-    for (; i + kUnitBytes <= row_bytes; i += kUnitBytes) StreamUnit(to + i, from + i);
-    std::memcpy(to + i, from + i, static_cast<size_t>(row_bytes - i));
+void StreamLong(char* to, const char* from, int64_t bytes) {
+  int64_t i = 0;
+  for (; i + kUnitBytes <= bytes; i += kUnitBytes) StreamUnit(to + i, from + i);
+  std::memcpy(to + i, from + i, static_cast<size_t>(bytes - i));
+}
+
+void StreamStrands(const Strands& strands) {
+  for (int64_t r = 0; r < strands.rows; ++r) {
+    for (int k = 0; k < strands.count; ++k) {
+      StreamLong(strands.to[k] + r * strands.row_bytes, strands.from[k] + r * strands.stride, strands.row_bytes);
+    }
   }
 }
 
@@ -65,7 +71,8 @@ void Fence() { std::atomic_thread_fence(std::memory_order_release); }
 
 const Kernels kNeonKernels = {
     "neon",
-    StreamRows,
+    StreamLong,
+    StreamStrands,
     RunNz,
     TileNz,
     Fence,

@@ -10,9 +10,13 @@
 namespace mssp {
 namespace {
 
-void StreamRows(char* to, const char* from, int64_t row_bytes, int64_t stride, int64_t rows) {
-  for (int64_t r = 0; r < rows; ++r, to += row_bytes, from += stride) {
-    std::memcpy(to, from, static_cast<size_t>(row_bytes));
+void StreamLong(char* to, const char* from, int64_t bytes) { std::memcpy(to, from, static_cast<size_t>(bytes)); }
+
+void StreamStrands(const Strands& strands) {
+  for (int64_t r = 0; r < strands.rows; ++r) {
+    for (int k = 0; k < strands.count; ++k) {
+      StreamLong(strands.to[k] + r * strands.row_bytes, strands.from[k] + r * strands.stride, strands.row_bytes);
+    }
   }
 }
 
@@ -38,7 +42,8 @@ void Fence() {}
 
 const Kernels kPortableKernels = {
     "portable",
-    StreamRows,
+    StreamLong,
+    StreamStrands,
     RunNz,
     TileNz,
     Fence,

@@ -12,6 +12,8 @@ namespace mssp {
 // PA_NZ stores a token in units of 32 bytes, one per group of channels.
 inline constexpr int64_t kUnitBytes = 32;
 
+inline constexpr int64_t kPrefetchBytes = 8192;
+
 // One side of the call (K or V).
 struct SideView {
   const char* rows;
@@ -27,6 +29,11 @@ struct SideView {
   int32_t element_type;
 
   bool HeadsAreContiguous() const { return head_stride == head_bytes || num_head == 1; }
+
+  // Bytes from a token's row to the row that should be on its way meanwhile.
+  int64_t PrefetchDistance(int64_t ahead = kPrefetchBytes) const {
+    return (ahead + token_bytes - 1) / token_bytes * token_stride;
+  }
 };
 
 inline SideView ViewSide(const MsspCall& call, const MsspSide& side) {

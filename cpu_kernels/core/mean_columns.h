@@ -38,13 +38,16 @@ struct IntegerColumn {
 };
 
 template <typename Column>
-MSSP_TARGET void AddColumns(const char* rows, int64_t stride, int64_t count, int64_t columns, void* sums) {
+MSSP_TARGET void AddColumns(const MeanRows& rows, void* sums) {
   using Element = typename Column::Element;
   auto* const totals = static_cast<typename Column::Sum*>(sums);
-  for (int64_t r = 0; r < count; ++r, rows += stride) {
-    for (int64_t c = 0; c < columns; ++c) {
+  const char* row = rows.first;
+  for (int64_t r = 0; r < rows.count; ++r, row += rows.stride) {
+    const int64_t bytes = rows.columns * static_cast<int64_t>(sizeof(Element));
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(row + i + rows.prefetch, 0, 2);
+    for (int64_t c = 0; c < rows.columns; ++c) {
       Element x;
-      std::memcpy(&x, rows + c * static_cast<int64_t>(sizeof(Element)), sizeof(Element));
+      std::memcpy(&x, row + c * static_cast<int64_t>(sizeof(Element)), sizeof(Element));
       totals[c] += Column::Widen(x);
     }
   }

@@ -3,6 +3,7 @@
 #define MS_SCATTER_PA_CORE_PAIR_H_
 
 #include <cstdint>
+#include <initializer_list>
 
 #include "index_array.h"
 #include "scatter_pa.h"
@@ -45,6 +46,19 @@ struct PairPlan {
   bool HasMean() const { return mean_begin < mean_end; }
   int64_t MeanSlot() const { return slot + (head_end - head_begin); }
   int64_t TailSlot() const { return MeanSlot() + (HasMean() ? 1 : 0); }
+  // Where a source row that is copied as it is goes; -1 if it is not.
+  int64_t SlotOfRow(int64_t row) const {
+    if (head_begin <= row && row < head_end) return slot + row - head_begin;
+    if (tail_begin <= row && row < tail_end) return TailSlot() + row - tail_begin;
+    return -1;
+  }
+  // The first of the plan's borders after `row`, if it is before `bound`.
+  int64_t NextChange(int64_t row, int64_t bound) const {
+    for (const int64_t border : {head_begin, head_end, tail_begin, tail_end}) {
+      if (row < border && border < bound) bound = border;
+    }
+    return bound;
+  }
   int64_t NumRows() const { return (head_end - head_begin) + (HasMean() ? 1 : 0) + (tail_end - tail_begin); }
 };
 

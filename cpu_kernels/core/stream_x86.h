@@ -11,7 +11,6 @@
 namespace mssp {
 namespace {
 
-constexpr int64_t kLine = 64;
 constexpr int64_t kPage = 4096;
 
 // Reading this far ahead keeps more requests in flight than hardware does by itself, which stops at the end of a page;
@@ -75,22 +74,75 @@ MSSP_TARGET void StreamLong(char* to, const char* from, int64_t bytes) {
   StreamPart(to, from, bytes);
 }
 
-MSSP_TARGET void StreamRows(char* to, const char* from, int64_t row_bytes, int64_t stride, int64_t rows) {
-  if (rows > 1 && stride == row_bytes) return StreamLong(to, from, row_bytes * rows);
-  // Short rows that do not end on line borders: smaller streamed stores still fill the lines that rows share.
-  const bool short_rows = rows > 1 && row_bytes < kPage && !(IsAligned(to, kLine) && row_bytes % kLine == 0);
-  if (!short_rows || !IsAligned(to, 16) || row_bytes % 16 != 0) {
-    for (int64_t r = 0; r < rows; ++r, to += row_bytes, from += stride) StreamLong(to, from, row_bytes);
-    return;
-  }
-  if (IsAligned(to, 32) && row_bytes % 32 == 0) {
-    for (int64_t r = 0; r < rows; ++r, to += row_bytes, from += stride) {
-      for (int64_t i = 0; i < row_bytes; i += 32) Stream32(to + i, Load32(from + i));
+// A line that begins with the `before` bytes that end at `end`, and goes on with those from `next` on.
+MSSP_TARGET inline void StreamJoined(char* to, const char* end, int64_t before, const char* next);
+
+// What one strand gets before the next one has its turn.
+constexpr int64_t kTurnLines = 4;
+
+// At least a line per row.
+MSSP_TARGET void StreamStrands(const Strands& strands) {
+  const int64_t row_bytes = strands.row_bytes;
+  if (row_bytes < kLine) {
+    for (int64_t r = 0; r < strands.rows; ++r) {
+      for (int k = 0; k < strands.count; ++k) {
+        StreamPart(strands.to[k] + r * row_bytes, strands.from[k] + r * strands.stride, row_bytes);
+      }
     }
     return;
   }
-  for (int64_t r = 0; r < rows; ++r, to += row_bytes, from += stride) {
-    for (int64_t i = 0; i < row_bytes; i += 16) Stream16(to + i, Load16(from + i));
+  for (int64_t r = 0; r < strands.rows; ++r) {
+    // Lines of the row, from the one on which the row before ended.
+    char* to[kMaxStrands];
+    const char* from[kMaxStrands];
+    int64_t lines[kMaxStrands];
+    int64_t before[kMaxStrands];
+    int64_t most = 0;
+    for (int k = 0; k < strands.count; ++k) {
+      to[k] = strands.to[k] + r * row_bytes;
+      from[k] = strands.from[k] + r * strands.stride;
+      int64_t skipped = static_cast<int64_t>(reinterpret_cast<uintptr_t>(to[k]) & (kLine - 1));
+      before[k] = skipped;
+      if (r == 0 && skipped != 0) {
+        before[k] = 0;
+        skipped -= kLine;
+        StreamPart(to[k], from[k], -skipped);
+      }
+      to[k] -= skipped;
+      from[k] -= skipped;
+      lines[k] = (row_bytes + skipped) / kLine;
+      most = lines[k] > most ? lines[k] : most;
+    }
+    for (int64_t line = 0; line < most; line += kTurnLines) {
+      for (int k = 0; k < strands.count; ++k) {
+        char* const out = to[k] + line * kLine;
+        const char* const in = from[k] + line * kLine;
+        for (int64_t i = 0; i < kTurnLines; ++i) Fetch(in + i * kLine + strands.prefetch);
+        if (lines[k] - line >= kTurnLines) {
+          // Loads first: a load behind a store is held up until it is known that they do not meet.
+          Line turn[kTurnLines];
+          for (int64_t i = 1; i < kTurnLines; ++i) turn[i] = LoadLine(in + i * kLine);
+          if (line == 0 && before[k] != 0) {
+            StreamJoined(out, strands.from[k] + (r - 1) * strands.stride + row_bytes, before[k], in + before[k]);
+          } else {
+            StreamLine(out, LoadLine(in));
+          }
+          for (int64_t i = 1; i < kTurnLines; ++i) StreamLine(out + i * kLine, turn[i]);
+        } else {
+          int64_t i = 0;
+          if (line == 0 && before[k] != 0) {
+            StreamJoined(out, strands.from[k] + (r - 1) * strands.stride + row_bytes, before[k], in + before[k]);
+            i = 1;
+          }
+          for (; i < lines[k] - line; ++i) StreamLine(out + i * kLine, LoadLine(in + i * kLine));
+        }
+      }
+    }
+    if (r + 1 < strands.rows) continue;  // the last bytes go with the first ones of the next row
+    for (int k = 0; k < strands.count; ++k) {
+      const int64_t done = lines[k] * kLine;
+      StreamPart(to[k] + done, from[k] + done, strands.from[k] + r * strands.stride + row_bytes - from[k] - done);
+    }
   }
 }
 

@@ -23,7 +23,7 @@ extern "C" MSSP_EXPORT void MsspStreamingCopy(void* to, const void* from, int64_
       char* const out = static_cast<char*>(to) + begin;
       const char* const in = static_cast<const char*>(from) + begin;
       if (streamed != 0) {
-        kernels.stream_rows(out, in, size, size, 1);
+        kernels.stream_long(out, in, size);
       } else {
         std::memcpy(out, in, static_cast<size_t>(size));
       }

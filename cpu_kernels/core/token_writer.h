@@ -31,15 +31,28 @@ struct TokenWriter {
 
   // `rows` rows of `row_bytes`, `stride` bytes apart, to contiguous memory.
   void CopyRows(char* to, const char* from, int64_t row_bytes, int64_t stride, int64_t rows) const {
-    if (stream) {
-      kernels->stream_rows(to, from, row_bytes, stride, rows);
-    } else if (stride == row_bytes) {
+    if (stride == row_bytes) {
+      if (stream) return kernels->stream_long(to, from, row_bytes * rows);
       std::memcpy(to, from, static_cast<size_t>(row_bytes * rows));
-    } else {
-      for (int64_t r = 0; r < rows; ++r) {
-        std::memcpy(to + r * row_bytes, from + r * stride, static_cast<size_t>(row_bytes));
-      }
+      return;
     }
+    Strands strand = NewStrands(row_bytes, stride, rows);
+    strand.Add(to, from);
+    CopyStrands(strand);
+  }
+
+  Strands NewStrands(int64_t row_bytes, int64_t stride, int64_t rows) const {
+    Strands strands;
+    strands.row_bytes = row_bytes;
+    strands.stride = stride;
+    strands.rows = rows;
+    strands.prefetch = side.PrefetchDistance();
+    return strands;
+  }
+
+  void CopyStrands(const Strands& strands) const {
+    if (stream) return kernels->stream_strands(strands);
+    CopyWithMemcpy(strands);
   }
 };
 

@@ -19,7 +19,7 @@ constexpr int64_t kChunkRows = 256;                // source rows, all heads, th
 constexpr int64_t kTileBytes = int64_t{32} << 10;  // of source rows that all heads are copied from before the next
 
 constexpr int64_t kMaxMeanHeads = 16;
-constexpr int64_t kMeanRows = 8;
+constexpr int64_t kMeanPrefetchBytes = 6144;
 constexpr int64_t kSumBytes = 16 << 10;  // half of a first-level cache
 
 // A share of the work: of one side of one batch element, the means of heads [begin, end), or source rows [begin, end)
@@ -135,22 +135,15 @@ class PairWriter {
     return std::clamp<int64_t>(call_.num_head * sides * call_.batch / num_threads, 1, kMaxMeanHeads);
   }
 
-  // Has rows [begin, end) of neighbouring heads on their way, in the order in which they lie in memory.
-  static void FetchRows(const char* rows, int64_t stride, int64_t bytes, int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(rows + r * stride + i, 0, 2);
-    }
-  }
-
   // Rows a few at a time, all heads of the share, then the next rows: that is the order in which they lie in memory.
   void WriteMeans(const Share& share) const {
     const SideView& side = sides_[share.side];
     const MeanKernel& kernel = kernels_.means[side.element_type];
     alignas(64) char sums[kSumBytes];
     const int64_t heads = share.end - share.begin;
-    const int64_t width = kSumBytes / kernel.sum_bytes / heads;  // columns of each head at a time
+    const int64_t width = std::min(kSumBytes / kernel.sum_bytes / heads, side.head_size);  // columns of each head at a time
     const int64_t itemsize = ItemSize(side.element_type);
-    const int64_t fetched = side.HeadsAreContiguous() ? heads * side.head_bytes : 0;
+    const int64_t prefetch = side.PrefetchDistance(kMeanPrefetchBytes);
     PairPlan plans[kMaxMeanHeads];
     int64_t first = INT64_MAX, last = 0;
     for (int64_t h = 0; h < heads; ++h) {
@@ -162,16 +155,21 @@ class PairWriter {
     for (int64_t column = 0; column < side.head_size && first < last; column += width) {
       const int64_t columns = std::min(width, side.head_size - column);
       std::memset(sums, 0, sizeof(sums));
-      for (int64_t row = first; row < last; row += kMeanRows) {
-        for (int64_t h = 0; h < heads; ++h) {
-          const int64_t ahead = row + kMeanRows;
-          FetchRows(Rows(side, share, share.begin), side.token_stride, fetched,
-                    std::min(ahead + kMeanRows * h / heads, last), std::min(ahead + kMeanRows * (h + 1) / heads, last));
+      const bool joined = width >= side.head_size && side.HeadsAreContiguous();
+      for (int64_t row = first; row < last; ++row) {
+        for (int64_t h = 0, together; h < heads; h += together) {
           const int64_t begin = std::max(row, plans[h].mean_begin);
-          const int64_t end = std::min(row + kMeanRows, plans[h].mean_end);
+          const int64_t end = std::min(row + 1, plans[h].mean_end);
+          // Neighbours with the same rows are one wide head.
+          together = 1;
+          while (joined && h + together < heads && std::max(row, plans[h + together].mean_begin) == begin &&
+                 std::min(row + 1, plans[h + together].mean_end) == end) {
+            ++together;
+          }
           if (begin >= end) continue;
-          kernel.add(Rows(side, share, share.begin + h) + begin * side.token_stride + column * itemsize,
-                     side.token_stride, end - begin, columns, sums + h * width * kernel.sum_bytes);
+          const char* const rows = Rows(side, share, share.begin + h) + begin * side.token_stride + column * itemsize;
+          kernel.add({rows, side.token_stride, end - begin, columns * together, prefetch},
+                     sums + h * width * kernel.sum_bytes);
         }
       }
       for (int64_t h = 0; h < heads; ++h) {
@@ -182,36 +180,34 @@ class PairWriter {
     }
   }
 
-  // Tile by tile, so that all heads read a stretch of the source while it is near.
+  // All heads side by side, in the order in which their rows lie in memory.
   void WriteRows(const Share& share) const {
     const SideView& side = sides_[share.side];
-    const int64_t tile = std::max<int64_t>(kTileBytes / side.token_bytes, 8);
-    for (int64_t begin = share.begin; begin < share.end; begin += tile) {
-      const int64_t end = std::min(begin + tile, share.end);
-      for (int64_t h = 0; h < call_.num_head; ++h) {
-        const PairPlan plan = Plan(share, h);
-        const char* const rows = Rows(side, share, h);
-        CopyPart(side, rows, plan.head_begin, plan.head_end, plan.slot, begin, end);
-        CopyPart(side, rows, plan.tail_begin, plan.tail_end, plan.TailSlot(), begin, end);
+    Strands strands;
+    strands.row_bytes = side.head_bytes;
+    strands.stride = side.token_stride;
+    strands.prefetch = side.PrefetchDistance();
+    // Where the heads that are copied change, and where the tile ends: the heads of a tile stay near.
+    for (int64_t row = share.begin, stop; row < share.end; row = stop) {
+      stop = share.end;
+      for (int64_t h = 0; h < call_.num_head; ++h) stop = Plan(share, h).NextChange(row, stop);
+      const int64_t tile = call_.num_head <= kMaxStrands ? stop - row : std::max<int64_t>(kTileBytes / side.token_bytes, 1);
+      for (int64_t begin = row; begin < stop; begin += tile) {
+        strands.rows = std::min(tile, stop - begin);
+        for (int64_t h = 0; h < call_.num_head; ++h) {
+          const int64_t slot = Plan(share, h).SlotOfRow(begin);
+          if (slot >= 0) strands.Add(side.cache + slot * side.head_bytes, Rows(side, share, h) + begin * side.token_stride);
+          if (strands.count < kMaxStrands && h + 1 < call_.num_head) continue;
+          Copy(strands);
+          strands.count = 0;
+        }
       }
     }
   }
 
-  // The part of source rows [first, last), stored from `slot` on, that lies in [begin, end).
-  void CopyPart(const SideView& side, const char* rows, int64_t first, int64_t last, int64_t slot, int64_t begin,
-                int64_t end) const {
-    begin = std::max(begin, first);
-    end = std::min(end, last);
-    if (begin >= end) return;
-    char* const to = side.cache + (slot + begin - first) * side.head_bytes;
-    const char* const from = rows + begin * side.token_stride;
-    if (stream_) {
-      kernels_.stream_rows(to, from, side.head_bytes, side.token_stride, end - begin);
-      return;
-    }
-    for (int64_t r = 0; r < end - begin; ++r) {
-      std::memcpy(to + r * side.head_bytes, from + r * side.token_stride, static_cast<size_t>(side.head_bytes));
-    }
+  void Copy(const Strands& strands) const {
+    if (stream_) return kernels_.stream_strands(strands);
+    CopyWithMemcpy(strands);
   }
 
   const MsspCall& call_;
