@@ -173,8 +173,8 @@ MSSP_TARGET void RunNzUnits(const NzRun& run, int64_t first_token, int64_t token
 }
 
 // Ordinary stores wait for the line they go to, streamed ones for their way to memory; each kind has its own queue, so
-// a share of both is the fastest. Measured on random slots of 1 GiB: three in eight.
-constexpr int kStreamedTokens = 3;
+// a share of both is the fastest. Measured on random slots of 1 GiB: two in eight.
+constexpr int kStreamedTokens = 2;
 
 template <Store kStore>
 MSSP_TARGET inline void TileNzUnits(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride,
