@@ -1,5 +1,5 @@
-// Norm: cache[slot] = row. Slots that follow one another make one copy, over block borders too; single rows go four side
-// by side, so that they wait for their pages together.
+// Norm: cache[slot] = row. Slots that follow one another make one copy, over block borders too; single rows go side by
+// side, so that they wait for their pages together.
 #include <algorithm>
 #include <cstdint>
 
@@ -8,7 +8,6 @@
 namespace mssp {
 namespace {
 
-constexpr int kRowsAbreast = 4;
 constexpr int64_t kLongBytes = int64_t{8} << 10;  // of a run that is copied by itself
 
 }  // namespace
@@ -18,6 +17,7 @@ void WriteNorm(const TokenWriter& writer, int64_t begin, int64_t end) {
   const bool contiguous = side.HeadsAreContiguous();
   Strands rows = contiguous ? writer.NewStrands(side.token_bytes, side.token_stride, 1)
                             : writer.NewStrands(side.head_bytes, side.head_stride, side.num_head);
+  rows.prefetch = side.PrefetchDistance(std::max(kPrefetchBytes, kMaxStrands * side.token_bytes));
   for (int64_t token = begin, run; token < end; token += run) {
     run = 1;
     const int64_t slot = writer.slots[token];
@@ -30,7 +30,7 @@ void WriteNorm(const TokenWriter& writer, int64_t begin, int64_t end) {
     }
     for (int64_t r = 0; r < run; ++r) {
       rows.Add(to + r * side.token_bytes, writer.Row(token + r));
-      if (rows.count < kRowsAbreast) continue;
+      if (rows.count < kMaxStrands) continue;
       writer.CopyStrands(rows);
       rows.count = 0;
     }

@@ -79,6 +79,15 @@ MSSP_TARGET inline void StreamJoined(char* to, const char* end, int64_t before, 
 
 // What one strand gets before the next one has its turn.
 constexpr int64_t kTurnLines = 4;
+constexpr int64_t kTurnBytes = kTurnLines * kLine;
+
+MSSP_TARGET inline void StreamTurn(char* to, const char* from, int64_t prefetch) {
+  for (int64_t i = 0; i < kTurnBytes; i += kLine) Fetch(from + i + prefetch);
+  // Loads first: a load behind a store is held up until it is known that they do not meet.
+  Line lines[kTurnLines];
+  for (int64_t i = 0; i < kTurnLines; ++i) lines[i] = LoadLine(from + i * kLine);
+  for (int64_t i = 0; i < kTurnLines; ++i) StreamLine(to + i * kLine, lines[i]);
+}
 
 // At least a line per row.
 MSSP_TARGET void StreamStrands(const Strands& strands) {
@@ -92,56 +101,39 @@ MSSP_TARGET void StreamStrands(const Strands& strands) {
     return;
   }
   for (int64_t r = 0; r < strands.rows; ++r) {
-    // Lines of the row, from the one on which the row before ended.
     char* to[kMaxStrands];
     const char* from[kMaxStrands];
-    int64_t lines[kMaxStrands];
-    int64_t before[kMaxStrands];
-    int64_t most = 0;
+    int64_t bytes[kMaxStrands];  // of the row that are still to be copied
+    int64_t common = row_bytes;
     for (int k = 0; k < strands.count; ++k) {
       to[k] = strands.to[k] + r * row_bytes;
       from[k] = strands.from[k] + r * strands.stride;
-      int64_t skipped = static_cast<int64_t>(reinterpret_cast<uintptr_t>(to[k]) & (kLine - 1));
-      before[k] = skipped;
-      if (r == 0 && skipped != 0) {
-        before[k] = 0;
-        skipped -= kLine;
-        StreamPart(to[k], from[k], -skipped);
-      }
-      to[k] -= skipped;
-      from[k] -= skipped;
-      lines[k] = (row_bytes + skipped) / kLine;
-      most = lines[k] > most ? lines[k] : most;
-    }
-    for (int64_t line = 0; line < most; line += kTurnLines) {
-      for (int k = 0; k < strands.count; ++k) {
-        char* const out = to[k] + line * kLine;
-        const char* const in = from[k] + line * kLine;
-        for (int64_t i = 0; i < kTurnLines; ++i) Fetch(in + i * kLine + strands.prefetch);
-        if (lines[k] - line >= kTurnLines) {
-          // Loads first: a load behind a store is held up until it is known that they do not meet.
-          Line turn[kTurnLines];
-          for (int64_t i = 1; i < kTurnLines; ++i) turn[i] = LoadLine(in + i * kLine);
-          if (line == 0 && before[k] != 0) {
-            StreamJoined(out, strands.from[k] + (r - 1) * strands.stride + row_bytes, before[k], in + before[k]);
-          } else {
-            StreamLine(out, LoadLine(in));
-          }
-          for (int64_t i = 1; i < kTurnLines; ++i) StreamLine(out + i * kLine, turn[i]);
-        } else {
-          int64_t i = 0;
-          if (line == 0 && before[k] != 0) {
-            StreamJoined(out, strands.from[k] + (r - 1) * strands.stride + row_bytes, before[k], in + before[k]);
-            i = 1;
-          }
-          for (; i < lines[k] - line; ++i) StreamLine(out + i * kLine, LoadLine(in + i * kLine));
+      const int64_t head = static_cast<int64_t>(-reinterpret_cast<uintptr_t>(to[k]) & (kLine - 1));
+      if (head != 0) {
+        Fetch(from[k] + strands.prefetch);
+        if (r == 0) {
+          StreamPart(to[k], from[k], head);
+        } else {  // with the end of the row before
+          StreamJoined(to[k] + head - kLine, from[k] - strands.stride + row_bytes, kLine - head, from[k]);
         }
+        to[k] += head;
+        from[k] += head;
       }
+      bytes[k] = row_bytes - head;
+      common = bytes[k] < common ? bytes[k] : common;
     }
-    if (r + 1 < strands.rows) continue;  // the last bytes go with the first ones of the next row
+    common -= common % kTurnBytes;
+    for (int64_t i = 0; i < common; i += kTurnBytes) {
+      for (int k = 0; k < strands.count; ++k) StreamTurn(to[k] + i, from[k] + i, strands.prefetch);
+    }
+    const bool last = r + 1 == strands.rows;
     for (int k = 0; k < strands.count; ++k) {
-      const int64_t done = lines[k] * kLine;
-      StreamPart(to[k] + done, from[k] + done, strands.from[k] + r * strands.stride + row_bytes - from[k] - done);
+      int64_t i = common;
+      for (; i + kLine <= bytes[k]; i += kLine) {
+        Fetch(from[k] + i + strands.prefetch);
+        StreamLine(to[k] + i, LoadLine(from[k] + i));
+      }
+      if (last) StreamPart(to[k] + i, from[k] + i, bytes[k] - i);  // else with the beginning of the next row
     }
   }
 }
