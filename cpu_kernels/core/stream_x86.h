@@ -15,8 +15,10 @@ constexpr int64_t kPage = 4096;
 
 // Reading this far ahead keeps more requests in flight than hardware does by itself, which stops at the end of a page;
 // the page after that has its translation on its way. Both go on in the next row.
-constexpr int64_t kAheadBytes = 2 * kPage;
-constexpr int64_t kTouchBytes = 4 * kPage;
+constexpr int kPagesAbreast = 4;
+constexpr int64_t kAheadBytes = kPagesAbreast * kPage;
+constexpr int64_t kTurnLines = 4;
+constexpr int64_t kTurnBytes = kTurnLines * kLine;
 
 inline bool IsAligned(const void* pointer, uintptr_t bytes) {
   return (reinterpret_cast<uintptr_t>(pointer) & (bytes - 1)) == 0;
@@ -47,25 +49,20 @@ MSSP_TARGET void StreamLong(char* to, const char* from, int64_t bytes) {
   to += head;
   from += head;
   bytes -= head;
-  // Two pages side by side: hardware reads ahead in both.
-  for (; bytes >= 2 * kPage; bytes -= 2 * kPage, to += 2 * kPage, from += 2 * kPage) {
-    Fetch(from + kTouchBytes);
-    Fetch(from + kTouchBytes + kPage);
-    for (int64_t i = 0; i < kPage; i += kLine) {
-      Fetch(from + kAheadBytes + i);
-      Fetch(from + kAheadBytes + kPage + i);
-      const Line a = LoadLine(from + i), b = LoadLine(from + kPage + i);
-      StreamLine(to + i, a);
-      StreamLine(to + kPage + i, b);
+  // Pages side by side: hardware reads ahead in all of them.
+  while (bytes >= kPagesAbreast * kTurnBytes) {
+    int64_t width = bytes / kPagesAbreast;
+    width = width > kPage ? kPage : width - width % kLine;
+    for (int p = 0; p < kPagesAbreast; ++p) Fetch(from + 2 * kAheadBytes + p * kPage);
+    for (int64_t i = 0; i < width; i += kLine) {
+      Line lines[kPagesAbreast];
+      for (int p = 0; p < kPagesAbreast; ++p) Fetch(from + kAheadBytes + p * width + i);
+      for (int p = 0; p < kPagesAbreast; ++p) lines[p] = LoadLine(from + p * width + i);
+      for (int p = 0; p < kPagesAbreast; ++p) StreamLine(to + p * width + i, lines[p]);
     }
-  }
-  if (bytes >= kLine) Fetch(from + kTouchBytes);
-  for (; bytes >= 4 * kLine; bytes -= 4 * kLine, to += 4 * kLine, from += 4 * kLine) {
-    for (int i = 0; i < 4; ++i) Fetch(from + kAheadBytes + i * kLine);
-    // Loads first: a load behind a store is held up until it is known that they do not meet.
-    Line lines[4];
-    for (int i = 0; i < 4; ++i) lines[i] = LoadLine(from + i * kLine);
-    for (int i = 0; i < 4; ++i) StreamLine(to + i * kLine, lines[i]);
+    to += kPagesAbreast * width;
+    from += kPagesAbreast * width;
+    bytes -= kPagesAbreast * width;
   }
   for (; bytes >= kLine; bytes -= kLine, to += kLine, from += kLine) {
     Fetch(from + kAheadBytes);
@@ -78,9 +75,6 @@ MSSP_TARGET void StreamLong(char* to, const char* from, int64_t bytes) {
 MSSP_TARGET inline void StreamJoined(char* to, const char* end, int64_t before, const char* next);
 
 // What one strand gets before the next one has its turn.
-constexpr int64_t kTurnLines = 4;
-constexpr int64_t kTurnBytes = kTurnLines * kLine;
-
 MSSP_TARGET inline void StreamTurn(char* to, const char* from, int64_t prefetch) {
   for (int64_t i = 0; i < kTurnBytes; i += kLine) Fetch(from + i + prefetch);
   // Loads first: a load behind a store is held up until it is known that they do not meet.
