@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "jumps_ahead.h"
 #include "token_writer.h"
 
 namespace mssp {
@@ -18,6 +19,7 @@ void WriteNorm(const TokenWriter& writer, int64_t begin, int64_t end) {
   Strands rows = contiguous ? writer.NewStrands(side.token_bytes, side.token_stride, 1)
                             : writer.NewStrands(side.head_bytes, side.head_stride, side.num_head);
   rows.prefetch = side.PrefetchDistance(std::max(kPrefetchBytes, kMaxStrands * side.token_bytes));
+  JumpsAhead jumps(writer.slots, side.cache, side.token_bytes, begin, end);
   for (int64_t token = begin, run; token < end; token += run) {
     run = 1;
     const int64_t slot = writer.slots[token];
@@ -25,6 +27,7 @@ void WriteNorm(const TokenWriter& writer, int64_t begin, int64_t end) {
     run = writer.RunLength(token, end, end - begin);
     char* const to = side.cache + slot * side.token_bytes;
     if (contiguous && run * side.token_bytes >= kLongBytes) {
+      jumps.Reach(token);
       writer.CopyRows(to, writer.Row(token), side.token_bytes, side.token_stride, run);
       continue;
     }

@@ -1,0 +1,51 @@
+// Where the slots of a call jump, the next page is one whose translation nobody has: a walk through a virtual machine's
+// two levels of page tables takes longer than copying a row. Walks overlap if they begin together.
+#ifndef MS_SCATTER_PA_CORE_JUMPS_AHEAD_H_
+#define MS_SCATTER_PA_CORE_JUMPS_AHEAD_H_
+
+#include <cstdint>
+
+#include "index_array.h"
+
+namespace mssp {
+
+class JumpsAhead {
+ public:
+  JumpsAhead(const IndexArray& slots, const char* cache, int64_t token_bytes, int64_t begin, int64_t end)
+      : slots_(slots), cache_(cache), token_bytes_(token_bytes), next_(begin), refill_(begin), end_(end) {}
+
+  // To be called before the row of `token` is written: keeps one to two batches of jumps on their way.
+  void Reach(int64_t token) {
+    if (token >= refill_) FetchBatch();
+  }
+
+ private:
+  static constexpr int kBatch = 16;
+
+  void FetchBatch() {
+    const char* pages[kBatch];
+    int found = 0;
+    refill_ = end_;
+    for (; next_ < end_ && found < kBatch; ++next_) {
+      const int64_t slot = slots_[next_];
+      if (slot >= 0 && slot != expected_) {
+        if (found == 0) refill_ = next_;
+        pages[found++] = cache_ + slot * token_bytes_;
+      }
+      expected_ = slot + 1;
+    }
+    for (int i = 0; i < found; ++i) __builtin_prefetch(pages[i], 0, 2);
+  }
+
+  const IndexArray& slots_;
+  const char* const cache_;
+  const int64_t token_bytes_;
+  int64_t next_;
+  int64_t refill_;
+  const int64_t end_;
+  int64_t expected_ = -1;
+};
+
+}  // namespace mssp
+
+#endif  // MS_SCATTER_PA_CORE_JUMPS_AHEAD_H_
