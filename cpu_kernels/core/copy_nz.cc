@@ -11,7 +11,8 @@ namespace mssp {
 namespace {
 
 constexpr int64_t kMinRun = 4;
-constexpr int64_t kMaxRun = 32;
+constexpr int64_t kTileTokens = 16;
+constexpr int64_t kMaxBlockTile = 32;
 
 class NzWriter {
  public:
@@ -41,9 +42,7 @@ class NzWriter {
         WritePiecewise(to, writer_.Row(token));
         continue;
       }
-      // A piece that begins in the middle of a line ends on one.
-      const int64_t limit = (reinterpret_cast<uintptr_t>(to) & kUnitBytes) != 0 ? kMaxRun - 1 : kMaxRun;
-      run = writer_.RunLength(token, end, std::min(limit, side_.block_size - offset));
+      run = writer_.RunLength(token, end, side_.block_size - offset);
       if (run >= kMinRun) {
         WriteRun(to, token, run);
       } else {
@@ -56,11 +55,23 @@ class NzWriter {
 
  private:
   void WriteRun(char* to, int64_t token, int64_t tokens) {
+    const bool fills_small_block = tokens == side_.block_size && tokens <= kMaxBlockTile;
+    // The first tile ends on a line of the cache.
+    const int64_t uneven = (reinterpret_cast<uintptr_t>(to) & kUnitBytes) != 0 ? 1 : 0;
+    for (int64_t done = 0, tile; done < tokens; done += tile) {
+      tile = fills_small_block ? tokens : std::min(kTileTokens - (done == 0 ? uneven : 0), tokens - done);
+      WriteTile(to + done * kUnitBytes, token + done, tile, done > 0, done + tile < tokens);
+    }
+  }
+
+  void WriteTile(char* to, int64_t token, int64_t tokens, bool went_before, bool goes_on) {
     NzRun run;
     run.token_stride = side_.token_stride;
     run.unit_stride = unit_stride_;
     run.tokens = tokens;
     run.units = units_;
+    run.went_before = went_before;
+    run.goes_on = goes_on;
     // Past the end of this piece too: the thread that has it will likely have the next one.
     run.prefetch = token + tokens < writer_.num_tokens ? tokens * side_.token_stride : 0;
     for (int64_t s = 0; s < segments_; ++s) {

@@ -19,6 +19,8 @@ struct NzRun {
   int64_t tokens;
   int64_t units;
   int64_t prefetch;  // bytes from a row to the row that should be on its way meanwhile; 0: none
+  bool goes_on;      // with the tokens that follow: the last line of a unit, if it is not whole, is left to them,
+  bool went_before;  // who find its first bytes in the rows before their own
 };
 
 // Copies that go on side by side: row r of strand k, `row_bytes` long, goes from from[k] + r * stride to

@@ -78,6 +78,16 @@ MSSP_TARGET inline __m512i Join(__m512i left, __m512i right) {
   return _mm512_maskz_alignr_epi64(0xFF, right, left, kWords);
 }
 
+struct UnitPairs {
+  __m512i units[2];  // of two tokens each
+};
+
+MSSP_TARGET inline UnitPairs LoadPairs(const char* from, int64_t stride) {
+  const __m512i a = Load64(from);
+  const __m512i b = Load64(from + stride);
+  return {{_mm512_maskz_shuffle_i64x2(0xFF, a, b, 0x44), _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0xEE)}};
+}
+
 // The same where a line of the cache begins kHead bytes into a pair of tokens: each line joins two pairs. In a run that
 // fills its block a unit's last line goes on in the next unit.
 template <int kHead>
@@ -90,38 +100,42 @@ MSSP_TARGET void RunNzShifted(const NzRun& run) {
   for (int64_t u = 0; u + 2 <= run.units; u += 2) {
     char* to = run.to + u * run.unit_stride;
     const char* from = run.from + u * kUnitBytes;
-    __m512i first = _mm512_setzero_si512(), last[2] = {first, first};
+    UnitPairs last;
+    __m512i first_of_second = end;
     for (int64_t p = 0; p < pairs; ++p, from += 2 * stride) {
       Fetch(from + run.prefetch);
       Fetch(from + stride + run.prefetch);
-      const __m512i a = Load64(from);
-      const __m512i b = Load64(from + stride);
-      const __m512i pair[2] = {_mm512_maskz_shuffle_i64x2(0xFF, a, b, 0x44),
-                               _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0xEE)};
+      const UnitPairs pair = LoadPairs(from, stride);
       if (p == 0) {
-        if (fills_block && u > 0) {
-          Stream64(to + kHead - kLine, Join<kWords>(end, pair[0]));
+        first_of_second = pair.units[1];
+        if (run.went_before) {
+          last = LoadPairs(from - 2 * stride, stride);
+          Stream64(to + kHead - kLine, Join<kWords>(last.units[0], pair.units[0]));
+          Stream64(to + kHead - kLine + run.unit_stride, Join<kWords>(last.units[1], pair.units[1]));
         } else {
-          StreamWords<0, kWords>(to, pair[0]);
+          if (fills_block && u > 0) {
+            Stream64(to + kHead - kLine, Join<kWords>(end, pair.units[0]));
+          } else {
+            StreamWords<0, kWords>(to, pair.units[0]);
+          }
+          if (!fills_block) StreamWords<0, kWords>(to + run.unit_stride, pair.units[1]);
         }
-        if (!fills_block) StreamWords<0, kWords>(to + run.unit_stride, pair[1]);
-        first = pair[1];
         to += kHead;
       } else {
-        Stream64(to, Join<kWords>(last[0], pair[0]));
-        Stream64(to + run.unit_stride, Join<kWords>(last[1], pair[1]));
+        Stream64(to, Join<kWords>(last.units[0], pair.units[0]));
+        Stream64(to + run.unit_stride, Join<kWords>(last.units[1], pair.units[1]));
         to += kLine;
       }
-      last[0] = pair[0];
-      last[1] = pair[1];
+      last = pair;
     }
+    if (run.goes_on) continue;
     if (fills_block) {
-      Stream64(to, Join<kWords>(last[0], first));
+      Stream64(to, Join<kWords>(last.units[0], first_of_second));
     } else {
-      StreamWords<kWords, 8>(to - kHead, last[0]);
+      StreamWords<kWords, 8>(to - kHead, last.units[0]);
     }
-    if (!fills_block || u + 4 > run.units) StreamWords<kWords, 8>(to - kHead + run.unit_stride, last[1]);
-    end = last[1];
+    if (!fills_block || u + 4 > run.units) StreamWords<kWords, 8>(to - kHead + run.unit_stride, last.units[1]);
+    end = last.units[1];
   }
   if (run.units & 1) RunNzUnits<Store::kStream16>(run, 0, 2 * pairs, run.units - 1);
   if (run.tokens & 1) RunNzUnits<Store::kOrdinary>(run, run.tokens - 1, 1, 0);
