@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "jumps_ahead.h"
 #include "token_writer.h"
 
 namespace mssp {
@@ -32,6 +33,7 @@ class NzWriter {
   }
 
   void Write(int64_t begin, int64_t end) {
+    JumpsAhead jumps(writer_.slots, side_.cache, side_.token_bytes, begin, end);
     for (int64_t token = begin, run; token < end; token += run) {
       run = 1;
       const int64_t slot = writer_.slots[token];
@@ -44,6 +46,7 @@ class NzWriter {
       }
       run = writer_.RunLength(token, end, side_.block_size - offset);
       if (run >= kMinRun) {
+        jumps.Reach(token);
         WriteRun(to, token, run);
       } else {
         for (int64_t r = 0; r < run; ++r) Add(to + r * kUnitBytes, writer_.Row(token + r));
