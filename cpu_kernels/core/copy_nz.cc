@@ -33,6 +33,8 @@ class NzWriter {
   }
 
   void Write(int64_t begin, int64_t end) {
+    begin = NextRun(begin);
+    end = NextRun(end);
     JumpsAhead jumps(writer_.slots, side_.cache, side_.token_bytes, begin, end);
     for (int64_t token = begin, run; token < end; token += run) {
       run = 1;
@@ -57,6 +59,17 @@ class NzWriter {
   }
 
  private:
+  // Where threads share the tokens out, `token` gives way to the first one that begins a run or a block, if that is
+  // near: the parts of a block would end in the middle of lines.
+  int64_t NextRun(int64_t token) const {
+    const int64_t bound = std::min(token + kMaxBlockTile, writer_.num_tokens);
+    for (int64_t t = token; t < bound; ++t) {
+      const int64_t slot = writer_.slots[t];
+      if (t == 0 || slot % side_.block_size == 0 || slot != writer_.slots[t - 1] + 1) return t;
+    }
+    return bound == writer_.num_tokens ? bound : token;
+  }
+
   void WriteRun(char* to, int64_t token, int64_t tokens) {
     const bool fills_small_block = tokens == side_.block_size && tokens <= kMaxBlockTile;
     // The first tile ends on a line of the cache.
