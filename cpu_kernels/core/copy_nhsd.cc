@@ -1,43 +1,60 @@
-// NHSD: cache[block, :, offset] = row. Slots that follow one another in a block are contiguous within each head.
+// NHSD: cache[block, :, offset] = row. Slots that follow one another in a block are contiguous within each head; the
+// heads go side by side.
+#include <algorithm>
+#include <cstdint>
+
 #include "token_writer.h"
 
 namespace mssp {
 namespace {
 
-constexpr int64_t kMaxRun = 32;  // tokens whose rows stay in the second-level cache while the heads are walked
+constexpr int64_t kTokensAhead = 2;
 
-inline void PrefetchRow(const TokenWriter& writer, int64_t token) {
-  const SideView& side = writer.side;
-  const int64_t slot = writer.slots[token];
-  if (slot < 0) return;
-  const char* to = side.cache + (slot / side.block_size * side.block_size * side.num_head + slot % side.block_size) *
-                                    side.head_bytes;
-  for (int64_t h = 0; h < side.num_head; ++h, to += side.block_size * side.head_bytes) {
-    __builtin_prefetch(to, 0, 2);
-    __builtin_prefetch(to + side.head_bytes - 1, 0, 2);
+class NhsdWriter {
+ public:
+  explicit NhsdWriter(const TokenWriter& writer)
+      : writer_(writer), side_(writer.side), head_stride_(side_.block_size * side_.head_bytes) {}
+
+  void Write(int64_t begin, int64_t end) const {
+    for (int64_t token = begin, run; token < end; token += run) {
+      run = 1;
+      const int64_t slot = writer_.slots[token];
+      if (slot < 0) continue;
+      run = writer_.RunLength(token, end, side_.block_size - slot % side_.block_size);
+      if (run == 1 && token + kTokensAhead < end) FetchEnds(writer_.slots[token + kTokensAhead]);
+      Strands heads = writer_.NewStrands(side_.head_bytes, side_.token_stride, run);
+      for (int64_t h = 0; h < side_.num_head; ++h) {
+        heads.Add(Place(slot) + h * head_stride_, writer_.Row(token) + h * side_.head_stride);
+        if (heads.count < kMaxStrands && h + 1 < side_.num_head) continue;
+        writer_.CopyStrands(heads);
+        heads.count = 0;
+      }
+    }
   }
-}
+
+ private:
+  char* Place(int64_t slot) const {
+    const int64_t offset = slot % side_.block_size;
+    return side_.cache + ((slot - offset) * side_.num_head + offset) * side_.head_bytes;
+  }
+
+  // The pages of a row, and the lines that it shares with its neighbours.
+  void FetchEnds(int64_t slot) const {
+    if (slot < 0) return;
+    const char* to = Place(slot);
+    for (int64_t h = 0; h < side_.num_head; ++h, to += head_stride_) {
+      __builtin_prefetch(to, 0, 2);
+      __builtin_prefetch(to + side_.head_bytes - 1, 0, 2);
+    }
+  }
+
+  const TokenWriter& writer_;
+  const SideView& side_;
+  const int64_t head_stride_;
+};
 
 }  // namespace
 
-void WriteNhsd(const TokenWriter& writer, int64_t begin, int64_t end) {
-  const SideView& side = writer.side;
-  for (int64_t token = begin, run; token < end; token += run) {
-    run = 1;
-    const int64_t slot = writer.slots[token];
-    if (slot < 0) continue;
-    const int64_t offset = slot % side.block_size;
-    const int64_t room = side.block_size - offset;
-    run = writer.RunLength(token, end, room < kMaxRun ? room : kMaxRun);
-    if (run == 1 && token + 2 < end) PrefetchRow(writer, token + 2);
-    char* to = side.cache + ((slot - offset) * side.num_head + offset) * side.head_bytes;
-    const char* from = writer.Row(token);
-    for (int64_t h = 0; h < side.num_head; ++h) {
-      writer.CopyRows(to, from, side.head_bytes, side.token_stride, run);
-      to += side.block_size * side.head_bytes;
-      from += side.head_stride;
-    }
-  }
-}
+void WriteNhsd(const TokenWriter& writer, int64_t begin, int64_t end) { NhsdWriter(writer).Write(begin, end); }
 
 }  // namespace mssp
