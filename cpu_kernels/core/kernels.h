@@ -60,19 +60,11 @@ struct NzTile {
   const char* from[kNzTile];
 };
 
-// `count` rows of `columns` elements, `stride` bytes apart and of any alignment.
-struct MeanRows {
-  const char* first;
-  int64_t stride;
-  int64_t count;
-  int64_t columns;
-  int64_t prefetch;  // as in Strands
-};
-
 // The mean of rows, column by column. Float types: a float32 sum that starts at +0.0, rows in order, one division, one
 // rounding. Integers: a 64-bit sum, truncating division. The caller holds an IeeeScope.
 struct MeanKernel {
-  void (*add)(const MeanRows& rows, void* sums);
+  // Adds a row, of any alignment, to `columns` sums; `prefetch` as in Strands.
+  void (*add)(const char* row, int64_t columns, int64_t prefetch, void* sums);
   void (*finish)(const void* sums, int64_t count, int64_t columns, char* out);
   int64_t sum_bytes;  // of one column; all bits zero is a sum of nothing
 };

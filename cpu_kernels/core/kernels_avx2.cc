@@ -17,7 +17,6 @@
 namespace mssp {
 namespace {
 
-constexpr int64_t kLine = 64;
 struct Line {
   __m256i halves[2];
 };

@@ -19,7 +19,6 @@ namespace {
 MSSP_TARGET inline __m512i Load64(const char* from) { return _mm512_loadu_si512(from); }
 MSSP_TARGET inline void Stream64(char* to, __m512i x) { _mm512_stream_si512(reinterpret_cast<__m512i*>(to), x); }
 
-constexpr int64_t kLine = 64;
 using Line = __m512i;
 MSSP_TARGET inline Line LoadLine(const char* from) { return Load64(from); }
 MSSP_TARGET inline void StreamLine(char* to, Line line) { Stream64(to, line); }

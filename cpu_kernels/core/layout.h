@@ -12,6 +12,8 @@ namespace mssp {
 // PA_NZ stores a token in units of 32 bytes, one per group of channels.
 inline constexpr int64_t kUnitBytes = 32;
 
+inline constexpr int64_t kLine = 64;  // of the processor's caches
+
 inline constexpr int64_t kPrefetchBytes = 8192;
 
 // One side of the call (K or V).

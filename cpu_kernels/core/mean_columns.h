@@ -5,6 +5,7 @@
 
 #include "hifloat8.h"
 #include "kernels.h"
+#include "layout.h"
 #include "small_float.h"
 
 #ifndef MSSP_TARGET
@@ -38,18 +39,15 @@ struct IntegerColumn {
 };
 
 template <typename Column>
-MSSP_TARGET void AddColumns(const MeanRows& rows, void* sums) {
+MSSP_TARGET void AddColumns(const char* row, int64_t columns, int64_t prefetch, void* sums) {
   using Element = typename Column::Element;
+  constexpr auto kSize = static_cast<int64_t>(sizeof(Element));
   auto* const totals = static_cast<typename Column::Sum*>(sums);
-  const char* row = rows.first;
-  for (int64_t r = 0; r < rows.count; ++r, row += rows.stride) {
-    const int64_t bytes = rows.columns * static_cast<int64_t>(sizeof(Element));
-    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(row + i + rows.prefetch, 0, 2);
-    for (int64_t c = 0; c < rows.columns; ++c) {
-      Element x;
-      std::memcpy(&x, row + c * static_cast<int64_t>(sizeof(Element)), sizeof(Element));
-      totals[c] += Column::Widen(x);
-    }
+  for (int64_t i = 0; i < columns * kSize; i += kLine) __builtin_prefetch(row + i + prefetch, 0, 2);
+  for (int64_t c = 0; c < columns; ++c) {
+    Element x;
+    std::memcpy(&x, row + c * kSize, sizeof(Element));
+    totals[c] += Column::Widen(x);
   }
 }
 

@@ -44,40 +44,19 @@ struct WideByTable {
   }
 };
 
-constexpr int64_t kSumRegisters = 8;
-
-// All rows of a strip of columns while its sums stay in registers.
 template <typename Wide>
-MSSP_TARGET void AddWide(const MeanRows& rows, void* sums) {
+MSSP_TARGET void AddWide(const char* row, int64_t columns, int64_t prefetch, void* sums) {
   constexpr int64_t kSize = sizeof(typename Wide::Column::Element);
-  constexpr int64_t kStrip = 8 * kSumRegisters;
-  float* const totals = static_cast<float*>(sums);
+  constexpr int64_t kInLine = kLine / kSize;
+  float* totals = static_cast<float*>(sums);
   const float* const table = Wide::Table();
-  int64_t begin = 0;
-  for (; begin + kStrip <= rows.columns; begin += kStrip) {
-    __m256 strip[kSumRegisters];
-    for (int64_t g = 0; g < kSumRegisters; ++g) strip[g] = _mm256_loadu_ps(totals + begin + 8 * g);
-    const char* row = rows.first + begin * kSize;
-    for (int64_t r = 0; r < rows.count; ++r, row += rows.stride) {
-      for (int64_t i = 0; i < kStrip * kSize; i += 64) _mm_prefetch(row + i + rows.prefetch, _MM_HINT_T1);
-      for (int64_t g = 0; g < kSumRegisters; ++g) {
-        strip[g] = _mm256_add_ps(strip[g], Wide::Load8(row + 8 * g * kSize, table));
-      }
+  for (; columns >= kInLine; columns -= kInLine, row += kLine, totals += kInLine) {
+    _mm_prefetch(row + prefetch, _MM_HINT_T1);
+    for (int64_t i = 0; i < kInLine; i += 8) {
+      _mm256_storeu_ps(totals + i, _mm256_add_ps(_mm256_loadu_ps(totals + i), Wide::Load8(row + i * kSize, table)));
     }
-    for (int64_t g = 0; g < kSumRegisters; ++g) _mm256_storeu_ps(totals + begin + 8 * g, strip[g]);
   }
-  for (; begin + 8 <= rows.columns; begin += 8) {
-    __m256 strip = _mm256_loadu_ps(totals + begin);
-    const char* row = rows.first + begin * kSize;
-    for (int64_t r = 0; r < rows.count; ++r, row += rows.stride) {
-      strip = _mm256_add_ps(strip, Wide::Load8(row, table));
-    }
-    _mm256_storeu_ps(totals + begin, strip);
-  }
-  MeanRows rest = rows;
-  rest.first += begin * kSize;
-  rest.columns -= begin;
-  AddColumns<typename Wide::Column>(rest, totals + begin);
+  AddColumns<typename Wide::Column>(row, columns, prefetch, totals);
 }
 
 template <typename Wide>

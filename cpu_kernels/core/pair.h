@@ -44,6 +44,7 @@ struct PairPlan {
   int64_t tail_begin, tail_end;
 
   bool HasMean() const { return mean_begin < mean_end; }
+  bool Averages(int64_t row) const { return mean_begin <= row && row < mean_end; }
   int64_t MeanSlot() const { return slot + (head_end - head_begin); }
   int64_t TailSlot() const { return MeanSlot() + (HasMean() ? 1 : 0); }
   // Where a source row that is copied as it is goes; -1 if it is not.
@@ -52,7 +53,7 @@ struct PairPlan {
     if (tail_begin <= row && row < tail_end) return TailSlot() + row - tail_begin;
     return -1;
   }
-  // The first of the plan's borders after `row`, if it is before `bound`.
+  // The first of the borders of what is copied after `row`, if it is before `bound`.
   int64_t NextChange(int64_t row, int64_t bound) const {
     for (const int64_t border : {head_begin, head_end, tail_begin, tail_end}) {
       if (row < border && border < bound) bound = border;
