@@ -72,10 +72,11 @@ class NzWriter {
 
   void WriteRun(char* to, int64_t token, int64_t tokens) {
     const bool fills_small_block = tokens == side_.block_size && tokens <= kMaxBlockTile;
-    // The first tile ends on a line of the cache.
-    const int64_t uneven = (reinterpret_cast<uintptr_t>(to) & kUnitBytes) != 0 ? 1 : 0;
+    // Where units begin in the middle of a line the first tile ends on one.
+    const int64_t uneven = reinterpret_cast<uintptr_t>(to) % kLine == kUnitBytes ? 1 : 0;
     for (int64_t done = 0, tile; done < tokens; done += tile) {
-      tile = fills_small_block ? tokens : std::min(kTileTokens - (done == 0 ? uneven : 0), tokens - done);
+      tile = kTileTokens - (done == 0 ? uneven : 0);
+      if (fills_small_block || tokens - done < tile + 2) tile = tokens - done;  // never a single token
       WriteTile(to + done * kUnitBytes, token + done, tile, done > 0, done + tile < tokens);
     }
   }
