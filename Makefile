@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := setup.py pyproject.toml $(wildcard cpu_kernels/*.cc cpu_kernels/*.h cpu_kernels/core/* cpu_kernels/*.py aicore_kernels/*.cc)
 export GLOG_v ?= 3
 
-.PHONY: demo test install matrix bench ascend-report lint format clean
+.PHONY: demo test install matrix neon bench ascend-report lint format clean
 
 demo: $(STAMP)
 	$(BIN)/python -m ms_scatter_pa demo
@@ -26,6 +26,14 @@ $(STAMP): $(SOURCES)
 # The contract and mode tests on the oldest MindSpore supported, in an environment of its own.
 matrix: $(STAMP)
 	$(BIN)/python tools/matrix.py
+
+# The NEON kernels under emulation, against the fuzzers' oracle. Needs aarch64-linux-gnu-g++ and qemu-aarch64.
+neon:
+	mkdir -p build
+	aarch64-linux-gnu-g++ -std=c++17 -O2 -ffp-contract=off -Wall -Wextra -Werror -pthread -static -o build/fuzz_aarch64 \
+		-Icpu_kernels -Icpu_kernels/core -Itests/kernels/fuzz cpu_kernels/core/*.cc cpu_kernels/plain_entry.cc \
+		tests/kernels/fuzz/harness.cc tests/kernels/fuzz/standalone_main.cc
+	qemu-aarch64 build/fuzz_aarch64 tests/kernels/fuzz/corpus/* --random 200000
 
 bench: $(STAMP)
 	$(BIN)/python -m ms_scatter_pa bench

@@ -25,6 +25,7 @@ except ImportError:
     torch = None  # type: ignore[assignment]
 
 MAX_VARIANTS = 256
+SETTLING_BYTES = 64 << 20  # read and written; more than a last-level cache holds of one process
 CORE, CORE_HELPER = "core", "core, helper's cache"
 Regions = list[list[Array]]
 Ways = Callable[[Workload, list[Array], Regions], list[harness.Contender]]
@@ -57,8 +58,16 @@ class CoreCases:
         per_sample = max(1, min(64, 64 // workload.tokens))
         if workload.pause:
             per_sample = 1
+        settling = -(-SETTLING_BYTES // (workload.read_bytes + workload.written_bytes))
         return harness.Case(
-            workload.name, workload.group, workload.x, contenders, per_sample, _goal(workload), workload.pause / 1e3
+            workload.name,
+            workload.group,
+            workload.x,
+            contenders,
+            per_sample,
+            _goal(workload),
+            workload.pause / 1e3,
+            settling,
         )
 
     def _threads(self, workload: Workload) -> int:

@@ -52,6 +52,22 @@ def test_every_sample_takes_other_regions() -> None:
     assert taken == [i % 5 for i in range(len(taken))] and len(taken) >= 14
 
 
+def test_every_contender_settles_before_its_sample_and_that_is_not_timed() -> None:
+    log: list[str] = []
+
+    def contender(name: str) -> Contender:
+        return Contender(name, [lambda: log.append(name)], finish=lambda: log.append(f"{name} waits"))
+
+    case = Case("case", "group", 1, [contender("a"), contender("b")], settling_calls=3)
+    measured = harness.measure(case, seconds=0.0)
+    own = {name: [name] * 3 + [f"{name} waits", name, f"{name} waits"] for name in ("a", "b")}
+    assert len(log) % 6 == 0
+    for begin in range(0, len(log), 6):
+        assert log[begin : begin + 6] == own[log[begin]]
+    slow = harness.measure(Case("case", "group", 1, [sleeper("way", 4)], settling_calls=10**6), seconds=0.0)
+    assert measured.median("a") < 0.004 and slow.median("way") == pytest.approx(0.004, rel=0.5)
+
+
 def test_cases_beyond_the_total_time_are_named_as_not_measured() -> None:
     make = [lambda: Case("slow", "group", 1, [sleeper("way", 5)])] * 3
     said = io.StringIO()
