@@ -19,7 +19,7 @@ void WriteNorm(const TokenWriter& writer, int64_t begin, int64_t end) {
   Strands rows = contiguous ? writer.NewStrands(side.token_bytes, side.token_stride, 1)
                             : writer.NewStrands(side.head_bytes, side.head_stride, side.num_head);
   rows.prefetch = side.PrefetchDistance(std::max(kPrefetchBytes, kMaxStrands * side.token_bytes));
-  JumpsAhead jumps(writer.slots, side.cache, side.token_bytes, begin, end);
+  JumpsAhead jumps(writer.slots, side.cache, side.token_bytes, begin, writer.num_tokens);
   for (int64_t token = begin, run; token < end; token += run) {
     run = 1;
     const int64_t slot = writer.slots[token];

@@ -11,6 +11,7 @@ namespace mssp {
 
 class JumpsAhead {
  public:
+  // Jumps of tokens [begin, end), which may go beyond what the caller itself writes.
   JumpsAhead(const IndexArray& slots, const char* cache, int64_t token_bytes, int64_t begin, int64_t end)
       : slots_(slots), cache_(cache), token_bytes_(token_bytes), next_(begin), refill_(begin), end_(end) {}
 
