@@ -83,7 +83,7 @@ MSSP_TARGET inline void StreamTurn(char* to, const char* from, int64_t prefetch)
   for (int64_t i = 0; i < kTurnLines; ++i) StreamLine(to + i * kLine, lines[i]);
 }
 
-// At least a line per row.
+// Whole lines of all strands in turn; a line that two rows of a strand share is stored once, with the second row.
 MSSP_TARGET void StreamStrands(const Strands& strands) {
   const int64_t row_bytes = strands.row_bytes;
   if (row_bytes < kLine) {
