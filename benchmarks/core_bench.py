@@ -65,9 +65,9 @@ class CoreCases:
             workload.x,
             contenders,
             per_sample,
-            _goal(workload),
-            workload.pause / 1e3,
-            settling,
+            goal=_goal(workload),
+            pause=workload.pause / 1e3,
+            settling_calls=settling,
         )
 
     def _threads(self, workload: Workload) -> int:

@@ -1,6 +1,5 @@
 // NHSD: cache[block, :, offset] = row. Slots that follow one another in a block are contiguous within each head; the
 // heads go side by side.
-#include <algorithm>
 #include <cstdint>
 
 #include "token_writer.h"
@@ -22,13 +21,11 @@ class NhsdWriter {
       if (slot < 0) continue;
       run = writer_.RunLength(token, end, side_.block_size - slot % side_.block_size);
       if (run == 1 && token + kTokensAhead < end) FetchEnds(writer_.slots[token + kTokensAhead]);
-      Strands heads = writer_.NewStrands(side_.head_bytes, side_.token_stride, run);
+      StrandCopy heads = writer_.NewStrands(side_.head_bytes, side_.token_stride, run, side_.PrefetchDistance());
       for (int64_t h = 0; h < side_.num_head; ++h) {
         heads.Add(Place(slot) + h * head_stride_, writer_.Row(token) + h * side_.head_stride);
-        if (heads.count < kMaxStrands && h + 1 < side_.num_head) continue;
-        writer_.CopyStrands(heads);
-        heads.count = 0;
       }
+      heads.Flush();
     }
   }
 

@@ -16,9 +16,9 @@ constexpr int64_t kLongBytes = int64_t{8} << 10;  // of a run that is copied by 
 void WriteNorm(const TokenWriter& writer, int64_t begin, int64_t end) {
   const SideView& side = writer.side;
   const bool contiguous = side.HeadsAreContiguous();
-  Strands rows = contiguous ? writer.NewStrands(side.token_bytes, side.token_stride, 1)
-                            : writer.NewStrands(side.head_bytes, side.head_stride, side.num_head);
-  rows.prefetch = side.PrefetchDistance(std::max(kPrefetchBytes, kMaxStrands * side.token_bytes));
+  const int64_t prefetch = side.PrefetchDistance(std::max(kPrefetchBytes, kMaxStrands * side.token_bytes));
+  StrandCopy rows = contiguous ? writer.NewStrands(side.token_bytes, side.token_stride, 1, prefetch)
+                               : writer.NewStrands(side.head_bytes, side.head_stride, side.num_head, prefetch);
   JumpsAhead jumps(writer.slots, side.cache, side.token_bytes, begin, writer.num_tokens);
   for (int64_t token = begin, run; token < end; token += run) {
     run = 1;
@@ -31,14 +31,9 @@ void WriteNorm(const TokenWriter& writer, int64_t begin, int64_t end) {
       writer.CopyRows(to, writer.Row(token), side.token_bytes, side.token_stride, run);
       continue;
     }
-    for (int64_t r = 0; r < run; ++r) {
-      rows.Add(to + r * side.token_bytes, writer.Row(token + r));
-      if (rows.count < kMaxStrands) continue;
-      writer.CopyStrands(rows);
-      rows.count = 0;
-    }
+    for (int64_t r = 0; r < run; ++r) rows.Add(to + r * side.token_bytes, writer.Row(token + r));
   }
-  writer.CopyStrands(rows);
+  rows.Flush();
 }
 
 }  // namespace mssp

@@ -35,11 +35,6 @@ struct Strands {
   int64_t stride;
   int64_t rows;
   int64_t prefetch;  // bytes from a row to the row that should be on its way meanwhile; 0: none
-
-  void Add(char* strand_to, const char* strand_from) {
-    to[count] = strand_to;
-    from[count++] = strand_from;
-  }
 };
 
 inline void CopyWithMemcpy(const Strands& strands) {

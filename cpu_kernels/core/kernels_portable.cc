@@ -12,14 +12,6 @@ namespace {
 
 void StreamLong(char* to, const char* from, int64_t bytes) { std::memcpy(to, from, static_cast<size_t>(bytes)); }
 
-void StreamStrands(const Strands& strands) {
-  for (int64_t r = 0; r < strands.rows; ++r) {
-    for (int k = 0; k < strands.count; ++k) {
-      StreamLong(strands.to[k] + r * strands.row_bytes, strands.from[k] + r * strands.stride, strands.row_bytes);
-    }
-  }
-}
-
 void RunNz(const NzRun& run, bool) {
   for (int64_t u = 0; u < run.units; ++u) {
     char* const to = run.to + u * run.unit_stride;
@@ -43,7 +35,7 @@ void Fence() {}
 const Kernels kPortableKernels = {
     "portable",
     StreamLong,
-    StreamStrands,
+    CopyWithMemcpy,
     RunNz,
     TileNz,
     Fence,

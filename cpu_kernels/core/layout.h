@@ -30,6 +30,7 @@ struct SideView {
   int64_t head_size;
   int32_t element_type;
 
+  bool IsPresent() const { return rows != nullptr && token_bytes > 0; }
   bool HeadsAreContiguous() const { return head_stride == head_bytes || num_head == 1; }
 
   // Bytes from a token's row to the row that should be on its way meanwhile.

@@ -20,8 +20,6 @@ struct PairWork {
         stream(ShouldStream(call)),
         sides{ViewSide(call, call.key), ViewSide(call, call.value)} {}
 
-  bool HasSide(int i) const { return sides[i].rows != nullptr && sides[i].token_bytes > 0; }
-
   const char* Rows(const Share& share, int64_t head) const {
     const SideView& side = sides[share.side];
     const int64_t first = call.packed ? share.first_row * side.token_stride : share.batch * side.batch_stride;

@@ -6,8 +6,8 @@
 #include <cstring>
 
 #include "index_array.h"
-#include "kernels.h"
 #include "layout.h"
+#include "strand_copy.h"
 
 namespace mssp {
 
@@ -36,23 +36,13 @@ struct TokenWriter {
       std::memcpy(to, from, static_cast<size_t>(row_bytes * rows));
       return;
     }
-    Strands strand = NewStrands(row_bytes, stride, rows);
+    StrandCopy strand = NewStrands(row_bytes, stride, rows, side.PrefetchDistance());
     strand.Add(to, from);
-    CopyStrands(strand);
+    strand.Flush();
   }
 
-  Strands NewStrands(int64_t row_bytes, int64_t stride, int64_t rows) const {
-    Strands strands;
-    strands.row_bytes = row_bytes;
-    strands.stride = stride;
-    strands.rows = rows;
-    strands.prefetch = side.PrefetchDistance();
-    return strands;
-  }
-
-  void CopyStrands(const Strands& strands) const {
-    if (stream) return kernels->stream_strands(strands);
-    CopyWithMemcpy(strands);
+  StrandCopy NewStrands(int64_t row_bytes, int64_t stride, int64_t rows, int64_t prefetch) const {
+    return StrandCopy(*kernels, stream, row_bytes, stride, rows, prefetch);
   }
 };
 

@@ -1,9 +1,11 @@
 // Alibi, Rope and Omni: rows of one head, num_head rows apart in the source, follow one another in the cache.
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "float_environment.h"
 #include "pair_work.h"
+#include "strand_copy.h"
 #include "threads.h"
 #include "write.h"
 
@@ -22,53 +24,45 @@ int64_t MeanHeads(const MsspCall& call, int num_threads) {
 // Heads side by side, in the order in which their rows lie in memory.
 class RowWriter {
  public:
-  RowWriter(const PairWork& work, const Share& share) : work_(work), share_(share), side_(work.sides[share.side]) {
-    heads_.row_bytes = side_.head_bytes;
-    heads_.stride = side_.token_stride;
-    heads_.prefetch = side_.PrefetchDistance();
+  RowWriter(const PairWork& work, const Share& share)
+      : work_(work), share_(share), side_(work.sides[share.side]), plans_(static_cast<size_t>(work.call.num_head)) {
+    for (size_t h = 0; h < plans_.size(); ++h) plans_[h] = work.Plan(share, static_cast<int64_t>(h));
   }
 
-  void Write() {
-    const int64_t num_head = work_.call.num_head;
-    const int64_t tile = num_head <= kMaxStrands ? kChunkRows : std::max(kTileBytes / side_.token_bytes, int64_t{1});
+  void Write() const {
+    const int64_t tile =
+        plans_.size() <= kMaxStrands ? kChunkRows : std::max(kTileBytes / side_.token_bytes, int64_t{1});
     for (int64_t row = share_.begin, next; row < share_.end; row = next) {
       // The same heads are copied from here to there.
       next = std::min(row + tile, share_.end);
-      for (int64_t h = 0; h < num_head; ++h) next = work_.Plan(share_, h).NextChange(row, next);
-      heads_.rows = next - row;
-      for (int64_t h = 0; h < num_head; ++h) AddHead(h, row);
-      Flush();
+      for (const PairPlan& plan : plans_) next = plan.NextChange(row, next);
+      WriteTile(row, next - row);
     }
   }
 
  private:
-  void AddHead(int64_t head, int64_t row) {
-    const int64_t slot = work_.Plan(share_, head).SlotOfRow(row);
-    if (slot < 0) return;
-    heads_.Add(side_.cache + slot * side_.head_bytes, work_.Rows(share_, head) + row * side_.token_stride);
-    if (heads_.count == kMaxStrands) Flush();
-  }
-
-  void Flush() {
-    if (work_.stream) {
-      work_.kernels.stream_strands(heads_);
-    } else {
-      CopyWithMemcpy(heads_);
+  void WriteTile(int64_t row, int64_t rows) const {
+    StrandCopy heads(work_.kernels, work_.stream, side_.head_bytes, side_.token_stride, rows, side_.PrefetchDistance());
+    for (size_t h = 0; h < plans_.size(); ++h) {
+      const int64_t slot = plans_[h].SlotOfRow(row);
+      if (slot < 0) continue;
+      heads.Add(side_.cache + slot * side_.head_bytes,
+                work_.Rows(share_, static_cast<int64_t>(h)) + row * side_.token_stride);
     }
-    heads_.count = 0;
+    heads.Flush();
   }
 
   const PairWork& work_;
   const Share& share_;
   const SideView& side_;
-  Strands heads_;
+  std::vector<PairPlan> plans_;  // by head
 };
 
 }  // namespace
 
 void WritePairs(const MsspCall& call) {
   const PairWork work(call);
-  const bool present[2] = {work.HasSide(0), work.HasSide(1)};
+  const bool present[2] = {work.sides[0].IsPresent(), work.sides[1].IsPresent()};
   int64_t row_bytes = 0;
   for (int i = 0; i < 2; ++i) row_bytes += present[i] ? work.sides[i].token_bytes : 0;
   if (row_bytes == 0) return;

@@ -63,7 +63,7 @@ void WriteTokens(const MsspCall& call) {
   int num_writers = 0;
   int64_t token_bytes = 0;
   for (const TokenWriter& writer : all) {
-    if (writer.side.rows == nullptr || writer.side.token_bytes == 0) continue;
+    if (!writer.side.IsPresent()) continue;
     writers[num_writers++] = &writer;
     token_bytes += writer.side.token_bytes;
   }
