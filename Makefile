@@ -17,7 +17,7 @@ test: $(STAMP) lint
 install: $(STAMP)
 
 $(STAMP): $(SOURCES)
-	@command -v g++ >/dev/null 2>&1 || command -v "$(CXX)" >/dev/null 2>&1 || \
+	@command -v g++ >/dev/null 2>&1 || command -v "$(firstword $(CXX))" >/dev/null 2>&1 || \
 		{ echo "ms_scatter_pa needs a C++17 compiler: install g++ and run make again."; exit 1; }
 	@test -x $(BIN)/python || { echo "making the virtual environment $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	$(BIN)/python tools/install.py

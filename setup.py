@@ -10,8 +10,10 @@ where CANN is.
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 from types import ModuleType
@@ -57,8 +59,9 @@ def _mindspore_folder() -> Path:
     spec = importlib.util.find_spec("mindspore")  # without importing it, which takes seconds
     if spec is None or spec.origin is None:
         raise SystemExit(
-            "ms_scatter_pa: MindSpore is not installed in this environment. Run 'make install', or install mindspore "
-            "first and then this package with 'pip install --no-build-isolation .'"
+            "ms_scatter_pa: MindSpore is not installed in the environment that compiles. Run 'make install', or install "
+            "mindspore first and then this package with 'pip install --no-build-isolation .'; without "
+            "--no-build-isolation pip compiles in an empty environment."
         )
     return Path(spec.origin).parent
 
@@ -69,32 +72,38 @@ def _mindspore_version(mindspore: Path) -> int:
     return int(major) * 10000 + int(minor) * 100 + int(re.match(r"\d+", patch).group())  # type: ignore[union-attr]
 
 
-def _compiler() -> str:
-    compiler = os.environ.get("CXX", "g++")
-    if shutil.which(compiler) is None:
+def _compiler() -> list[str]:
+    try:
+        return build_config.find_compiler(os.environ.get("CXX"))
+    except FileNotFoundError as error:
         raise SystemExit(
-            f"ms_scatter_pa: the C++ compiler '{compiler}' was not found. Install g++ (9 or newer), or set CXX to a "
-            "C++17 compiler, and install again."
-        )
-    return compiler
+            f"ms_scatter_pa: the C++ compiler '{error}' was not found. Install g++ (9 or newer), or set CXX to a C++17 "
+            "compiler, and install again."
+        ) from None
+
+
+def _user_flags() -> list[str]:
+    """CXXFLAGS, as everywhere; they come last, so that they win."""
+    return shlex.split(os.environ.get("CXXFLAGS", ""))
 
 
 def _run(command: list[str], what: str) -> None:
     print(f"ms_scatter_pa: {what}", flush=True)
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        raise SystemExit(f"ms_scatter_pa: {what} failed:\n{' '.join(command)}\n{result.stderr[-8000:]}")
+        raise SystemExit(f"ms_scatter_pa: {what} failed:\n{shlex.join(command)}\n{result.stderr[-8000:]}")
 
 
-def _extension_command(name: str, compiler: str, mindspore: Path, output: Path) -> list[str]:
+def _extension_command(name: str, compiler: list[str], mindspore: Path, output: Path) -> list[str]:
     return [
-        compiler,
+        *compiler,
         *("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", *build_config.WARNINGS),
         *(f"-DMS_EXTENSION_NAME={name}", *build_config.mindspore_flags(mindspore)),
         f"-ffile-prefix-map={ROOT}/=",  # MindSpore's errors quote the path of the source
         f"-DMSSP_MINDSPORE={_mindspore_version(mindspore)}",
         f"-I{ROOT / 'cpu_kernels'}",
         *("-isystem", sysconfig.get_path("include")),
+        *_user_flags(),
         str(ROOT / "cpu_kernels" / EXTENSIONS[name]),
         *("-o", str(output), f"-L{output.parent}", "-l:" + build_config.LIBRARY_NAME, f"-L{mindspore / 'lib'}"),
         *(f"-l{name}" for name in MINDSPORE_LIBRARIES if (mindspore / "lib" / f"lib{name}.so").exists()),
@@ -103,11 +112,11 @@ def _extension_command(name: str, compiler: str, mindspore: Path, output: Path) 
     ]
 
 
-def _infer_command(compiler: str, output: Path) -> list[str]:
+def _infer_command(compiler: list[str], output: Path) -> list[str]:
     flags = ["-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", *build_config.WARNINGS, "-s"]
     # std::vector crosses the border to MindSpore, which is built with the old C++ interface.
     source = ROOT / "aicore_kernels" / "shape_infer.cc"
-    return [compiler, *flags, "-D_GLIBCXX_USE_CXX11_ABI=0", str(source), "-o", str(output)]
+    return [*compiler, *flags, *_user_flags(), "-D_GLIBCXX_USE_CXX11_ABI=0", str(source), "-o", str(output)]
 
 
 class BuildLibraries(build_ext):  # type: ignore[misc]
@@ -123,20 +132,25 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
     def build_extension(self, ext: Any) -> None:
         output = Path(self.get_ext_fullpath(ext.name))
         output.parent.mkdir(parents=True, exist_ok=True)
-        compiler = _compiler()
+        compiler, mindspore = _compiler(), _mindspore_folder()
         if output.name == build_config.LIBRARY_NAME:
             print("ms_scatter_pa: compiling the CPU operator", flush=True)
             try:
-                library = build_config.build_library(Path(self.build_temp), compiler=compiler)
+                library = build_config.build_library(Path(self.build_temp), compiler=compiler, extra=_user_flags())
             except subprocess.CalledProcessError as error:
-                raise SystemExit(f"ms_scatter_pa: compiling the CPU operator failed: {error}") from None
+                raise SystemExit(f"ms_scatter_pa: compiling the CPU operator failed: {shlex.join(error.cmd)}") from None
             shutil.copy(library, output)
             return
         if output.stem == INFER_STEM:
             _run(_infer_command(compiler, output), "compiling the Ascend operator's shape inference")
             return
         name = ext.name.rpartition(".")[2]
-        command = _extension_command(name, compiler, _mindspore_folder(), output)
+        if not Path(sysconfig.get_path("include"), "Python.h").is_file():
+            raise SystemExit(
+                f"ms_scatter_pa: Python.h is not in {sysconfig.get_path('include')}: install the headers of Python "
+                f"{sys.version_info.major}.{sys.version_info.minor} (python3-dev, python3-devel) and install again."
+            )
+        command = _extension_command(name, compiler, mindspore, output)
         _run(command, f"compiling {EXTENSIONS[name]} against MindSpore (up to half a minute)")
 
     def copy_extensions_to_source(self) -> None:

@@ -10,7 +10,13 @@ constexpr int64_t kStatusFields = 4;
 
 }  // namespace
 
-extern "C" __attribute__((visibility("default"))) std::vector<int64_t> MsScatterPaKvCacheInferShape(
-    int* /*ndims*/, int64_t** /*shapes*/, void* /*extra*/) {
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wreturn-type-c-linkage"  // MindSpore's interface, of C++ by a C name
+#endif
+
+extern "C"
+    __attribute__((visibility("default"))) std::vector<int64_t> MsScatterPaKvCacheInferShape(int* /*ndims*/,
+                                                                                             int64_t** /*shapes*/,
+                                                                                             void* /*extra*/) {
   return {kStatusLines, kStatusFields};
 }

@@ -47,6 +47,10 @@ extern "C" MSSP_EXPORT int MsScatterPaKvCache(int nparam, void** params, int* nd
   return 0;
 }
 
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wreturn-type-c-linkage"  // MindSpore's interface, of C++ by a C name
+#endif
+
 extern "C" MSSP_EXPORT std::vector<int64_t> MsScatterPaKvCacheInferShape(int* /*ndims*/, int64_t** /*shapes*/,
                                                                          void* /*extra*/) {
   return {MSSP_STATUS_SIZE};

@@ -3,14 +3,19 @@
 No dependencies: import it by path.
 """
 
+import shlex
+import shutil
 import subprocess
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 LIBRARY_NAME = "libms_scatter_pa_cpu.so"
 
-WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+WARNINGS = ["-Wall", "-Wextra"]
+# For the project's own checks: another compiler's new warning must not stop a user's installation.
+STRICT = [*WARNINGS, "-Werror"]
 # No contraction: a mean is one rounding per addition. Instruction sets are chosen at run time, never by a flag.
 COMPILE_FLAGS = [
     "-std=c++17",
@@ -36,19 +41,38 @@ def library_sources() -> list[Path]:
     return [*core_sources(), *(ROOT / name for name in ("call.cc", "plain_entry.cc", "aot_entry.cc"))]
 
 
-def build_library(directory: Path, *, compiler: str = "g++", extra: list[str] | None = None, jobs: int = 2) -> Path:
+def find_compiler(given: str | None) -> list[str]:
+    """``CXX`` as a command: a program, or one with arguments, such as ``ccache g++``; None or empty: ``g++``.
+
+    Raises:
+        FileNotFoundError: there is no such program; the text names it.
+    """
+    given = (given or "").strip() or "g++"
+    if shutil.which(given) is not None:  # its path may have spaces
+        return [given]
+    try:
+        command = shlex.split(given)
+    except ValueError:  # a quotation mark too many
+        command = [given]
+    if shutil.which(command[0]) is None:
+        raise FileNotFoundError(command[0])
+    return command
+
+
+def build_library(
+    directory: Path, *, compiler: Sequence[str] = ("g++",), extra: Sequence[str] = (), jobs: int = 2
+) -> Path:
     """Compiles the library into ``directory`` and returns its path; ``extra`` flags go to compiler and linker."""
-    extra = extra or []
     directory.mkdir(parents=True, exist_ok=True)
     objects = [directory / (source.stem + ".o") for source in library_sources()]
 
     def compile_one(source: Path, target: Path) -> None:
-        subprocess.run([compiler, *COMPILE_FLAGS, *WARNINGS, *extra, "-c", str(source), "-o", str(target)], check=True)
+        subprocess.run([*compiler, *COMPILE_FLAGS, *WARNINGS, *extra, "-c", str(source), "-o", str(target)], check=True)
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(compile_one, library_sources(), objects))
     library = directory / LIBRARY_NAME
-    subprocess.run([compiler, *extra, *map(str, objects), *LINK_FLAGS, "-o", str(library)], check=True)
+    subprocess.run([*compiler, *extra, *map(str, objects), *LINK_FLAGS, "-o", str(library)], check=True)
     return library
 
 

@@ -42,7 +42,7 @@ def library_path(build_dir: Path) -> Path:
     if not library.exists():
         # Two processes may both build; the rename decides.
         scratch = Path(tempfile.mkdtemp(dir=build_dir))
-        os.replace(build_config.build_library(scratch), library)
+        os.replace(build_config.build_library(scratch, extra=build_config.STRICT), library)
         shutil.rmtree(scratch)
     return library
 
@@ -68,7 +68,7 @@ def shim_path(build_dir: Path) -> Path:
     if not shim.exists():
         source = Path(__file__).resolve().parent / "shim.cc"
         scratch = Path(tempfile.mkdtemp(dir=build_dir)) / "libshim.so"
-        flags = [*build_config.COMPILE_FLAGS, *build_config.WARNINGS, "-shared", f"-I{build_config.ROOT / 'core'}"]
+        flags = [*build_config.COMPILE_FLAGS, *build_config.STRICT, "-shared", f"-I{build_config.ROOT / 'core'}"]
         subprocess.run(["g++", *flags, str(source), "-o", str(scratch)], check=True)
         os.replace(scratch, shim)
     return shim

@@ -34,7 +34,7 @@ def find_clang() -> str | None:
 def build(compiler: str, sources: list[Path], flags: list[str], output: Path) -> Path:
     """Compiles the core and its plain C entry with others into one program."""
     everything = [str(s) for s in [*build_config.core_sources(), build_config.ROOT / "plain_entry.cc", *sources]]
-    flags = ["-std=c++17", "-ffp-contract=off", *build_config.WARNINGS, *SANITIZERS, *flags, *INCLUDES, "-pthread"]
+    flags = ["-std=c++17", "-ffp-contract=off", *build_config.STRICT, *SANITIZERS, *flags, *INCLUDES, "-pthread"]
     subprocess.run([compiler, *flags, *everything, "-o", str(output)], check=True)
     return output
 
