@@ -46,9 +46,10 @@ int TwinTiling(const mssp_host::Call* call, MsScatterPaKvCacheTiling* tiling, ch
   return 0;
 }
 
-// 0 and `counts`, one per core in use; or 1 and what rule the kernel broke.
-int TwinRun(const MsScatterPaKvCacheTiling* tiling, int64_t unified_buffer_bytes, const TwinTensor* tensors,
-            const twin::Rates* rates, int check_rewrites, twin::Counts* counts, char* message, int64_t message_bytes) {
+// 0 and `counts`, one per core of `block_dim`; or 1 and what rule the kernel broke.
+int TwinRun(const MsScatterPaKvCacheTiling* tiling, int64_t block_dim, int64_t unified_buffer_bytes,
+            const TwinTensor* tensors, const twin::Rates* rates, int check_rewrites, twin::Counts* counts,
+            char* message, int64_t message_bytes) {
   try {
     twin::Machine machine(unified_buffer_bytes, *rates);
     machine.SetCheckRewrites(check_rewrites != 0);
@@ -59,7 +60,7 @@ int TwinRun(const MsScatterPaKvCacheTiling* tiling, int64_t unified_buffer_bytes
     twin::SetCurrent(&machine);
     const auto address = [&](int i) { return static_cast<uint8_t*>(tensors[i].data); };
     MsScatterPaKvCacheTiling copy = *tiling;
-    for (int core = 0; core < tiling->used_cores; ++core) {
+    for (int core = 0; core < static_cast<int>(block_dim); ++core) {
       machine.StartCore(core);
       ms_scatter_pa_kv_cache(address(0), address(1), address(2), address(3), address(4), address(5), address(6),
                              address(7), address(8), address(9), address(2), address(3), nullptr,

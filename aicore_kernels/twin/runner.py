@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -125,7 +125,9 @@ class Tiling(ctypes.Structure):
     block_size: int
     tokens_per_tile: int
     side: Sequence[SideTiling]
+    layout: int
     scatter_mode: int
+    index_type: int
     used_cores: int
     index_window: int
     copy_buffer_bytes: int
@@ -196,6 +198,36 @@ class Counts(ctypes.Structure):
     cycles: int
     load_class: Sequence[int]
     store_class: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output of the operator, as op_host infers it."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What the runtime launches the kernel with: op_host's tiling data, its number of cores and its outputs."""
+
+    tiling: bytes
+    block_dim: int
+    outputs: dict[str, Output]
+
+
+class OpHost(Protocol):
+    """op_host behind the classes of CANN that it is written for."""
+
+    def launch(
+        self,
+        shapes: Sequence[tuple[int, ...]],
+        dtypes: tuple[str, str, str],
+        cores: int,
+        unified_buffer_bytes: int,
+        soc: str | None = None,
+    ) -> Launch: ...
 
 
 class TwinFault(Exception):
@@ -280,15 +312,26 @@ def build(folder: Path, *extra_flags: str, sources: Sequence[Path] = SOURCES, na
     return library
 
 
+def _check_outputs(call: Call, outputs: dict[str, Output]) -> None:
+    """The caches are outputs too, which are the inputs' memory: inference must say the same of both."""
+    tensors = call.tensors()
+    dtypes = (call.key_dtype or call.key.dtype.name, call.value_dtype or tensors[3].dtype.name)
+    for name, array, dtype in zip(("key_cache", "value_cache"), tensors[2:4], dtypes, strict=True):
+        if name in outputs and outputs[name] != Output(array.shape, dtype):
+            raise TwinFault(f"{name} is {Output(array.shape, dtype)}, but op_host infers {outputs[name]}")
+
+
 def _reduce(lines: Array) -> list[int]:
     bad = [line.tolist() for line in lines if line[0] != 0]
     return min(bad, key=lambda line: line[1]) if bad else [0, 0, 0, 0]
 
 
 class Twin:
-    """The compiled twin."""
+    """The compiled twin. With ``op_host`` its tiling function, inference and definition serve every call, as on the chip;
+    without, the tiling's arithmetic alone."""
 
-    def __init__(self, library: Path):
+    def __init__(self, library: Path, op_host: OpHost | None = None):
+        self.op_host = op_host
         self.library = ctypes.CDLL(str(library))
         self._message = ctypes.create_string_buffer(512)
 
@@ -297,16 +340,23 @@ class Twin:
         if self.library.TwinPlant(kernel.encode(), fault.encode(), self._message, ctypes.c_int64(512)):
             raise TwinFault(self._message.value.decode())
 
-    def tiling(self, call: Call, cores: int, unified_buffer_bytes: int = 192 * 1024) -> Tiling:
-        """op_host's tiling for the call, or TilingError."""
-        return self.tiling_of_shapes(
+    def launch(self, call: Call, cores: int, unified_buffer_bytes: int, soc: str | None = None) -> Launch:
+        """What op_host answers to the call, or TilingError."""
+        return self._launch(
             [array.shape for array in call.tensors()],
-            call.key_dtype or call.key.dtype.name,
-            call.value_dtype or (call.key if call.value is None else call.value).dtype.name,
-            call.slot_mapping.dtype.name,
+            (
+                call.key_dtype or call.key.dtype.name,
+                call.value_dtype or (call.key if call.value is None else call.value).dtype.name,
+                call.slot_mapping.dtype.name,
+            ),
             cores,
             unified_buffer_bytes,
+            soc,
         )
+
+    def tiling(self, call: Call, cores: int, unified_buffer_bytes: int = 192 * 1024) -> Tiling:
+        """op_host's tiling for the call, or TilingError."""
+        return Tiling.from_buffer_copy(self.launch(call, cores, unified_buffer_bytes).tiling)
 
     def tiling_of_shapes(
         self,
@@ -318,20 +368,33 @@ class Twin:
         unified_buffer_bytes: int = 192 * 1024,
     ) -> Tiling:
         """As ``tiling``, for shapes alone: nothing is allocated, so they may be as large as one likes."""
+        dtypes = (key_dtype, value_dtype, index_dtype)
+        return Tiling.from_buffer_copy(self._launch(shapes, dtypes, cores, unified_buffer_bytes).tiling)
+
+    def _launch(
+        self,
+        shapes: Sequence[tuple[int, ...]],
+        dtypes: tuple[str, str, str],
+        cores: int,
+        unified_buffer_bytes: int,
+        soc: str | None = None,
+    ) -> Launch:
+        if self.op_host is not None:
+            return self.op_host.launch(shapes, dtypes, cores, unified_buffer_bytes, soc)
         given = _Call()
         for i, shape in enumerate(shapes):
             given.shapes[i].rank = len(shape)
             for j, dim in enumerate(shape):
                 given.shapes[i].dims[j] = dim
-        given.key_type = dtype_named(key_dtype).code
-        given.value_type = dtype_named(value_dtype).code
-        given.index_type = next(d.code for d in INDEX_DTYPES if d.name == index_dtype)
+        given.key_type = dtype_named(dtypes[0]).code
+        given.value_type = dtype_named(dtypes[1]).code
+        given.index_type = next(d.code for d in INDEX_DTYPES if d.name == dtypes[2])
         given.cores = cores
         given.unified_buffer_bytes = unified_buffer_bytes
         tiling = Tiling()
         if self.library.TwinTiling(ctypes.byref(given), ctypes.byref(tiling), self._message, ctypes.c_int64(512)):
             raise TilingError(self._message.value.decode())
-        return tiling
+        return Launch(bytes(tiling), tiling.used_cores, {"status": Output((STATUS_LINES, 4), "int64")})
 
     def run(
         self,
@@ -346,17 +409,21 @@ class Twin:
     ) -> Run:
         """Runs the kernel on every core of ``part`` (or on ``cores`` of them); the caches are written in place."""
         ub = unified_buffer_bytes or part.unified_buffer_bytes
-        tiling = self.tiling(call, cores or part.cores, ub)
-        lines = np.full((STATUS_LINES, 4), 0x5A, np.int64) if status is None else status
+        launch = self.launch(call, cores or part.cores, ub, part.soc)
+        tiling = Tiling.from_buffer_copy(launch.tiling)
+        _check_outputs(call, launch.outputs)
+        inferred = launch.outputs["status"]
+        lines = np.full(inferred.shape, 0x5A, np.dtype(inferred.dtype)) if status is None else status
         tensors = (_Tensor * 10)()
         arrays = [*call.tensors(), lines]
         for i, array in enumerate(arrays):
             tensors[i].data, tensors[i].bytes = array.ctypes.data, array.nbytes
         share = part.memory_bytes_per_cycle / part.cores
         rates = _Rates(share, share, 600.0, 12.0, 2.0, burst_granule)
-        counts = (Counts * tiling.used_cores)()
+        counts = (Counts * launch.block_dim)()
         failed = self.library.TwinRun(
             ctypes.byref(tiling),
+            ctypes.c_int64(launch.block_dim),
             ctypes.c_int64(ub),
             tensors,
             ctypes.byref(rates),

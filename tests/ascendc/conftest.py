@@ -1,15 +1,26 @@
-"""Fixtures of the Ascend C tests: the twin, compiled once per run."""
+"""Fixtures of the Ascend C tests: op_host behind a stand-in of CANN, and the twin, compiled once per run."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
-from ms_scatter_pa.aicore_kernels.twin.runner import Twin, build
+from ms_scatter_pa.aicore_kernels.twin import runner
+from ms_scatter_pa.aicore_kernels.twin.runner import Twin
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # the helpers beside the tests
 
+from cann_stand_in import op_host as cann
+
+OP_HOST = Path(runner.__file__).resolve().parents[1] / "op_host"
+
 
 @pytest.fixture(scope="session")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Twin:
-    return Twin(build(Path(tmp_path_factory.mktemp("twin"))))
+def op_host(tmp_path_factory: pytest.TempPathFactory) -> cann.OpHost:
+    return cann.OpHost(cann.build(Path(tmp_path_factory.mktemp("op_host")), sources=OP_HOST))
+
+
+@pytest.fixture(scope="session")
+def twin(tmp_path_factory: pytest.TempPathFactory, op_host: cann.OpHost) -> Twin:
+    """op_host's tiling, from the same entry that CANN calls, feeds the kernel in every test."""
+    return Twin(runner.build(Path(tmp_path_factory.mktemp("twin"))), op_host)

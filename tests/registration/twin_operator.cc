@@ -15,8 +15,9 @@ struct TwinTensor {
 };
 
 extern "C" int TwinTiling(const mssp_host::Call* call, MsScatterPaKvCacheTiling* tiling, char* message, int64_t size);
-extern "C" int TwinRun(const MsScatterPaKvCacheTiling* tiling, int64_t unified_buffer_bytes, const TwinTensor* tensors,
-                       const twin::Rates* rates, int check_rewrites, twin::Counts* counts, char* message, int64_t size);
+extern "C" int TwinRun(const MsScatterPaKvCacheTiling* tiling, int64_t block_dim, int64_t unified_buffer_bytes,
+                       const TwinTensor* tensors, const twin::Rates* rates, int check_rewrites, twin::Counts* counts,
+                       char* message, int64_t size);
 
 namespace {
 
@@ -83,7 +84,8 @@ extern "C" int MsScatterPaKvCache(int nparam, void** params, int* ndims, int64_t
   Expect(TwinTiling(&call, &tiling, message, sizeof(message)) == 0, message);
   const twin::Rates rates = {64, 64, 100, 10, 10, 32};  // times are of no interest here
   std::array<twin::Counts, MSSP_STATUS_LINES> counts;
-  Expect(TwinRun(&tiling, kUnifiedBufferBytes, tensors.data(), &rates, 1, counts.data(), message, sizeof(message)) == 0,
+  Expect(TwinRun(&tiling, tiling.used_cores, kUnifiedBufferBytes, tensors.data(), &rates, 1, counts.data(), message,
+                 sizeof(message)) == 0,
          message);
   return 0;
 }
