@@ -3,13 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := setup.py pyproject.toml $(wildcard cpu_kernels/*.cc cpu_kernels/*.h cpu_kernels/core/* cpu_kernels/*.py aicore_kernels/*.cc)
+SOURCES := setup.py pyproject.toml $(wildcard cpu_kernels/*/*.cc cpu_kernels/*/*.h cpu_kernels/core/simd/* cpu_kernels/*.py aicore_kernels/*.cc)
 export GLOG_v ?= 3
 
 .PHONY: demo test install matrix neon bench ascend-report lint format clean
 
 demo: $(STAMP)
-	$(BIN)/python -m ms_scatter_pa demo
+	$(BIN)/python examples/serving $(ARGS)
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests
@@ -31,21 +31,22 @@ matrix: $(STAMP)
 neon:
 	mkdir -p build
 	aarch64-linux-gnu-g++ -std=c++17 -O2 -ffp-contract=off -Wall -Wextra -Werror -pthread -static -o build/fuzz_aarch64 \
-		-Icpu_kernels -Icpu_kernels/core -Itests/kernels/fuzz cpu_kernels/core/*.cc cpu_kernels/plain_entry.cc \
+		-Icpu_kernels -Icpu_kernels/core -Icpu_kernels/entries -Itests/kernels/fuzz cpu_kernels/core/*.cc \
+		cpu_kernels/core/simd/*.cc cpu_kernels/entries/plain_entry.cc \
 		tests/kernels/fuzz/harness.cc tests/kernels/fuzz/standalone_main.cc
 	qemu-aarch64 build/fuzz_aarch64 tests/kernels/fuzz/corpus/* --random 200000
 
 bench: $(STAMP)
-	$(BIN)/python -m ms_scatter_pa bench
+	$(BIN)/python -m benchmarks $(ARGS)
 
 # On a machine with an NPU, after build-ascend and its export: runs tests/ascend and leaves ascend-report.txt.
 ascend-report: $(STAMP)
-	$(BIN)/python -m ms_scatter_pa ascend-report
+	$(BIN)/python -m tools.ascend_report $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python tools/check_types.py
+	$(BIN)/mypy
 	$(BIN)/python tools/check_format.py
 
 format: $(STAMP)

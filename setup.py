@@ -1,10 +1,10 @@
-"""Builds the package: shared libraries in ``ms_scatter_pa/_lib``, and the folders beside it as parts of the package.
+"""Builds the package: shared libraries in ``ms_scatter_pa/_lib``, and a copy of the Ascend C sources.
 
 ``libms_scatter_pa_cpu.so`` is the operator without MindSpore or Python; ``_eager`` is MindSpore's pyboost extension and
 ``_dropin`` the CPU kernel for its built-in ReshapeAndCache, both compiled against the installed MindSpore;
 ``libms_scatter_pa_infer.so`` tells MindSpore's host side the Ascend operator's output shape. All are made at install
-time, never later. The Ascend sources are packaged as they are: ``python -m ms_scatter_pa build-ascend`` compiles them
-where CANN is.
+time, never later. The Ascend sources are copied to ``ms_scatter_pa/aicore_kernels``: ``python -m ms_scatter_pa
+build-ascend`` compiles them where CANN is.
 """
 
 import importlib.util
@@ -21,10 +21,11 @@ from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 # Extension -> its source. They need nothing of each other.
-EXTENSIONS = {"_eager": "eager_entry.cc", "_dropin": "reshape_and_cache_entry.cc"}
+EXTENSIONS = {"_eager": "entries/eager_entry.cc", "_dropin": "entries/reshape_and_cache_entry.cc"}
 # Those of them that the installed release has: 2.7 keeps the runner of extensions in mindspore_extension.
 MINDSPORE_LIBRARIES = (
     "mindspore_core",
@@ -53,6 +54,8 @@ def _module_at(path: Path) -> ModuleType:
 build_config = _module_at(ROOT / "cpu_kernels" / "build_config.py")
 LIBRARY_STEM = Path(build_config.LIBRARY_NAME).stem
 INFER_STEM = "libms_scatter_pa_infer"
+# What build-ascend needs where CANN is: folder of aicore_kernels -> files.
+ASCEND_SOURCES = {".": ("cann_operator.cc",), "op_host": ("*.cpp", "*.h"), "op_kernel": ("*.cpp", "*.h")}
 
 
 def _mindspore_folder() -> Path:
@@ -158,6 +161,21 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
         super().copy_extensions_to_source()
 
 
+class BuildPython(build_py):  # type: ignore[misc]
+    """Adds the Ascend C sources; an editable install finds them in the clone."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        for folder, patterns in ASCEND_SOURCES.items():
+            target = Path(self.build_lib) / "ms_scatter_pa" / "aicore_kernels" / folder
+            target.mkdir(parents=True, exist_ok=True)
+            for pattern in patterns:
+                for source in sorted((ROOT / "aicore_kernels" / folder).glob(pattern)):
+                    shutil.copy(source, target)
+
+
 def _version() -> str:
     text = (ROOT / "ms_scatter_pa" / "__init__.py").read_text()
     found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
@@ -172,6 +190,6 @@ setup(
         Extension(f"ms_scatter_pa._lib.{INFER_STEM}", sources=[]),
         *(Extension(f"ms_scatter_pa._lib.{name}", sources=[]) for name in EXTENSIONS),
     ],
-    cmdclass={"build_ext": BuildLibraries},
+    cmdclass={"build_ext": BuildLibraries, "build_py": BuildPython},
     zip_safe=False,
 )

@@ -1,8 +1,1 @@
-"""Benchmarks: one file per question; ``python -m ms_scatter_pa bench`` runs those of the CPU."""
-
-
-def main(argv: list[str] | None = None) -> int:
-    """``bench``."""
-    from .cli import main as run
-
-    return run(argv)
+"""Benchmarks: one file per question; ``python -m benchmarks`` runs those of the CPU, from the clone's folder."""

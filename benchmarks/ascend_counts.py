@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ms_scatter_pa.aicore_kernels.twin.runner import PARTS, Array, Call, Part, Run, Twin, build
+from tests.ascendc.host_model.runner import PARTS, Array, Call, Part, Run, Twin, build
 
 GRANULE = 512
 STATUS_BYTES = 64 * 32

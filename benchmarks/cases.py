@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..backends.bindings import CoreLibrary
+from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
 
 Array = npt.NDArray[Any]
 

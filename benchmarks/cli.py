@@ -1,4 +1,4 @@
-"""``python -m ms_scatter_pa bench``: this package against its peers and the physical limit, in one run.
+"""``make bench``, or ``python -m benchmarks``: this package against its peers and the physical limit, in one run.
 
 Every round times each way once, in a random order, and medians over many rounds are compared: on a shared machine
 absolute times drift, ratios between ways of the same rounds do not. The limit is the best streaming copy of the same
@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.bindings import CoreLibrary
-from ..backends.library import library_path
+from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
+from ms_scatter_pa.backends.cpu.library import library_path
+
 from . import core_bench, harness
 from .cases import Memory
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..backends.bindings import Call, CoreLibrary, make_call
+from ms_scatter_pa.backends.cpu.bindings import Call, CoreLibrary, make_call
+
 from . import cases, harness
 from .cases import DTYPE, LAST_DIM, Memory, Workload
 

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from mindspore import Parameter, Tensor, nn, ops
 
-from .. import ScatterPaKvCache, npu_scatter_pa_kv_cache
-from ..cache import cache_shape, make_cache, parameter_on
+from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache
+from ms_scatter_pa.cache import cache_shape, make_cache, parameter_on
+
 from . import cases, harness
 from .cases import Workload
 

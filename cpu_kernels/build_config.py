@@ -33,12 +33,12 @@ LINK_FLAGS.append(f"-Wl,--version-script={ROOT / 'exports.map'}")
 
 def core_sources() -> list[Path]:
     """The operator over raw pointers, without any entry."""
-    return sorted((ROOT / "core").glob("*.cc"))
+    return sorted((ROOT / "core").rglob("*.cc"))
 
 
 def library_sources() -> list[Path]:
     """Everything that goes into ``libms_scatter_pa_cpu.so``."""
-    return [*core_sources(), *(ROOT / name for name in ("call.cc", "plain_entry.cc", "aot_entry.cc"))]
+    return [*core_sources(), *(ROOT / "entries" / name for name in ("call.cc", "plain_entry.cc", "aot_entry.cc"))]
 
 
 def find_compiler(given: str | None) -> list[str]:
@@ -67,7 +67,8 @@ def build_library(
     objects = [directory / (source.stem + ".o") for source in library_sources()]
 
     def compile_one(source: Path, target: Path) -> None:
-        subprocess.run([*compiler, *COMPILE_FLAGS, *WARNINGS, *extra, "-c", str(source), "-o", str(target)], check=True)
+        command = [*compiler, *COMPILE_FLAGS, *WARNINGS, f"-I{ROOT}", *extra, "-c", str(source), "-o", str(target)]
+        subprocess.run(command, check=True)
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(compile_one, library_sources(), objects))

@@ -11,7 +11,7 @@ import argparse
 import mindspore as ms
 import numpy as np
 
-from ms_scatter_pa.demo.text import TextModel
+from serving.text import TextModel
 
 PROMPT = "The North Wind and the Sun. The north wind and the sun disputed as to which was the most powerful, and"
 

@@ -10,7 +10,7 @@ import argparse
 
 import mindspore as ms
 
-from ms_scatter_pa.demo.text import TextModel
+from serving.text import TextModel
 
 PROMPT = "Who has seen the wind?\nNeither "
 ENDS = ("I", "you")

@@ -18,8 +18,8 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 from mindspore.communication import get_group_size, get_rank, init
 
-from ms_scatter_pa.demo.checkpoint import ModelConfig, Weights
-from ms_scatter_pa.demo.text import TextModel, read_rhymes
+from serving.checkpoint import ModelConfig, Weights
+from serving.text import TextModel, read_rhymes
 
 # Weights whose outputs (rows) belong to heads or hidden channels, and those whose inputs (columns) do.
 SPLIT_ROWS, SPLIT_COLUMNS = ("wq", "wk", "wv", "w1", "w3"), ("wo", "w2")

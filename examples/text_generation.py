@@ -10,7 +10,7 @@ import argparse
 
 import mindspore as ms
 
-from ms_scatter_pa.demo.text import PROMPTS, TextModel
+from serving.text import PROMPTS, TextModel
 
 
 def main() -> None:

@@ -3,9 +3,9 @@
 A Llama-style decoder of 0.4 million weights learns the rhymes and fables of ``data/`` nearly by heart, one token per
 byte, in some ten minutes on one core:
 
-    python examples/train_byte_model.py --out ms_scatter_pa/demo/data/rhymes.bin
+    python examples/train_byte_model.py --out examples/serving/data/rhymes.bin
 
-The file is a llama2.c checkpoint in the legacy format (``ms_scatter_pa.demo.checkpoint`` tells its order). Needs torch.
+The file is a llama2.c checkpoint in the legacy format (``serving/checkpoint.py`` tells its order). Needs torch.
 """
 
 import argparse
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ms_scatter_pa.demo.checkpoint import ModelConfig, Weights, weight_shapes, write_checkpoint
-from ms_scatter_pa.demo.tokenizer import BOS, EOS, byte_tokenizer
+from serving.checkpoint import ModelConfig, Weights, weight_shapes, write_checkpoint
+from serving.tokenizer import BOS, EOS, byte_tokenizer
 
 TEXT = Path(__file__).parent / "data" / "rhymes_and_fables.txt"
 CONFIG = ModelConfig(dim=128, hidden_dim=352, n_layers=2, n_heads=8, n_kv_heads=4, vocab_size=259, seq_len=256)

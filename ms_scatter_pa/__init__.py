@@ -3,13 +3,11 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import dropin
-
 if TYPE_CHECKING:
     from .cell import ScatterPaKvCache
-    from .custom_ops import reshape_and_cache
+    from .compat.custom_ops import reshape_and_cache
     from .functional import npu_scatter_pa_kv_cache
-    from .pages import PagedKVCache, draw_occupancy
+    from .pages import PagedKVCache
     from .reference import write_reference
     from .status import read_status
 
@@ -18,7 +16,6 @@ __version__ = "0.1.0"
 __all__ = [
     "PagedKVCache",
     "ScatterPaKvCache",
-    "draw_occupancy",
     "npu_scatter_pa_kv_cache",
     "read_status",
     "reshape_and_cache",
@@ -28,10 +25,9 @@ __all__ = [
 _HOMES = {
     "PagedKVCache": "pages",
     "ScatterPaKvCache": "cell",
-    "draw_occupancy": "pages",
     "npu_scatter_pa_kv_cache": "functional",
     "read_status": "status",
-    "reshape_and_cache": "custom_ops",
+    "reshape_and_cache": "compat.custom_ops",
     "write_reference": "reference",
 }
 
@@ -43,6 +39,3 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
-
-
-dropin.register()

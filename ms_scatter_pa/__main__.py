@@ -13,13 +13,11 @@ class Subcommand(NamedTuple):
 
 
 SUBCOMMANDS: dict[str, Subcommand] = {
-    "demo": Subcommand("ms_scatter_pa.demo", "a decoder that serves several sequences through the paged cache"),
-    "show": Subcommand("ms_scatter_pa.show", "draws who has which blocks of a cache, from a saved file"),
-    "doctor": Subcommand("ms_scatter_pa.doctor", "what is built and found, which path a call takes, and what to do"),
-    "bench": Subcommand("ms_scatter_pa.benchmarks", "time the operator on this machine"),
-    "build-ascend": Subcommand("ms_scatter_pa.aicore_kernels.build", "build and install the Ascend operator with CANN"),
-    "ascend-report": Subcommand("ms_scatter_pa.ascend_report", "run the tests that need an NPU; leaves one file"),
-    "tables": Subcommand("ms_scatter_pa.op_info.tables", "the support table and CANN's operator description"),
+    "show": Subcommand("ms_scatter_pa.cli.show", "draws who has which blocks of a cache, from a saved file"),
+    "doctor": Subcommand(
+        "ms_scatter_pa.cli.doctor", "what is built and found, which path a call takes, and what to do"
+    ),
+    "build-ascend": Subcommand("ms_scatter_pa.cli.build_ascend", "build and install the Ascend operator with CANN"),
 }
 
 

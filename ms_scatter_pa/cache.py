@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from mindspore import Parameter, Tensor, mint
 
-from .backends.library import load
-from .op_info import CACHE_MODES, DType, dtype_named
-from .options import dtype_name
+from .backends.cpu.library import load
+from .rules.options import dtype_name
+from .rules.table import CACHE_MODES, DType, dtype_named
 
 Array = npt.NDArray[Any]
 Layout = Literal["Norm", "PA_NZ", "NHSD"]

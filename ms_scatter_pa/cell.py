@@ -7,7 +7,7 @@ from mindspore import Parameter, Tensor, nn
 
 from . import backends
 from .backends.graph import graph_call, in_graph
-from .options import check_modes
+from .rules.options import check_modes
 from .status import read_status
 
 

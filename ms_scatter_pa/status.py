@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .op_info import ARGUMENTS
+from .rules.table import ARGUMENTS
 
 _CONSEQUENCE = {"CPU": "nothing was written", "Ascend": "bad rows were skipped, the others were written"}
 

@@ -1,4 +1,4 @@
-"""What documents and CANN's tools want to know of the table: ``python -m ms_scatter_pa tables``.
+"""What documents and CANN's tools want to know of the table: ``python -m op_info.tables``.
 
 The support table stands in README.md and docs/support.md between two markers; a test compares them with this module.
 """
@@ -8,10 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .arguments import ARGUMENTS
-from .dtypes import DTYPES, INDEX_DTYPES
-from .reg_info import ASCEND_EXTRA_INPUTS, ASCEND_OP_NAME, MODE_DTYPE, STATUS_DTYPE
-from .targets import TARGETS, Target, target_named
+from ms_scatter_pa.backends.reg_info import ASCEND_EXTRA_INPUTS, ASCEND_OP_NAME, MODE_DTYPE, STATUS_DTYPE
+from ms_scatter_pa.rules.arguments import ARGUMENTS
+from ms_scatter_pa.rules.dtypes import DTYPES, INDEX_DTYPES
+from ms_scatter_pa.rules.targets import TARGETS, Target, target_named
 
 BEGIN, END = "<!-- support-table -->", "<!-- /support-table -->"
 

@@ -16,7 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "ms_scatter_pa"
 OUTPUT = ROOT / "docs" / "api.md"
 # Modules whose public names are documented: what __all__ lists, else every public function and class.
-MODULES = (PACKAGE, f"{PACKAGE}.pages", f"{PACKAGE}.cache", f"{PACKAGE}.hifloat8", f"{PACKAGE}.show")
+MODULES = (
+    PACKAGE,
+    f"{PACKAGE}.pages",
+    f"{PACKAGE}.drawing",
+    f"{PACKAGE}.cache",
+    f"{PACKAGE}.hifloat8",
+    f"{PACKAGE}.cli.show",
+)
 SECTIONS = ("Args", "Inputs", "Outputs", "Returns", "Raises", "Attributes", "Source", "Example")
 MAX_SIGNATURE = 100
 

@@ -1,4 +1,4 @@
-// Generated from op_info by aicore_kernels/dtype_lists.py: do not edit. One column per compiled combination.
+// Generated from op_info by op_info/dtype_lists.py: do not edit. One column per compiled combination.
 #ifndef MS_SCATTER_PA_DTYPES_H_
 #define MS_SCATTER_PA_DTYPES_H_
 

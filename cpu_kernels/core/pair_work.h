@@ -4,11 +4,11 @@
 
 #include <cstdint>
 
-#include "cpu_features.h"
 #include "layout.h"
 #include "pair.h"
 #include "pair_shares.h"
 #include "policy.h"
+#include "simd/cpu_features.h"
 
 namespace mssp {
 

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "kernels.h"
+#include "simd/kernels.h"
 
 namespace mssp {
 

@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <cstring>
 
-#include "cpu_features.h"
 #include "export.h"
 #include "policy.h"
 #include "ranges.h"
+#include "simd/cpu_features.h"
 
 extern "C" MSSP_EXPORT void MsspStreamingCopy(void* to, const void* from, int64_t bytes, int32_t num_threads,
                                               int32_t streamed) {

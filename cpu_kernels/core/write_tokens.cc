@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "cpu_features.h"
 #include "layout.h"
 #include "policy.h"
 #include "ranges.h"
+#include "simd/cpu_features.h"
 #include "threads.h"
 #include "token_writer.h"
 #include "write.h"

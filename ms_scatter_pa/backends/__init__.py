@@ -14,9 +14,9 @@ __all__ = ["eager_call", "on_ascend"]
 def _choose_and_call(*call: Any) -> Any:
     global eager_call
     if on_ascend():
-        from .ascend import eager_call as chosen
+        from .ascend.eager import eager_call as chosen
     else:
-        from .cpu import eager_call as chosen
+        from .cpu.eager import eager_call as chosen
     eager_call = chosen
     return chosen(*call)
 

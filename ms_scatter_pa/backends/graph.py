@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from . import ascend_graph, cpu_graph
+from .ascend import graph as ascend_graph
+from .cpu import graph as cpu_graph
 from .device import on_ascend
 from .graph_tools import CompileTime, dtype_of, in_graph, known_shape
 

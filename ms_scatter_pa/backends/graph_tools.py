@@ -10,7 +10,7 @@ from mindspore.ops import signature as sig
 from mindspore.ops.functional import isconstant
 from mindspore.ops.primitive import PrimitiveWithInfer, constexpr
 
-from ..scenario import UNKNOWN
+from ..rules.scenario import UNKNOWN
 
 
 class CompileTime(PrimitiveWithInfer):  # type: ignore[misc]

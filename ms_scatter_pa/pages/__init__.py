@@ -1,8 +1,7 @@
-"""Pages of a KV cache: block tables, slots, copy-on-write, swapping, and pictures of it all."""
+"""Pages of a KV cache: block tables, slots, copy-on-write, swapping."""
 
 from .block_manager import BlockManager
 from .block_table import BlockAllocator, BlockTable, OutOfBlocksError, blocks_for
-from .draw import draw_occupancy
 from .occupancy import Occupancy, Pages
 from .padding import PADDING_SLOT, pad_block_tables, pad_slot_mapping
 from .paged_kv_cache import PagedKVCache
@@ -19,7 +18,6 @@ __all__ = [
     "Pages",
     "blocks_for",
     "convert_layout",
-    "draw_occupancy",
     "pad_block_tables",
     "pad_slot_mapping",
 ]

@@ -208,7 +208,7 @@ class Occupancy:
 
     def _repr_svg_(self) -> str:
         """The picture in a notebook."""
-        from .draw import to_svg
+        from ..drawing.draw import to_svg
 
         return to_svg(self)
 

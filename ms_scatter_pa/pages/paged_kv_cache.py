@@ -11,7 +11,7 @@ from mindspore import Tensor
 
 from ..cache import Array
 from ..functional import npu_scatter_pa_kv_cache
-from ..options import dtype_name
+from ..rules.options import dtype_name
 from .block_manager import BlockManager, SeqId
 from .occupancy import Occupancy, Pages
 from .padding import PADDING_SLOT, pad_rows

@@ -11,8 +11,8 @@ from mindspore import Tensor, ops
 
 from ..cache import Array, from_numpy, from_nz, make_cache, numpy_dtype, to_numpy, to_nz
 from ..functional import npu_scatter_pa_kv_cache
-from ..op_info import CACHE_MODES
-from ..options import dtype_name
+from ..rules.options import dtype_name
+from ..rules.table import CACHE_MODES
 
 Rows = tuple[Array, Array | None]
 

@@ -6,7 +6,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from ms_scatter_pa import npu_scatter_pa_kv_cache
-from ms_scatter_pa.op_info import dtype_named
+from ms_scatter_pa.rules.table import dtype_named
 
 LENGTHS = ("compress_lens", "compress_seq_offsets", "seq_lens")
 

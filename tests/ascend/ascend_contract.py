@@ -9,9 +9,9 @@ from mindspore import Parameter, Tensor, nn, ops
 from registration_cases import BLOCK_SIZE, BLOCKS, CASES, DK, HEADS, cache_shape, pair_case, token_case
 
 from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache, read_status, write_reference
-from ms_scatter_pa.backends import ascend
-from ms_scatter_pa.backends.ascend_launch import target_of
-from ms_scatter_pa.op_info import dtype_named
+from ms_scatter_pa.backends.ascend import eager as ascend
+from ms_scatter_pa.backends.ascend.launch import target_of
+from ms_scatter_pa.rules.table import dtype_named
 
 COMPILED = {"Norm-float16-int64", "PA_NZ-float32-int32", "NHSD-flattened(2, 2)", "Alibi", "Rope", "Omni-packed"}
 CALLS = [pytest.param(case, "pynative", id=f"{case.name}-pynative") for case in CASES]

@@ -10,7 +10,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "registration")]  # ascend_calls; r
 
 
 def pytest_collection_modifyitems(items):
-    from ms_scatter_pa.cann import npus
+    from ms_scatter_pa.backends.ascend.cann_toolkit import npus
 
     for item in items:
         if HERE in item.path.parents:
@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session", autouse=True)
 def ready():
     """An NPU is there, so the rest must be too: what is missing fails the tests, and doctor says what to do."""
-    from ms_scatter_pa import doctor
+    from ms_scatter_pa.cli import doctor
 
     report = doctor.diagnose()
     if report.device_target != "Ascend" or report.pynative is None:

@@ -10,7 +10,7 @@ from mindspore import Tensor, ops
 from registration_cases import token_case
 
 from ms_scatter_pa import npu_scatter_pa_kv_cache
-from ms_scatter_pa.backends import cann_operator
+from ms_scatter_pa.backends.ascend import cann_operator
 
 SHAPES = {  # tokens, heads, head size, block size, blocks
     "decode 8": (8, 32, 128, 128, 1024),

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ms_scatter_pa import hifloat8
-from ms_scatter_pa.aicore_kernels.twin.runner import Call
-from ms_scatter_pa.op_info import dtype_named
 from ms_scatter_pa.reference import write_reference
+from ms_scatter_pa.rules.table import dtype_named
+from tests.ascendc.host_model.runner import Call
 
 Array = npt.NDArray[Any]
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from ms_scatter_pa.aicore_kernels.twin import runner
-from ms_scatter_pa.aicore_kernels.twin.runner import Twin
+from tests.ascendc.host_model import runner
+from tests.ascendc.host_model.runner import Twin
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # the helpers beside the tests
 
 from cann_stand_in import op_host as cann
 
-OP_HOST = Path(runner.__file__).resolve().parents[1] / "op_host"
+OP_HOST = Path(__file__).resolve().parents[2] / "aicore_kernels" / "op_host"
 
 
 @pytest.fixture(scope="session")

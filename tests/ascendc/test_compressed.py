@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ms_scatter_pa import hifloat8
-from ms_scatter_pa.aicore_kernels.twin.runner import PARTS, Call, Twin
-from ms_scatter_pa.op_info import DTYPES, dtype_named
+from ms_scatter_pa.rules.table import DTYPES, dtype_named
+from tests.ascendc.host_model.runner import PARTS, Call, Twin
 
 NAMES = [dtype.name for dtype in DTYPES]
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ms_scatter_pa.aicore_kernels.twin.runner import PARTS, Call, Run, Twin
-from ms_scatter_pa.benchmarks.ascend_counts import Case, cases, least_possible, make_call
-from ms_scatter_pa.op_info import CACHE_MODES
+from benchmarks.ascend_counts import Case, cases, least_possible, make_call
+from ms_scatter_pa.rules.table import CACHE_MODES
+from tests.ascendc.host_model.runner import PARTS, Call, Run, Twin
 
 COPIES = [case for case in cases() if case.scatter_mode != "Rope"]
 IDS = [case.name for case in COPIES]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ms_scatter_pa import hifloat8
-from ms_scatter_pa.aicore_kernels.twin.runner import Twin
-from ms_scatter_pa.op_info import dtype_named
+from ms_scatter_pa.rules.table import dtype_named
+from tests.ascendc.host_model.runner import Twin
 
 
 def _interesting_floats() -> np.ndarray:

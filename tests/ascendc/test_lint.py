@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ms_scatter_pa.aicore_kernels.twin import runner
-
-KERNELS = Path(runner.__file__).resolve().parents[1]
+KERNELS = Path(__file__).resolve().parents[2] / "aicore_kernels"
 KERNEL = KERNELS / "op_kernel"
 HOST = KERNELS / "op_host"
 SHARED = ("ms_scatter_pa_tiling_data.h", "ms_scatter_pa_float.h")  # for host and kernel: MSSP_FN instead of __aicore__

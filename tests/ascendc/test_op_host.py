@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 from cann_stand_in.op_host import FORMAT_ND, OPERATOR, REQUIRED, OpHost, OpHostFault, build, type_name
 
-from ms_scatter_pa.aicore_kernels import dtype_lists
-from ms_scatter_pa.aicore_kernels.twin import runner
-from ms_scatter_pa.aicore_kernels.twin.runner import Output, Tiling, TilingError
-from ms_scatter_pa.op_info import (
+from ms_scatter_pa.rules.table import (
     ARGUMENTS,
     CACHE_MODES,
     DTYPES,
@@ -22,8 +19,11 @@ from ms_scatter_pa.op_info import (
     dtype_named,
     target_named,
 )
+from op_info import dtype_lists
+from tests.ascendc.host_model import runner
+from tests.ascendc.host_model.runner import Output, Tiling, TilingError
 
-KERNELS = Path(runner.__file__).resolve().parents[1]
+KERNELS = Path(__file__).resolve().parents[2] / "aicore_kernels"
 TILING_HEADER = (KERNELS / "op_host" / "ms_scatter_pa_kv_cache_tiling.h").read_text()
 TILING_DATA = (KERNELS / "op_kernel" / "ms_scatter_pa_tiling_data.h").read_text()
 KERNEL = (KERNELS / "op_kernel" / "ms_scatter_pa_kv_cache.cpp").read_text()

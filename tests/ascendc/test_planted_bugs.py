@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from test_compressed import make_call, mean_elements
 
-from ms_scatter_pa.aicore_kernels.twin import runner
-from ms_scatter_pa.aicore_kernels.twin.runner import Call, Twin, TwinFault
+from tests.ascendc.host_model import runner
+from tests.ascendc.host_model.runner import Call, Twin, TwinFault
 
-KERNEL = Path(runner.__file__).resolve().parents[1] / "op_kernel"
+KERNEL = Path(__file__).resolve().parents[2] / "aicore_kernels" / "op_kernel"
 
 
 def _tokens(layout: str, runs: bool = True) -> Call:

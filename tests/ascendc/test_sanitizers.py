@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import ms_scatter_pa
-from ms_scatter_pa.aicore_kernels.twin.runner import build
+from tests.ascendc.host_model.runner import build
 
 SCRIPT = """
 import sys
@@ -16,7 +16,7 @@ import numpy as np
 import ascendc_cases as cases
 from test_compressed import make_call
 from test_planted_bugs import _tokens
-from ms_scatter_pa.aicore_kernels.twin.runner import Twin
+from tests.ascendc.host_model.runner import Twin
 twin = Twin(Path(sys.argv[1]))
 calls = [_tokens(layout, runs) for layout in ("Norm", "PA_NZ", "NHSD") for runs in (True, False)]
 rng = np.random.default_rng(0)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ms_scatter_pa.aicore_kernels.twin.runner import Call, Tiling, TilingError, Twin
-from ms_scatter_pa.op_info import CACHE_MODES, DTYPES, SCATTER_MODES, dtype_named
+from ms_scatter_pa.rules.table import CACHE_MODES, DTYPES, SCATTER_MODES, dtype_named
+from tests.ascendc.host_model.runner import Call, Tiling, TilingError, Twin
 
 NAMES = [dtype.name for dtype in DTYPES]
 Shapes = list[tuple[int, ...]]

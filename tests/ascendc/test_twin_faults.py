@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ms_scatter_pa.aicore_kernels.twin.runner import FLAGS, INCLUDES, Twin, TwinFault
+from tests.ascendc.host_model.runner import FLAGS, INCLUDES, Twin, TwinFault
 
 FAULTS = [
     ("queues", "deque before enque", "queue is empty"),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ms_scatter_pa.benchmarks import harness, plot
-from ms_scatter_pa.benchmarks.harness import Case, Contender
+from benchmarks import harness, plot
+from benchmarks.harness import Case, Contender
 
 
 def sleeper(name: str, milliseconds: float, calls: int = 1) -> Contender:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from ms_scatter_pa.backends.bindings import CoreLibrary
-from ms_scatter_pa.backends.library import library_path
-from ms_scatter_pa.benchmarks import cases, core_bench, harness, mindspore_bench
-from ms_scatter_pa.benchmarks.cases import Memory, Workload
+from benchmarks import cases, core_bench, harness, mindspore_bench
+from benchmarks.cases import Memory, Workload
+from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
+from ms_scatter_pa.backends.cpu.library import library_path
 from tests.support.arrays import Array
 
 SIZE = 8 << 20

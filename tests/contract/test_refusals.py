@@ -10,7 +10,7 @@ import pytest
 from mindspore import Parameter
 
 from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache, read_status
-from ms_scatter_pa.backends.cpu import call_through_pointers
+from ms_scatter_pa.backends.cpu.eager import call_through_pointers
 from tests.support.arrays import as_bytes, to_array
 from tests.support.entries import GraphCell, graph_function, graph_mode
 from tests.support.refusals import MEMORY, TABLE, VALUES, Call, Refusal

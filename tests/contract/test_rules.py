@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ms_scatter_pa.checks import checked_scenario
-from ms_scatter_pa.op_info import ARGUMENTS
-from ms_scatter_pa.scenario import Arguments, Scenario
+from ms_scatter_pa.rules.checks import checked_scenario
+from ms_scatter_pa.rules.scenario import Arguments, Scenario
+from ms_scatter_pa.rules.table import ARGUMENTS
 from tests.support.arrays import DTYPE_NAMES, INDEX_NAMES
 from tests.support.cases import COMPRESSED, NAMES, Spec, specs
 from tests.support.table import Shape, layouts_that_fit

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from mindspore import Parameter, nn
 
 from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache, write_reference
-from ms_scatter_pa.backends.cpu import call_through_pointers
+from ms_scatter_pa.backends.cpu.eager import call_through_pointers
 from tests.support.arrays import to_array, to_tensor
 from tests.support.cases import Case, Spec, assert_same_bits, cases
 from tests.support.entries import graph_function, graph_mode

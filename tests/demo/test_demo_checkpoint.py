@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from ms_scatter_pa.demo.checkpoint import ModelConfig, generated_model, read_checkpoint, weight_shapes
+from serving.checkpoint import ModelConfig, generated_model, read_checkpoint, weight_shapes
 
 TINY = ModelConfig(dim=16, hidden_dim=24, n_layers=3, n_heads=4, n_kv_heads=2, vocab_size=11, seq_len=9)
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from ms_scatter_pa.demo.checkpoint import ModelConfig, generated_model
-from ms_scatter_pa.demo.model import Attention, Decoder, PagedKV, cache_shape, neighbours, rope_tables, rotate
+from serving.checkpoint import ModelConfig, generated_model
+from serving.model import Attention, Decoder, PagedKV, cache_shape, neighbours, rope_tables, rotate
 
 CONFIG = ModelConfig(dim=32, hidden_dim=40, n_layers=2, n_heads=4, n_kv_heads=2, vocab_size=23, seq_len=24)
 BLOCK_SIZE, MAX_BLOCKS, NUM_BLOCKS = 4, 6, 13

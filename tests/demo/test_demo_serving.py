@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ms_scatter_pa.demo.serving import Batch, Request, Server, ServingPlan
+from serving.serving import Batch, Request, Server, ServingPlan
 
 VOCAB = 97
 

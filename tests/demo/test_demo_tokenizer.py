@@ -2,7 +2,7 @@
 
 import pytest
 
-from ms_scatter_pa.demo.tokenizer import BOS, EOS, FIRST_BYTE_TOKEN, Tokenizer
+from serving.tokenizer import BOS, EOS, FIRST_BYTE_TOKEN, Tokenizer
 
 BYTES = [f"<0x{byte:02X}>".encode() for byte in range(256)]
 WORDS = [b" ", b"a", b"b", b"c", b"ab", b"bc", b" ab", "é".encode()]

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 import ms_scatter_pa
-from ms_scatter_pa.demo import cli
-from ms_scatter_pa.demo.checkpoint import ModelConfig, generated_model
-from ms_scatter_pa.demo.serving import Request, Server, ServingPlan, Step
-from ms_scatter_pa.demo.verify import DecoderModel, MisplaceOneSlot, check_alone, check_dense, check_variety, verify
-from ms_scatter_pa.demo.workload import generated_workload
+from serving import cli
+from serving.checkpoint import ModelConfig, generated_model
+from serving.serving import Request, Server, ServingPlan, Step
+from serving.verify import DecoderModel, MisplaceOneSlot, check_alone, check_dense, check_variety, verify
+from serving.workload import generated_workload
 
+SERVING = Path(__file__).resolve().parents[2] / "examples" / "serving"
 CHECKS_PER_RUN = 4
 
 
@@ -26,7 +27,7 @@ def run_demo(tmp_path):
     here, wherever that is installed."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "ms_scatter_pa.demo", *arguments]
+        command = [sys.executable, str(SERVING), *arguments]
         environment = {**os.environ, "PYTHONPATH": str(Path(ms_scatter_pa.__file__).parent.parent)}
         return subprocess.run(
             command, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path, env=environment

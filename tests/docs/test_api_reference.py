@@ -75,7 +75,7 @@ def test_docstrings_become_markdown(tool):
         "cache",
         "pages.block_manager",
         "pages.block_table",
-        "pages.draw",
+        "drawing.draw",
         "pages.occupancy",
         "pages.padding",
         "pages.paged_kv_cache",

@@ -5,7 +5,14 @@ from collections.abc import Iterator
 import mindspore as ms
 import pytest
 
+from ms_scatter_pa import compat
+
 MODES = {"pynative": ms.PYNATIVE_MODE, "graph": ms.GRAPH_MODE}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def registered() -> None:
+    assert compat.register()
 
 
 @pytest.fixture(params=list(MODES))

@@ -52,12 +52,13 @@ def other_package(tmp_path_factory) -> Path:
 def test_importing_twice_registers_once(tmp_path):
     code = """
 import importlib, sys
-import ms_scatter_pa
-assert ms_scatter_pa.dropin.register()
-importlib.reload(ms_scatter_pa.dropin)
+from ms_scatter_pa import compat
+assert compat.register()
+importlib.reload(compat.dropin)
 for name in [name for name in sys.modules if name.startswith("ms_scatter_pa")]:
     del sys.modules[name]
-import ms_scatter_pa
+from ms_scatter_pa import compat
+compat.register()
 assert write() == [0, 1], write()
 """
     result = run(code, tmp_path)
@@ -75,8 +76,8 @@ import sys
 sys.path.insert(0, ".")
 import _dropin
 assert _dropin.register()
-import ms_scatter_pa
-assert not ms_scatter_pa.dropin.register()
+from ms_scatter_pa import compat
+assert not compat.register()
 assert not _dropin.register()
 assert write() == [0, 1], write()
 """
@@ -88,30 +89,32 @@ def test_a_package_that_came_first_keeps_its_kernel(tmp_path, other_package):
     code = f"""
 import ctypes
 ctypes.CDLL({str(other_package)!r})
-import ms_scatter_pa
-assert not ms_scatter_pa.dropin.register()
+from ms_scatter_pa import compat
+assert not compat.register()
 assert write() == [7], write()
 """
     result = run(code, tmp_path)
     assert result.returncode == 0, result.stderr
 
 
-def test_the_switch_leaves_the_name_to_a_package_that_comes_later(tmp_path, other_package):
+def test_the_import_leaves_the_name_to_a_package_that_comes_later(tmp_path, other_package):
     code = f"""
 import ctypes
-import ms_scatter_pa
+import ms_scatter_pa, ms_scatter_pa.compat
+from ms_scatter_pa import npu_scatter_pa_kv_cache, PagedKVCache
 ctypes.CDLL({str(other_package)!r})
 assert write() == [7], write()
 """
-    result = run(code, tmp_path, MS_SCATTER_PA_DROPIN="0")
+    result = run(code, tmp_path)
     assert result.returncode == 0, result.stderr
 
 
 def test_mindspore_ends_the_process_when_its_macro_finds_the_name_taken(tmp_path, other_package):
-    """Why the extension asks before it registers, and why there is a switch."""
+    """Why the extension asks before it registers, and why nothing is registered at import."""
     code = f"""
 import ctypes
-import ms_scatter_pa
+from ms_scatter_pa import compat
+compat.register()
 ctypes.CDLL({str(other_package)!r})
 print("alive")
 """

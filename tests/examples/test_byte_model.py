@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ms_scatter_pa.demo.checkpoint import read_checkpoint, write_checkpoint
-from ms_scatter_pa.demo.text import CHECKPOINT, TextModel, read_rhymes, write_text
-from ms_scatter_pa.demo.tokenizer import byte_tokenizer
+from serving.checkpoint import read_checkpoint, write_checkpoint
+from serving.text import CHECKPOINT, TextModel, read_rhymes, write_text
+from serving.tokenizer import byte_tokenizer
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PASSAGES = (EXAMPLES / "data" / "rhymes_and_fables.txt").read_text().strip().split("\n\n")

@@ -28,10 +28,11 @@ ELSEWHERE = {
 
 # One process for all: MindSpore takes seconds to start, and examples change settings for good.
 RUN_ALL = """
-import contextlib, io, json, runpy, sys, traceback
+import contextlib, io, json, os, runpy, sys, traceback
 results = {}
 for name, path, arguments in json.loads(sys.argv[1]):
     sys.argv = [path, *arguments]
+    sys.path.insert(0, os.path.dirname(path))  # as for a script
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ms_scatter_pa.demo.text import read_rhymes
+from serving.text import read_rhymes
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 

@@ -16,7 +16,7 @@ sys.path[:0] = [str(ROOT / "cpu_kernels"), str(Path(__file__).resolve().parent)]
 
 import build_config  # noqa: E402
 
-from ms_scatter_pa.backends.bindings import CoreLibrary  # noqa: E402
+from ms_scatter_pa.backends.cpu.bindings import CoreLibrary  # noqa: E402
 
 
 def _sources() -> list[Path]:

@@ -11,9 +11,9 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from ms_scatter_pa import hifloat8, reference
-from ms_scatter_pa.backends.bindings import Call, CoreLibrary, make_call
-from ms_scatter_pa.op_info import DTYPES, dtype_named
+from ms_scatter_pa.backends.cpu.bindings import Call, CoreLibrary, make_call
 from ms_scatter_pa.reference import write_reference
+from ms_scatter_pa.rules.table import DTYPES, dtype_named
 
 Array = npt.NDArray[Any]
 

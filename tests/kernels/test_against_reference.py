@@ -15,7 +15,7 @@ from generated import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ms_scatter_pa.backends.bindings import CoreLibrary, make_call
+from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call
 
 NEVER, ALWAYS = 1 << 62, 0
 COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])

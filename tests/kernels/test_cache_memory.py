@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ms_scatter_pa.backends.bindings import CoreLibrary, make_call
+from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call
 
 GIB = 1 << 30
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ms_scatter_pa.backends.bindings import Call, CoreLibrary, Status, make_call
+from ms_scatter_pa.backends.cpu.bindings import Call, CoreLibrary, Status, make_call
 from ms_scatter_pa.reference import write_reference
 
 Array = npt.NDArray[Any]

@@ -10,9 +10,9 @@ import pytest
 from generated import CPU_PATHS, DTYPE_NAMES, numpy_dtype, random_array
 
 from ms_scatter_pa import hifloat8
-from ms_scatter_pa.backends.bindings import CoreLibrary, make_call
-from ms_scatter_pa.op_info import dtype_named
+from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call
 from ms_scatter_pa.reference import mean_row
+from ms_scatter_pa.rules.table import dtype_named
 
 Array = npt.NDArray[Any]
 NARROW = ("float16", "bfloat16", "hifloat8", "float8_e5m2", "float8_e4m3fn")

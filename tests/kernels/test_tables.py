@@ -6,8 +6,8 @@ from pathlib import Path
 
 import build_config
 
-from ms_scatter_pa.backends.bindings import Call, CoreLibrary, Side, Status
-from ms_scatter_pa.op_info import ARGUMENTS, CACHE_MODES, DTYPES, INDEX_DTYPES, SCATTER_MODES
+from ms_scatter_pa.backends.cpu.bindings import Call, CoreLibrary, Side, Status
+from ms_scatter_pa.rules.table import ARGUMENTS, CACHE_MODES, DTYPES, INDEX_DTYPES, SCATTER_MODES
 
 
 def test_elements_and_arguments(shim_path: Path) -> None:
@@ -45,7 +45,18 @@ def test_headers_of_the_c_interface_are_c(tmp_path: Path) -> None:
     source = tmp_path / "entry.c"
     source.write_text('#include "plain_entry.h"\nint main(void) { return MsspVersion(); }\n')
     subprocess.run(
-        ["g++", "-x", "c", "-std=c11", "-fsyntax-only", "-Wall", "-Werror", f"-I{build_config.ROOT}", str(source)],
+        [
+            "g++",
+            "-x",
+            "c",
+            "-std=c11",
+            "-fsyntax-only",
+            "-Wall",
+            "-Werror",
+            f"-I{build_config.ROOT}",
+            f"-I{build_config.ROOT / 'entries'}",
+            str(source),
+        ],
         check=True,
     )
 

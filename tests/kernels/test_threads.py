@@ -13,7 +13,7 @@ import build_config
 import numpy as np
 import pytest
 
-from ms_scatter_pa.backends.bindings import CoreLibrary, make_call
+from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call
 
 HEADS, SIZE, BLOCKS, BLOCK_SIZE = 4, 64, 64, 16
 
@@ -22,7 +22,7 @@ import ctypes, os, sys
 sys.path.insert(0, {str(build_config.ROOT)!r})
 import numpy as np
 from pathlib import Path
-from ms_scatter_pa.backends.bindings import CoreLibrary, make_call
+from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call
 tasks = lambda: len(os.listdir("/proc/self/task"))
 before = tasks()
 library = CoreLibrary(Path(sys.argv[1]))

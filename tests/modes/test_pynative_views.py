@@ -9,7 +9,7 @@ import pytest
 from mindspore import Parameter, Tensor, mint
 
 from ms_scatter_pa import npu_scatter_pa_kv_cache
-from ms_scatter_pa.backends.cpu import call_through_pointers
+from ms_scatter_pa.backends.cpu.eager import call_through_pointers
 from tests.support.arrays import random_array, to_array, to_tensor
 from tests.support.small import BS, CACHE, NB, D, N, put, same, step
 

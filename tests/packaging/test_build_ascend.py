@@ -9,9 +9,9 @@ import opbuild
 import pytest
 
 from ms_scatter_pa.__main__ import main
-from ms_scatter_pa.aicore_kernels import build
-from ms_scatter_pa.backends.ascend_callback import ahead_of_time
-from ms_scatter_pa.opp import find_package
+from ms_scatter_pa.backends.ascend.callback import ahead_of_time
+from ms_scatter_pa.backends.ascend.operator_package import find_package
+from ms_scatter_pa.cli import build_ascend as build
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def refused(capsys, *texts: str) -> None:
 
 
 def test_without_cann(tmp_path, tools, capsys, monkeypatch):
-    monkeypatch.setattr("ms_scatter_pa.cann._DEFAULTS", ())
+    monkeypatch.setattr("ms_scatter_pa.backends.ascend.cann_toolkit._DEFAULTS", ())
     assert main(["build-ascend", "--install-path", str(tmp_path)]) == 1
     refused(capsys, "CANN's toolkit was not found", "set_env.sh", "--cann")
     assert run(tmp_path / "missing", tmp_path) == 1

@@ -7,9 +7,11 @@ from pathlib import Path
 import opbuild
 import pytest
 
-from ms_scatter_pa import cann, doctor, doctor_checks, opp
 from ms_scatter_pa.__main__ import main
 from ms_scatter_pa.backends import device
+from ms_scatter_pa.backends.ascend import cann_toolkit as cann
+from ms_scatter_pa.backends.ascend import operator_package as opp
+from ms_scatter_pa.cli import doctor, doctor_checks
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +39,7 @@ def install(folder: Path) -> Path:
     (folder / opp.LIBRARY).write_text("")
     config = folder / "op_impl" / "ai_core" / "tbe" / "config" / "ascend910b"
     config.mkdir(parents=True)
-    from ms_scatter_pa.op_info.tables import ops_info_json
+    from op_info.tables import ops_info_json
 
     (config / "aic-ascend910b-ops-info.json").write_text(json.dumps(ops_info_json("ascend910b")))
     (folder / "version.info").write_text("custom_opp_compiler_version=9.0.0\n")

@@ -7,8 +7,8 @@ from mindspore import Tensor, nn
 
 from ms_scatter_pa import PagedKVCache, ScatterPaKvCache
 from ms_scatter_pa.cache import from_numpy, numpy_dtype, to_numpy
-from ms_scatter_pa.op_info import DTYPES
 from ms_scatter_pa.pages import OutOfBlocksError, convert_layout
+from ms_scatter_pa.rules.table import DTYPES
 
 LAYOUTS = ("Norm", "PA_NZ", "NHSD")
 SIZES = {"num_layers": 1, "num_blocks": 8, "block_size": 4, "num_kv_heads": 2, "head_size": 32}

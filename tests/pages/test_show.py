@@ -5,11 +5,12 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from ms_scatter_pa import PagedKVCache, draw_occupancy
+from ms_scatter_pa import PagedKVCache
+from ms_scatter_pa.cli.show import main
+from ms_scatter_pa.drawing import draw_occupancy
+from ms_scatter_pa.drawing.draw import to_svg, to_text
+from ms_scatter_pa.drawing.picture import key_of
 from ms_scatter_pa.pages import Occupancy, Pages
-from ms_scatter_pa.pages.draw import to_svg, to_text
-from ms_scatter_pa.pages.picture import key_of
-from ms_scatter_pa.show import main
 
 SVG = "{http://www.w3.org/2000/svg}"
 SNAPSHOT = Occupancy(

@@ -14,9 +14,9 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "stand_ins"), str(HERE.parent / "as
 @pytest.fixture(scope="session")
 def twin_library(tmp_path_factory) -> Path:
     """The Ascend operator on the twin, as a library for ``ops.Custom``, with the operator's own shape inference."""
-    from ms_scatter_pa.aicore_kernels.twin import runner
+    from tests.ascendc.host_model import runner
 
-    flags = ("-O1", "-D_GLIBCXX_USE_CXX11_ABI=0", f"-I{ROOT / 'aicore_kernels' / 'twin'}")
+    flags = ("-O1", "-D_GLIBCXX_USE_CXX11_ABI=0", f"-I{ROOT / 'tests' / 'ascendc' / 'host_model'}")
     sources = (HERE / "twin_operator.cc", ROOT / "aicore_kernels" / "shape_infer.cc", *runner.SOURCES)
     return runner.build(tmp_path_factory.mktemp("twin"), *flags, sources=sources, name="libtwin_operator.so")
 
@@ -25,8 +25,11 @@ def twin_library(tmp_path_factory) -> Path:
 def on_twin(twin_library, monkeypatch):
     """This process believes it is on an Atlas A2, with the twin as its device."""
     from ms_scatter_pa import backends
-    from ms_scatter_pa.backends import ascend, ascend_graph, ascend_operator, device
-    from ms_scatter_pa.op_info.reg_info import ascend_reg_info
+    from ms_scatter_pa.backends import device
+    from ms_scatter_pa.backends.ascend import eager as ascend
+    from ms_scatter_pa.backends.ascend import graph as ascend_graph
+    from ms_scatter_pa.backends.ascend import operator as ascend_operator
+    from ms_scatter_pa.backends.reg_info import ascend_reg_info
 
     def make_operator():
         return ascend_operator.make_custom(twin_library, ascend_reg_info("CPU"))

@@ -7,7 +7,8 @@ from mindspore import Tensor
 from registration_cases import CASES, pair_case, token_case
 
 from ms_scatter_pa import npu_scatter_pa_kv_cache
-from ms_scatter_pa.backends import ascend, cann_operator
+from ms_scatter_pa.backends.ascend import cann_operator
+from ms_scatter_pa.backends.ascend import eager as ascend
 
 
 @pytest.fixture

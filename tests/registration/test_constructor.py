@@ -10,9 +10,9 @@ import opbuild
 import pytest
 from mindspore.ops.operations.custom_ops import Custom
 
-from ms_scatter_pa.aicore_kernels.callback import compile_callback
-from ms_scatter_pa.backends import ascend_operator
-from ms_scatter_pa.opp import HEADER, LIBRARY
+from ms_scatter_pa.backends.ascend import operator as ascend_operator
+from ms_scatter_pa.backends.ascend.compile_callback import compile_callback
+from ms_scatter_pa.backends.ascend.operator_package import HEADER, LIBRARY
 
 
 @pytest.fixture
@@ -82,14 +82,16 @@ def test_a_callback_for_another_header_is_compiled_anew(installed, tmp_path):
 
 def test_a_missing_package_says_what_to_do(installed, monkeypatch):
     monkeypatch.setenv("ASCEND_CUSTOM_OPP_PATH", "/nowhere")
-    monkeypatch.setattr("ms_scatter_pa.opp.DEFAULT_INSTALL_PATH", installed.parent / "none")
+    monkeypatch.setattr(
+        "ms_scatter_pa.backends.ascend.operator_package.DEFAULT_INSTALL_PATH", installed.parent / "none"
+    )
     with pytest.raises(RuntimeError, match=r"not installed .*looked for in: /nowhere.*build-ascend"):
         ascend_operator.make_operator()
 
 
 def test_an_installed_package_that_is_not_exported_is_named(installed, monkeypatch):
     monkeypatch.delenv("ASCEND_CUSTOM_OPP_PATH")
-    monkeypatch.setattr("ms_scatter_pa.opp.DEFAULT_INSTALL_PATH", installed.parent.parent)
+    monkeypatch.setattr("ms_scatter_pa.backends.ascend.operator_package.DEFAULT_INSTALL_PATH", installed.parent.parent)
     with pytest.raises(RuntimeError, match=f"export ASCEND_CUSTOM_OPP_PATH={installed}"):
         ascend_operator.make_operator()
 

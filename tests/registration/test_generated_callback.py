@@ -9,10 +9,10 @@ import cann_tree
 import opbuild
 import pytest
 
-from ms_scatter_pa.aicore_kernels.callback import callback_source, compile_callback
-from ms_scatter_pa.op_info import ARGUMENTS
-from ms_scatter_pa.op_info.reg_info import ASCEND_OP_NAME, ascend_input_names, ascend_reg_info
-from ms_scatter_pa.opp import HEADER
+from ms_scatter_pa.backends.ascend.compile_callback import callback_source, compile_callback
+from ms_scatter_pa.backends.ascend.operator_package import HEADER
+from ms_scatter_pa.backends.reg_info import ASCEND_OP_NAME, ascend_input_names, ascend_reg_info
+from ms_scatter_pa.rules.table import ARGUMENTS
 
 CACHES = tuple(argument.name for argument in ARGUMENTS if argument.written)
 

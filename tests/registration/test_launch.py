@@ -2,8 +2,8 @@
 
 import pytest
 
-from ms_scatter_pa.backends.ascend_launch import launch_of
-from ms_scatter_pa.scenario import UNKNOWN, Arguments
+from ms_scatter_pa.backends.ascend.launch import launch_of
+from ms_scatter_pa.rules.scenario import UNKNOWN, Arguments
 
 
 def arguments(key, value, key_cache, value_cache, slots, dtypes=("float16", "float16"), **modes) -> Arguments:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from mindspore.ops import DataType
 
-from ms_scatter_pa.__main__ import main
-from ms_scatter_pa.aicore_kernels import dtype_lists
-from ms_scatter_pa.op_info import ARGUMENTS, DTYPES, INDEX_DTYPES, TARGETS
-from ms_scatter_pa.op_info.reg_info import STATUS_FIELDS, STATUS_LINES, ascend_input_names, ascend_reg_info
-from ms_scatter_pa.op_info.tables import BEGIN, END, msopgen_json, ops_info_json, replace_table, support_table
+from ms_scatter_pa.backends.reg_info import STATUS_FIELDS, STATUS_LINES, ascend_input_names, ascend_reg_info
+from ms_scatter_pa.rules.table import ARGUMENTS, DTYPES, INDEX_DTYPES, TARGETS
+from op_info import dtype_lists
+from op_info.tables import BEGIN, END, msopgen_json, ops_info_json, replace_table, support_table
+from op_info.tables import main as tables_main
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ASCEND = [target for target in TARGETS if target.device == "Ascend"]
@@ -21,7 +21,7 @@ ASCEND = [target for target in TARGETS if target.device == "Ascend"]
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "docs/support.md"])
 def test_documents_hold_the_generated_table(name):
     text = (ROOT / name).read_text()
-    assert replace_table(text) == text, f"run: python -m ms_scatter_pa tables --write {name}"
+    assert replace_table(text) == text, f"run: python -m op_info.tables --write {name}"
 
 
 def test_a_document_without_markers_is_refused():
@@ -30,7 +30,7 @@ def test_a_document_without_markers_is_refused():
 
 
 def test_the_table_has_a_cell_for_every_dtype_and_target(capsys):
-    assert main(["tables"]) == 0
+    assert tables_main([]) == 0
     assert capsys.readouterr().out.strip() == support_table()
     rows = [line.strip("|").split("|") for line in support_table().splitlines() if line.startswith("|")]
     assert len(rows) == 2 + len(DTYPES) and {len(row) for row in rows} == {1 + len(TARGETS)}
@@ -57,7 +57,7 @@ def test_reg_info_covers_what_the_operator_is_compiled_for(target):
 
 @pytest.mark.parametrize("target", ASCEND, ids=[target.name for target in ASCEND])
 def test_descriptions_for_cann_have_the_operators_tensors(target, capsys):
-    assert main(["tables", "--msopgen", target.name]) == 0
+    assert tables_main(["--msopgen", target.name]) == 0
     (described,) = json.loads(capsys.readouterr().out)
     assert [described] == msopgen_json(target.name)
     assert tuple(tensor["name"] for tensor in described["input_desc"]) == ascend_input_names()

@@ -31,7 +31,7 @@ def threads():
 import mindspore
 before = threads(), threading.active_count()
 import ms_scatter_pa
-from ms_scatter_pa.backends import cpu
+from ms_scatter_pa.backends.cpu import eager as cpu
 assert (threads(), threading.active_count()) == before, (threads(), before)
 print("same threads")
 """

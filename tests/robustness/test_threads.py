@@ -9,7 +9,7 @@ import pytest
 from mindspore import Tensor, mint
 
 from ms_scatter_pa import npu_scatter_pa_kv_cache
-from ms_scatter_pa.backends.cpu import call_through_pointers
+from ms_scatter_pa.backends.cpu.eager import call_through_pointers
 from tests.support.small import CACHE, D, N, same
 
 ROUNDS = 300

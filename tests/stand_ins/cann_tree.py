@@ -74,6 +74,6 @@ def make(root: Path, version: str = "9.0.0", ascend950: bool = False, header: st
 
 def ops_info() -> dict[str, dict[str, dict[str, str]]]:
     """What CANN writes per soc; doctor reads the dtypes from it."""
-    from ms_scatter_pa.op_info.tables import ops_info_json
+    from op_info.tables import ops_info_json
 
     return ops_info_json("ascend910b")

@@ -9,8 +9,8 @@ workspace size and the executor.
 import re
 from collections.abc import Sequence
 
-from ms_scatter_pa.op_info import ARGUMENTS
-from ms_scatter_pa.op_info.reg_info import ASCEND_OP_NAME, ascend_input_names
+from ms_scatter_pa.backends.reg_info import ASCEND_OP_NAME, ascend_input_names
+from ms_scatter_pa.rules.table import ARGUMENTS
 
 OUTPUTS = ("status", *(argument.name for argument in ARGUMENTS if argument.written))
 

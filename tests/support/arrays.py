@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from ms_scatter_pa.op_info import DTYPES, dtype_named
+from ms_scatter_pa.rules.table import DTYPES, dtype_named
 
 Array = npt.NDArray[Any]
 

@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ms_scatter_pa import write_reference
-from ms_scatter_pa.op_info import dtype_named
+from ms_scatter_pa.rules.table import dtype_named
 
 from .arrays import INDEX_NAMES, Array, is_nan, random_array
 from .table import layouts_that_fit

@@ -10,7 +10,7 @@ import mindspore as ms
 from mindspore import Parameter, nn
 
 from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache
-from ms_scatter_pa.backends.cpu import call_through_pointers
+from ms_scatter_pa.backends.cpu.eager import call_through_pointers
 
 from .arrays import Array, index_tensor, to_array, to_tensor
 from .cases import NAMES, Case, Spec, assert_same_bits

@@ -6,7 +6,7 @@ A pattern names dimensions; ``N*Dk`` is a product, LDk and LDv are what 32 bytes
 from itertools import product as every
 from math import prod
 
-from ms_scatter_pa.op_info import dtype_named
+from ms_scatter_pa.rules.table import dtype_named
 
 Shape = tuple[int, ...]
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ms_scatter_pa.aicore_kernels.twin.runner import Launch, Output, TilingError
-from ms_scatter_pa.op_info import ARGUMENTS, DTYPES, dtype_named
+from ms_scatter_pa.rules.table import ARGUMENTS, DTYPES, dtype_named
+from tests.ascendc.host_model.runner import Launch, Output, TilingError
 
 HERE = Path(__file__).resolve().parent
 FLAGS = ("-std=c++11", "-D_GLIBCXX_USE_CXX11_ABI=0", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")

@@ -19,7 +19,12 @@ sys.path.insert(0, str(HERE.parents[2] / "cpu_kernels"))
 import build_config  # noqa: E402
 
 SANITIZERS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
-INCLUDES = [f"-I{build_config.ROOT}", f"-I{build_config.ROOT / 'core'}", f"-I{HERE}"]
+INCLUDES = [
+    f"-I{build_config.ROOT}",
+    f"-I{build_config.ROOT / 'core'}",
+    f"-I{build_config.ROOT / 'entries'}",
+    f"-I{HERE}",
+]
 
 
 def find_clang() -> str | None:
@@ -33,7 +38,8 @@ def find_clang() -> str | None:
 
 def build(compiler: str, sources: list[Path], flags: list[str], output: Path) -> Path:
     """Compiles the core and its plain C entry with others into one program."""
-    everything = [str(s) for s in [*build_config.core_sources(), build_config.ROOT / "plain_entry.cc", *sources]]
+    entry = build_config.ROOT / "entries" / "plain_entry.cc"
+    everything = [str(s) for s in [*build_config.core_sources(), entry, *sources]]
     flags = ["-std=c++17", "-ffp-contract=off", *build_config.STRICT, *SANITIZERS, *flags, *INCLUDES, "-pthread"]
     subprocess.run([compiler, *flags, *everything, "-o", str(output)], check=True)
     return output

@@ -1,0 +1,96 @@
+// The loops that differ by instruction set.
+#ifndef MS_SCATTER_PA_CORE_KERNELS_H_
+#define MS_SCATTER_PA_CORE_KERNELS_H_
+
+#include <cstdint>
+#include <cstring>
+
+#include "../element_type.h"
+
+namespace mssp {
+
+// A PA_NZ write of consecutive tokens to consecutive slots of one block: unit u of token t goes from
+// from + t * token_stride + u * 32 to to + u * unit_stride + t * 32.
+struct NzRun {
+  char* to;
+  const char* from;
+  int64_t token_stride;
+  int64_t unit_stride;
+  int64_t tokens;
+  int64_t units;
+  int64_t prefetch;  // bytes from a row to the row that should be on its way meanwhile; 0: none
+  bool goes_on;      // with the tokens that follow: the last line of a unit, if it is not whole, is left to them,
+  bool went_before;  // who find its first bytes in the rows before their own
+};
+
+// Copies that go on side by side: row r of strand k, `row_bytes` long, goes from from[k] + r * stride to
+// to[k] + r * row_bytes.
+inline constexpr int kMaxStrands = 8;
+
+struct Strands {
+  int count = 0;
+  char* to[kMaxStrands];
+  const char* from[kMaxStrands];
+  int64_t row_bytes;
+  int64_t stride;
+  int64_t rows;
+  int64_t prefetch;  // bytes from a row to the row that should be on its way meanwhile; 0: none
+};
+
+inline void CopyWithMemcpy(const Strands& strands) {
+  for (int64_t r = 0; r < strands.rows; ++r) {
+    for (int k = 0; k < strands.count; ++k) {
+      std::memcpy(strands.to[k] + r * strands.row_bytes, strands.from[k] + r * strands.stride,
+                  static_cast<size_t>(strands.row_bytes));
+    }
+  }
+}
+
+inline constexpr int kNzTile = 8;
+
+// Up to kNzTile tokens of a PA_NZ write whose slots have nothing to do with one another.
+struct NzTile {
+  int count = 0;
+  char* to[kNzTile];
+  const char* from[kNzTile];
+};
+
+// The mean of rows, column by column. Float types: a float32 sum that starts at +0.0, rows in order, one division, one
+// rounding. Integers: a 64-bit sum, truncating division. The caller holds an IeeeScope.
+struct MeanKernel {
+  // Adds a row, of any alignment, to `columns` sums; `prefetch` as in Strands.
+  void (*add)(const char* row, int64_t columns, int64_t prefetch, void* sums);
+  void (*finish)(const void* sums, int64_t count, int64_t columns, char* out);
+  int64_t sum_bytes;  // of one column; all bits zero is a sum of nothing
+};
+
+// "Streamed" stores go past the caches where the destination's alignment allows it; Fence() must follow them before
+// another thread may read the rows.
+struct Kernels {
+  const char* name;
+
+  void (*stream_long)(char* to, const char* from, int64_t bytes);
+
+  void (*stream_strands)(const Strands& strands);
+
+  void (*nz_run)(const NzRun& run, bool stream);
+
+  // Stores units [0, units) of `tile` and has the lines and rows of `next` fetched meanwhile.
+  void (*nz_tile)(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, bool stream);
+
+  void (*fence)();
+
+  MeanKernel means[kNumElements];  // by MsspElementType
+};
+
+extern const Kernels kPortableKernels;
+#if defined(__x86_64__)
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Kernels;
+#elif defined(__aarch64__)
+extern const Kernels kNeonKernels;
+#endif
+
+}  // namespace mssp
+
+#endif  // MS_SCATTER_PA_CORE_KERNELS_H_

@@ -1,0 +1,87 @@
+// AVX2: half a cache line per store; two consecutive ones are merged on their way.
+#include "kernels.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <cstdint>
+#include <cstring>
+
+#include "../layout.h"
+
+#define MSSP_TARGET __attribute__((target("avx2,f16c,fma,prfchw")))
+#include "mean_columns.h"
+#include "mean_x86.h"
+
+namespace mssp {
+namespace {
+
+struct Line {
+  __m256i halves[2];
+};
+
+MSSP_TARGET inline Line LoadLine(const char* from) {
+  const auto* const halves = reinterpret_cast<const __m256i*>(from);
+  return {{_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)}};
+}
+
+MSSP_TARGET inline void StreamLine(char* to, const Line& line) {
+  auto* const halves = reinterpret_cast<__m256i*>(to);
+  _mm256_stream_si256(halves, line.halves[0]);
+  _mm256_stream_si256(halves + 1, line.halves[1]);
+}
+
+inline void CopyShort(char* to, const char* from, int64_t bytes) { std::memcpy(to, from, static_cast<size_t>(bytes)); }
+
+}  // namespace
+}  // namespace mssp
+
+#include "stream_x86.h"
+
+namespace mssp {
+namespace {
+
+MSSP_TARGET inline void StreamJoined(char* to, const char* end, int64_t before, const char* next) {
+  StreamPart(to, end - before, before);
+  StreamPart(to + before, next, kLine - before);
+}
+
+// Two units at a time, so that every source line is read once.
+template <Store kStore>
+MSSP_TARGET void RunNzStreams(const NzRun& run) {
+  const int64_t stride = run.token_stride;
+  for (int64_t u = 0; u + 2 <= run.units; u += 2) {
+    char* to = run.to + u * run.unit_stride;
+    const char* from = run.from + u * kUnitBytes;
+    for (int64_t t = 0; t < run.tokens; ++t, to += kUnitBytes, from += stride) {
+      Fetch(from + run.prefetch);
+      StoreUnit<kStore>(to, Load32(from));
+      StoreUnit<kStore>(to + run.unit_stride, Load32(from + kUnitBytes));
+    }
+  }
+  if (run.units & 1) RunNzUnits<kStore>(run, 0, run.tokens, run.units - 1);
+}
+
+MSSP_TARGET void RunNz(const NzRun& run, bool stream) {
+  if (!stream || !IsAligned(run.to, 16)) return RunNzUnits<Store::kOrdinary>(run, 0, run.tokens, 0);
+  if (!IsAligned(run.to, 32)) return RunNzStreams<Store::kStream16>(run);
+  RunNzStreams<Store::kStream32>(run);
+}
+
+}  // namespace
+
+const Kernels kAvx2Kernels = {
+    "avx2",
+    StreamLong,
+    StreamStrands,
+    RunNz,
+    TileNz,
+    Fence,
+    {WideMean<WideFloat16>(), kFloat32Mean, kBFloat16Mean, kInt8Mean, kUint8Mean, kInt16Mean, kUint16Mean, kInt32Mean,
+     kUint32Mean, WideMean<WideByTable<HiFloat8>>(), WideMean<WideFloat8E5M2>(), WideMean<WideByTable<Float8E4M3FN>>()},
+};
+
+}  // namespace mssp
+
+#endif  // __x86_64__

@@ -1,0 +1,171 @@
+// AVX-512 (F, BW, DQ, VL): whole cache lines per store.
+#include "kernels.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "../layout.h"
+
+#define MSSP_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,f16c,fma,prfchw")))
+#include "mean_columns.h"
+#include "mean_x86.h"
+
+namespace mssp {
+namespace {
+
+MSSP_TARGET inline __m512i Load64(const char* from) { return _mm512_loadu_si512(from); }
+MSSP_TARGET inline void Stream64(char* to, __m512i x) { _mm512_stream_si512(reinterpret_cast<__m512i*>(to), x); }
+
+using Line = __m512i;
+MSSP_TARGET inline Line LoadLine(const char* from) { return Load64(from); }
+MSSP_TARGET inline void StreamLine(char* to, Line line) { Stream64(to, line); }
+
+MSSP_TARGET inline void CopyShort(char* to, const char* from, int64_t bytes) {
+  const __mmask64 mask = (~uint64_t{0}) >> (64 - bytes);
+  _mm512_mask_storeu_epi8(to, mask, _mm512_maskz_loadu_epi8(mask, from));
+}
+
+}  // namespace
+}  // namespace mssp
+
+#include "stream_x86.h"
+
+namespace mssp {
+namespace {
+
+MSSP_TARGET inline void StreamJoined(char* to, const char* end, int64_t before, const char* next) {
+  const __mmask64 mask = (~uint64_t{0}) >> (kLine - before);
+  StreamLine(to, _mm512_mask_loadu_epi8(_mm512_maskz_loadu_epi8(mask, end - before), ~mask, next - before));
+}
+
+// Two units of two tokens at a time: whole source lines become whole lines of the cache. to is on a line.
+MSSP_TARGET void RunNzLines(const NzRun& run, int64_t first_token) {
+  const int64_t pairs = (run.tokens - first_token) / 2;
+  const int64_t stride = run.token_stride;
+  for (int64_t u = 0; u + 2 <= run.units; u += 2) {
+    char* to = run.to + u * run.unit_stride + first_token * kUnitBytes;
+    const char* from = run.from + u * kUnitBytes + first_token * stride;
+    for (int64_t p = 0; p < pairs; ++p, to += kLine, from += 2 * stride) {
+      Fetch(from + run.prefetch);
+      Fetch(from + stride + run.prefetch);
+      const __m512i a = Load64(from);
+      const __m512i b = Load64(from + stride);
+      Stream64(to, _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0x44));
+      Stream64(to + run.unit_stride, _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0xEE));
+    }
+  }
+  if (run.units & 1) RunNzUnits<Store::kStream32>(run, first_token, 2 * pairs, run.units - 1);
+  const int64_t rest = first_token + 2 * pairs;
+  if (rest < run.tokens) RunNzUnits<Store::kOrdinary>(run, rest, run.tokens - rest, 0);
+}
+
+// Words [kBegin, kEnd) of eight, in streamed stores of two.
+template <int kBegin, int kEnd>
+MSSP_TARGET inline void StreamWords(char* to, __m512i x) {
+  if constexpr (kBegin < kEnd) {
+    Stream16(to + 8 * kBegin, _mm512_maskz_extracti64x2_epi64(0xFF, x, kBegin / 2));
+    StreamWords<kBegin + 2, kEnd>(to, x);
+  }
+}
+
+// A line whose first words are the last ones of `left` and whose last `kWords` words are the first ones of `right`.
+template <int kWords>
+MSSP_TARGET inline __m512i Join(__m512i left, __m512i right) {
+  return _mm512_maskz_alignr_epi64(0xFF, right, left, kWords);
+}
+
+struct UnitPairs {
+  __m512i units[2];  // of two tokens each
+};
+
+MSSP_TARGET inline UnitPairs LoadPairs(const char* from, int64_t stride) {
+  const __m512i a = Load64(from);
+  const __m512i b = Load64(from + stride);
+  return {{_mm512_maskz_shuffle_i64x2(0xFF, a, b, 0x44), _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0xEE)}};
+}
+
+// The same where a line of the cache begins kHead bytes into a pair of tokens: each line joins two pairs. In a run that
+// fills its block a unit's last line goes on in the next unit.
+template <int kHead>
+MSSP_TARGET void RunNzShifted(const NzRun& run) {
+  constexpr int kWords = kHead / 8;
+  const int64_t pairs = run.tokens / 2;
+  const int64_t stride = run.token_stride;
+  const bool fills_block = run.unit_stride == run.tokens * kUnitBytes;
+  __m512i end = _mm512_setzero_si512();  // of the unit before
+  for (int64_t u = 0; u + 2 <= run.units; u += 2) {
+    char* to = run.to + u * run.unit_stride;
+    const char* from = run.from + u * kUnitBytes;
+    UnitPairs last;
+    __m512i first_of_second = end;
+    for (int64_t p = 0; p < pairs; ++p, from += 2 * stride) {
+      Fetch(from + run.prefetch);
+      Fetch(from + stride + run.prefetch);
+      const UnitPairs pair = LoadPairs(from, stride);
+      if (p == 0) {
+        first_of_second = pair.units[1];
+        if (run.went_before) {
+          last = LoadPairs(from - 2 * stride, stride);
+          Stream64(to + kHead - kLine, Join<kWords>(last.units[0], pair.units[0]));
+          Stream64(to + kHead - kLine + run.unit_stride, Join<kWords>(last.units[1], pair.units[1]));
+        } else {
+          if (fills_block && u > 0) {
+            Stream64(to + kHead - kLine, Join<kWords>(end, pair.units[0]));
+          } else {
+            StreamWords<0, kWords>(to, pair.units[0]);
+          }
+          if (!fills_block) StreamWords<0, kWords>(to + run.unit_stride, pair.units[1]);
+        }
+        to += kHead;
+      } else {
+        Stream64(to, Join<kWords>(last.units[0], pair.units[0]));
+        Stream64(to + run.unit_stride, Join<kWords>(last.units[1], pair.units[1]));
+        to += kLine;
+      }
+      last = pair;
+    }
+    if (run.goes_on) continue;
+    if (fills_block) {
+      Stream64(to, Join<kWords>(last.units[0], first_of_second));
+    } else {
+      StreamWords<kWords, 8>(to - kHead, last.units[0]);
+    }
+    if (!fills_block || u + 4 > run.units) StreamWords<kWords, 8>(to - kHead + run.unit_stride, last.units[1]);
+    end = last.units[1];
+  }
+  if (run.units & 1) RunNzUnits<Store::kStream16>(run, 0, 2 * pairs, run.units - 1);
+  if (run.tokens & 1) RunNzUnits<Store::kOrdinary>(run, run.tokens - 1, 1, 0);
+}
+
+MSSP_TARGET void RunNz(const NzRun& run, bool stream) {
+  if (!stream || !IsAligned(run.to, 16)) return RunNzUnits<Store::kOrdinary>(run, 0, run.tokens, 0);
+  const bool whole_lines = run.unit_stride % kLine == 0 && run.tokens >= 2;
+  if (!IsAligned(run.to, 32)) {
+    if (!whole_lines) return RunNzUnits<Store::kStream16>(run, 0, run.tokens, 0);
+    return reinterpret_cast<uintptr_t>(run.to) % kLine == 16 ? RunNzShifted<48>(run) : RunNzShifted<16>(run);
+  }
+  if (!whole_lines) return RunNzUnits<Store::kStream32>(run, 0, run.tokens, 0);
+  const int64_t head = IsAligned(run.to, kLine) ? 0 : 1;
+  if (head != 0) RunNzUnits<Store::kOrdinary>(run, 0, 1, 0);
+  RunNzLines(run, head);
+}
+
+}  // namespace
+
+const Kernels kAvx512Kernels = {
+    "avx512",
+    StreamLong,
+    StreamStrands,
+    RunNz,
+    TileNz,
+    Fence,
+    {WideMean<WideFloat16>(), kFloat32Mean, kBFloat16Mean, kInt8Mean, kUint8Mean, kInt16Mean, kUint16Mean, kInt32Mean,
+     kUint32Mean, WideMean<WideByTable<HiFloat8>>(), WideMean<WideFloat8E5M2>(), WideMean<WideByTable<Float8E4M3FN>>()},
+};
+
+}  // namespace mssp
+
+#endif  // __x86_64__

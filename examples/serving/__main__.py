@@ -1,0 +1,10 @@
+"""``python examples/serving``."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from serving.cli import main
+
+raise SystemExit(main())

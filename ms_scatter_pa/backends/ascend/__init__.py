@@ -1,0 +1,1 @@
+"""Ascend: the installed operator package in both modes, and what finds, builds and calls it."""

@@ -1,0 +1,71 @@
+"""A graph on Ascend: the same operator and the same reduction as in PyNative, with constants made while compiling."""
+
+from typing import Any
+
+import numpy as np
+from mindspore import Tensor, ops
+from mindspore.ops.primitive import _primexpr, constexpr
+
+from ...rules.options import check_modes, dtype_name
+from ...rules.scenario import Arguments
+from ..device import soc_version
+from ..graph_tools import numbers, placeholder
+from .cann_operator import refuse_graph
+from .eager import eager_operator
+from .launch import launch_of
+from .status import keep_last, reduce_status
+
+_operator: Any = None
+
+
+def prepare() -> None:
+    """Makes the operator, once for both modes."""
+    global _operator
+    refuse_graph()
+    if _operator is None:
+        _operator = eager_operator()
+
+
+@_primexpr
+def _launch(shapes: Any, dtypes: Any, modes: Any) -> Any:
+    cache_mode, scatter_mode, on_error, check_duplicates = modes
+    check_modes(cache_mode, scatter_mode, on_error, check_duplicates)
+    names = tuple(None if dtype is None else dtype_name(dtype) for dtype in dtypes)
+    arguments = Arguments(tuple(shapes), names, cache_mode, scatter_mode)
+    return tuple(launch_of(arguments, check_duplicates, soc_version()))
+
+
+@constexpr
+def _mode(shape: tuple[int, int, int, int]) -> Tensor:
+    return Tensor(np.zeros(shape, np.uint8))
+
+
+def call(tensors: Any, shapes: Any, dtypes: Any, modes: Any, last_status: Any) -> Any:
+    """Compiled by MindSpore, never run as Python."""
+    mode_shape, rows_shapes, empty = _launch(shapes, dtypes, modes)
+    if empty:
+        return numbers((0, 0, 0, 0))
+    key, value, key_cache, value_cache, slot_mapping, compress_lens, compress_seq_offsets, seq_lens = tensors
+    rows_placeholder = placeholder(key.dtype)
+    index_placeholder = placeholder(slot_mapping.dtype)
+    lines = _operator(
+        key if rows_shapes[0] is None else ops.reshape(key, rows_shapes[0]),
+        _value(value, rows_shapes[1], rows_placeholder),
+        key_cache,
+        rows_placeholder if value_cache is None else value_cache,
+        slot_mapping,
+        index_placeholder if compress_lens is None else compress_lens,
+        index_placeholder if compress_seq_offsets is None else compress_seq_offsets,
+        index_placeholder if seq_lens is None else seq_lens,
+        _mode(mode_shape),
+    )
+    status = reduce_status(lines)
+    if last_status is not None:
+        keep_last(last_status, status)
+    return status
+
+
+def _value(value: Any, shape: Any, rows_placeholder: Any) -> Any:
+    if value is None:
+        return rows_placeholder
+    return value if shape is None else ops.reshape(value, shape)

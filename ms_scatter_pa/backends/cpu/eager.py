@@ -1,0 +1,83 @@
+"""PyNative on the CPU: the pyboost extension where it loads, else the core through pointers after a sync."""
+
+import ctypes
+import importlib
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore.graph.api import _pynative_executor
+
+from ...rules.options import Options, plan
+from ...rules.table import ARGUMENTS
+from . import library
+from .bindings import Status
+
+_MAX_RANK = 8
+_MESSAGE_SIZE = 1024
+
+
+class _Tensor(ctypes.Structure):
+    """``MsspTensor`` of ``cpu_kernels/call.h``."""
+
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("ndim", ctypes.c_int64),
+    ]
+
+
+def call_through_pointers(*call: Any) -> Any:
+    """The slow way: waits for MindSpore's queue and hands the tensors' addresses to the core.
+
+    Errors are raised at the call itself.
+    """
+    *tensors, _, _, _, _, last_status = call
+    options = plan(*call)
+    _pynative_executor.sync()
+    structs = (_Tensor * len(ARGUMENTS))()
+    for struct, tensor in zip(structs, tensors, strict=True):
+        if tensor is None:
+            continue
+        struct.data = tensor.data_ptr()
+        struct.shape = (ctypes.c_int64 * _MAX_RANK)(*tensor.shape)
+        struct.ndim = len(tensor.shape)
+        if not tensor.is_contiguous():
+            struct.strides = (ctypes.c_int64 * _MAX_RANK)(*tensor.stride())
+    status = np.zeros(4, np.int64)
+    message = ctypes.create_string_buffer(_MESSAGE_SIZE)
+    run = library.load().MsspRun
+    run.restype = Status
+    code = run(
+        structs,
+        (ctypes.c_int64 * len(Options._fields))(*options),
+        status.ctypes.data_as(ctypes.c_void_p),
+        ctypes.c_void_p(None if last_status is None else last_status.data_ptr()),
+        message,
+        ctypes.c_int64(_MESSAGE_SIZE),
+    ).code
+    if code and not options.record:
+        kind, _, text = message.value.decode().partition(": ")
+        raise (IndexError if kind == "IndexError" else ValueError)(text)
+    return ms.Tensor(status)
+
+
+def _load() -> tuple[Callable[..., Any], str]:
+    try:
+        _eager = importlib.import_module("ms_scatter_pa._lib._eager")
+    except ImportError as error:
+        warnings.warn(
+            f"ms_scatter_pa: the PyNative extension does not load ({error}); calls go through pointers after a sync, "
+            "which is slower. 'python -m ms_scatter_pa doctor' tells more.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return call_through_pointers, f"pointers after a sync ({error})"
+    _eager.set_plan(plan)
+    return _eager.scatter_pa_kv_cache, "pyboost extension"
+
+
+eager_call, eager_path = _load()

@@ -1,0 +1,1 @@
+"""The subcommands of ``python -m ms_scatter_pa``."""

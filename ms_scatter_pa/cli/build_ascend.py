@@ -1,0 +1,195 @@
+"""``python -m ms_scatter_pa build-ascend``: MindSpore's own custom compiler builds and installs the Ascend operator.
+
+Needs CANN's toolkit, not an NPU.
+"""
+
+import argparse
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from ..backends.ascend import cann_toolkit as cann_tools
+from ..backends.ascend.compile_callback import compile_callback
+from ..backends.ascend.operator_package import DEFAULT_INSTALL_PATH, HEADER, LIBRARY, VENDOR, export_line
+from ..backends.ascend.sources import AICORE_KERNELS
+from ..rules.table import TARGETS
+
+SOCS = tuple(target.name for target in TARGETS if target.device == "Ascend")
+LOG_LINES = 40
+
+
+class BuildError(Exception):
+    """Something is missing or failed; the text says what and what to do."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The subcommand. Returns 0 when the operator is installed, 1 when it is not."""
+    options = _parser().parse_args(arguments)
+    try:
+        package = build(options)
+    except BuildError as error:
+        print(f"build-ascend: {error}", file=sys.stderr)
+        return 1
+    print(f"build-ascend: installed in {package}. Before starting Python run:\n\n    {export_line(package)}\n")
+    print("Then 'python -m ms_scatter_pa doctor' says whether MindSpore will use it.")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--soc", help=f"parts to compile for, separated by ';', of {';'.join(SOCS)} (default: all that this CANN knows)"
+    )
+    parser.add_argument(
+        "--cann", help="CANN's toolkit folder (default: ASCEND_HOME_PATH, else where CANN installs itself)"
+    )
+    parser.add_argument("--install-path", type=Path, default=DEFAULT_INSTALL_PATH, help="default: %(default)s")
+    parser.add_argument(
+        "--force", action="store_true", help="go on where CANN's version or compiler is not as expected"
+    )
+    return parser
+
+
+def build(options: argparse.Namespace) -> Path:
+    """Checks, compiles, installs and checks again; returns the installed package's folder.
+
+    Raises:
+        BuildError: see its text.
+    """
+    cann = _cann(options.cann, options.force)
+    socs = _socs(options.soc, cann)
+    compiler = _custom_compiler()
+    _host_tools()
+    sources = _operator_sources()
+    install_path = _install_path(options.install_path)
+    work = Path(tempfile.mkdtemp(prefix="ms_scatter_pa_build_"))
+    print(f"build-ascend: compiling for {', '.join(socs)} with CANN in {cann} (some minutes); log: {work}", flush=True)
+    _run_custom_compiler(compiler, sources, work, cann, socs, install_path)
+    package = install_path / "vendors" / VENDOR
+    _check_installed(package, socs)
+    try:
+        compile_callback(package, cann)
+    except RuntimeError as error:
+        raise BuildError(f"the operator is installed, but MindSpore will not be able to call it: {error}") from error
+    shutil.rmtree(work, ignore_errors=True)
+    return package
+
+
+def _cann(given: str | None, force: bool) -> Path:
+    cann = cann_tools.find_cann(os.environ, given)
+    if cann is None:
+        where = f"{given} is no folder" if given else "neither ASCEND_HOME_PATH nor the usual folders lead to it"
+        raise BuildError(
+            f"CANN's toolkit was not found: {where}. Install it and run 'source <CANN>/set_env.sh', or pass --cann"
+        )
+    if cann_tools.template(cann) is None:
+        expected = " or ".join(str(path) for path in cann_tools.TEMPLATES)
+        raise BuildError(
+            f"{cann} has no project template ({expected}): install CANN's toolkit package, not its runtime"
+        )
+    _doubts(cann, force)
+    return cann
+
+
+def _doubts(cann: Path, force: bool) -> None:
+    doubts = []
+    version, supported = cann_tools.cann_version(cann), _supported_versions()
+    if version is None:
+        print(f"build-ascend: {cann} does not tell its version; MindSpore takes {', '.join(supported)}", flush=True)
+    elif cann_tools.minor_version(version) not in supported:
+        doubts.append(f"CANN is {version}, but the installed MindSpore takes {', '.join(supported)}")
+    if cann_tools.device_compiler(cann) is None:
+        doubts.append(f"neither bisheng nor ccec was found in {cann} or on PATH: is the toolkit installed completely?")
+    for doubt in doubts:
+        if not force:
+            raise BuildError(f"{doubt}. --force goes on nevertheless")
+        print(f"build-ascend: {doubt}; going on", file=sys.stderr)
+
+
+def _supported_versions() -> list[str]:
+    from mindspore.run_check._check_version import AscendEnvChecker
+
+    return [str(version) for version in AscendEnvChecker("").version]
+
+
+def _socs(given: str | None, cann: Path) -> list[str]:
+    with_950 = cann_tools.knows_ascend950(cann)
+    if given is None:
+        return [soc for soc in SOCS if soc != "ascend950" or with_950]
+    socs = [soc for soc in given.replace(",", ";").split(";") if soc]
+    for soc in socs:
+        if soc not in SOCS:
+            raise BuildError(f"--soc: given {soc!r}, expected some of {', '.join(SOCS)}")
+    if "ascend950" in socs and not with_950:
+        raise BuildError("--soc: ascend950 needs a CANN that knows its 8-bit floats (graph/c_types.h is missing)")
+    return socs
+
+
+def _custom_compiler() -> Path:
+    spec = importlib.util.find_spec("mindspore")
+    if spec is None or spec.origin is None:
+        raise BuildError("MindSpore is not installed in this environment, and its custom compiler is part of it")
+    compiler = Path(spec.origin).parent / "lib" / "plugin" / "ascend" / "custom_compiler"
+    if not (compiler / "setup.py").is_file():
+        raise BuildError(f"the installed MindSpore has no custom compiler ({compiler}): it is a wheel without Ascend")
+    return compiler
+
+
+def _host_tools() -> None:
+    for tool, what in (("cmake", "CMake 3.16 or newer"), ("make", "make"), ("g++", "g++ 7.3 or newer")):
+        if shutil.which(tool) is None:
+            raise BuildError(f"{tool} was not found on PATH, and CANN's project template needs it: install {what}")
+
+
+def _operator_sources() -> tuple[Path, Path]:
+    host, kernel = AICORE_KERNELS / "op_host", AICORE_KERNELS / "op_kernel"
+    for folder in (host, kernel):
+        if not list(folder.glob("*.cpp")):
+            raise BuildError(f"{folder} has no sources: the package was installed without them, install it again")
+    return host, kernel
+
+
+def _install_path(path: Path) -> Path:
+    path = path.expanduser().absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        raise BuildError(f"--install-path: {path} cannot be written ({error.strerror}); pass another one") from error
+    return path
+
+
+def _run_custom_compiler(
+    compiler: Path, sources: tuple[Path, Path], work: Path, cann: Path, socs: list[str], install_path: Path
+) -> None:
+    # It writes beside itself and refuses symbolic links and unusual characters in paths: it gets copies.
+    tool = work / "custom_compiler"
+    shutil.copytree(compiler, tool, ignore=shutil.ignore_patterns("__pycache__"))
+    host, kernel = (Path(shutil.copytree(folder, work / folder.name)) for folder in sources)
+    command = [sys.executable, "setup.py", "-o", str(host), "-k", str(kernel), "--vendor_name", VENDOR]
+    command += ["--soc_version", ";".join(socs), "--ascend_cann_package_path", str(cann.resolve())]
+    command += ["--install_path", str(install_path)]
+    result = subprocess.run(command, cwd=tool, capture_output=True, text=True, check=False)
+    if result.returncode == 0:
+        return
+    log = tool / "install.log" if (tool / "install.log").is_file() else tool / "build.log"
+    lines = (log.read_text(errors="replace") if log.is_file() else result.stderr).splitlines()
+    what = f"MindSpore's custom compiler failed; everything is in {tool}. The end of "
+    raise BuildError("\n".join([f"{what}{log.name if log.is_file() else 'its output'}:", *lines[-LOG_LINES:]]))
+
+
+def _check_installed(package: Path, socs: list[str]) -> None:
+    config = Path("op_impl", "ai_core", "tbe", "config")
+    expected = [Path("op_api", "include", HEADER), LIBRARY]
+    expected += [config / soc / f"aic-{soc}-ops-info.json" for soc in socs]
+    missing = [str(path) for path in expected if not (package / path).is_file()]
+    if missing:
+        raise BuildError(f"the build went through, but {package} lacks {', '.join(missing)}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

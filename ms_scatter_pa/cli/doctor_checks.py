@@ -1,0 +1,210 @@
+"""What doctor looks at, one function each. Nothing here may raise: a broken installation is what doctor is for."""
+
+import ctypes
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..backends.ascend import cann_toolkit as cann_tools
+from ..backends.ascend import operator_package as opp
+from ..rules.table import TARGETS
+
+LIBRARIES = Path(__file__).resolve().parent.parent / "_lib"
+REINSTALL = "install the package again: pip install --no-build-isolation . (needs g++)"
+OP_NAME = "MsScatterPaKvCache"
+SUPPORTED_MINDSPORE = ("2.9.", "2.10.")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        well: it is as a call on this machine needs it, or no call needs it.
+        needed: a call on this machine needs it.
+    """
+
+    name: str
+    well: bool
+    found: str
+    advice: str = ""
+    needed: bool = True
+
+    @property
+    def mark(self) -> str:
+        return "MISS" if self.needed else "-   "
+
+
+def _requirement(name: str) -> str:
+    """What the installed package asks for of ``name``, as pip takes it."""
+    try:
+        asked = importlib.metadata.requires("ms_scatter_pa") or []
+    except importlib.metadata.PackageNotFoundError:
+        asked = []
+    return next((line for line in asked if line.split(">")[0] == name), name)
+
+
+def mindspore() -> Finding:
+    requirement = _requirement("mindspore")
+    try:
+        version = str(importlib.import_module("mindspore").__version__)
+    except Exception as error:
+        advice = f'pip install "{requirement}" "numpy<2"'
+        return Finding("MindSpore", False, f"does not start: {error}", advice)
+    known = version.startswith(SUPPORTED_MINDSPORE)
+    advice = "" if known else f'this package was not tested with {version}: pip install "{requirement}"'
+    return Finding("MindSpore", known, f"{version}, Python {platform.python_version()} in {sys.prefix}", advice)
+
+
+def numpy() -> Finding:
+    version = importlib.metadata.version("numpy")
+    well = int(version.split(".")[0]) < 2
+    return Finding("NumPy", well, version, "" if well else 'MindSpore breaks with NumPy 2: pip install "numpy<2"')
+
+
+def device_target() -> str | None:
+    try:
+        from ..backends.device import device_target as asked
+
+        return asked()
+    except RuntimeError:
+        return None
+
+
+def cpu_library() -> Finding:
+    path = LIBRARIES / "libms_scatter_pa_cpu.so"
+    try:
+        library = ctypes.CDLL(str(path))
+        library.MsspCpuFeatures.restype = ctypes.c_char_p
+        features = library.MsspCpuFeatures().decode()
+        version = library.MsspVersion()
+    except (OSError, AttributeError) as error:
+        return Finding("CPU library", False, f"does not load: {error}", REINSTALL)
+    return Finding("CPU library", True, f"interface {version}, instruction set {features} ({path})")
+
+
+def extension() -> Finding:
+    try:
+        module = importlib.import_module("ms_scatter_pa._lib._eager")
+    except ImportError as error:
+        return Finding("PyNative extension", False, f"does not load: {error}", REINSTALL)
+    return Finding("PyNative extension", True, str(module.__file__))
+
+
+def dropin() -> Finding:
+    """The CPU kernel of MindSpore's built-in ReshapeAndCache; networks that do not call that need none."""
+    name = "ReshapeAndCache"
+    from ..compat import register
+
+    if register():
+        return Finding(name, True, "ms_scatter_pa.compat.register() gives MindSpore's built-in a CPU kernel")
+    return Finding(name, False, "the CPU kernel of MindSpore's built-in does not load", REINSTALL, needed=False)
+
+
+def npu(target: str | None) -> Finding:
+    devices = cann_tools.npus()
+    if not devices:
+        return Finding("NPU", False, "none, no /dev/davinci*", needed=target == "Ascend")
+    found = f"{len(devices)} ({', '.join(devices)})"
+    if target == "Ascend":
+        return Finding("NPU", True, found)
+    advice = (
+        "run 'source <CANN>/set_env.sh' before Python starts; MindSpore chooses the NPU where CANN's libraries load"
+    )
+    return Finding("NPU", False, f"{found}, but MindSpore runs on the CPU", advice)
+
+
+def cann() -> Finding:
+    root = cann_tools.find_cann(os.environ)
+    if root is None:
+        return Finding("CANN", False, "not found", _cann_advice("install its toolkit"), needed=False)
+    version = cann_tools.cann_version(root) or "unknown version"
+    if os.environ.get("ASCEND_OPP_PATH") is None:
+        advice = _cann_advice(f"source {root}/set_env.sh")
+        return Finding("CANN", False, f"{version} in {root}, but its environment is not set", advice, needed=False)
+    return Finding("CANN", True, f"{version} in {root}")
+
+
+def _cann_advice(what: str) -> str:
+    return f"only for an NPU: {what}, before Python starts"
+
+
+def part() -> Finding:
+    from ..backends.device import soc_version
+
+    known = [target.name for target in TARGETS if target.device == "Ascend"]
+    try:
+        soc = soc_version()
+    except Exception as error:
+        return Finding("part", False, f"MindSpore does not tell: {error}", "check that CANN's environment is set")
+    advice = "" if soc in known else f"the operator is written for {', '.join(known)} only"
+    return Finding("part", soc in known, soc, advice)
+
+
+def package(needed: bool) -> Finding:
+    """The installed operator that this process would use."""
+    folder = opp.find_package(os.environ)
+    name = "Ascend operator"
+    if folder is not None:
+        return Finding(name, True, f"{folder}; {_contents(folder)}")
+    if not needed and opp.installed_unseen() is None:
+        return Finding(name, False, "not built", "only for an NPU: python -m ms_scatter_pa build-ascend", needed=False)
+    return Finding(name, False, "not seen", opp.missing_package(os.environ).removeprefix("ms_scatter_pa: "), needed)
+
+
+def _contents(folder: Path) -> str:
+    """Parts and dtypes, read from what CANN's build wrote."""
+    version = ""
+    if (folder / "version.info").is_file():
+        version = (folder / "version.info").read_text().strip().replace("custom_opp_compiler_version=", "CANN ")
+    parts = []
+    for path in sorted((folder / "op_impl" / "ai_core" / "tbe" / "config").glob("*/aic-*-ops-info.json")):
+        try:
+            described: dict[str, Any] = json.loads(path.read_text())[OP_NAME]
+            dtypes = dict.fromkeys(described["input0"]["dtype"].split(","))
+        except (OSError, ValueError, KeyError):
+            parts.append(f"{path.parent.name}: unreadable")
+            continue
+        parts.append(f"{path.parent.name}: {', '.join(dtypes)}")
+    return "; ".join(filter(None, [f"built with {version}" if version else "", *parts]))
+
+
+def infer_library() -> Finding:
+    path = LIBRARIES / "libms_scatter_pa_infer.so"
+    return Finding("shape inference", path.is_file(), str(path), "" if path.is_file() else REINSTALL)
+
+
+def callback() -> Finding:
+    """MindSpore's callback to the aclnn interface: compiled ahead, or with g++ on every start."""
+    name = "callback"
+    folder = opp.find_package(os.environ)
+    if folder is None:
+        return Finding(name, False, "no operator to call", "see Ascend operator")
+    from ..backends.ascend.callback import ahead_of_time
+
+    path = ahead_of_time(folder)
+    if path.is_file():
+        return Finding(name, True, f"compiled ahead ({path})")
+    advice = "build-ascend compiles it ahead for the MindSpore that it runs with: run it again"
+    if os.environ.get("ASCEND_OPP_PATH", "").find("opp") < os.environ.get("ASCEND_OPP_PATH", "").rfind("opp"):
+        advice += (
+            '. MindSpore itself cannot compile it here: it takes what is before the first "opp" of ASCEND_OPP_PATH'
+        )
+    return Finding(name, False, "MindSpore compiles it with g++ at the first call of every process", advice)
+
+
+def switch() -> Finding:
+    """The variable that chooses between this package's operator and CANN's."""
+    from ..backends.ascend.cann_operator import CHOICES, VARIABLE
+
+    given = os.environ.get(VARIABLE)
+    if given is None:
+        return Finding("operator", True, "own")
+    advice = "" if given in CHOICES else f"expected one of {CHOICES}"
+    return Finding("operator", given in CHOICES, f"{VARIABLE}={given}", advice)

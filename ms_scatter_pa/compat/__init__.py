@@ -1,0 +1,8 @@
+"""MindSpore's built-in operators that have no CPU kernel, and functions with ms_custom_ops' signatures.
+
+Nothing is registered at import: a network that calls the built-in operators needs ``register()`` once before it runs.
+"""
+
+from .dropin import register
+
+__all__ = ["register"]

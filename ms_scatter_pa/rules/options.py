@@ -1,0 +1,107 @@
+"""From a call's Python arguments to what the C++ side is told (``MsspOptions`` in ``cpu_kernels/call.h``)."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import mindspore as ms
+
+from .checks import checked_scenario
+from .scenario import Arguments
+from .table import ARGUMENTS, CACHE_MODES, DTYPES, INDEX_DTYPES, SCATTER_MODES
+
+ON_ERROR = ("raise", "record")
+
+_DTYPE_NAMES = {getattr(ms, name): name for name in {d.name for d in DTYPES + INDEX_DTYPES} if hasattr(ms, name)}
+_DATA_CODES = {dtype.name: dtype.code for dtype in DTYPES}
+_INDEX_CODES = {dtype.name: dtype.code for dtype in INDEX_DTYPES}
+
+
+class Options(NamedTuple):
+    """``MsspOptions``, field by field."""
+
+    layout: int
+    scatter_mode: int
+    packed: int
+    key_only: int
+    flattened: int
+    record: int
+    check_duplicates: int
+    keeps_last_status: int
+    key_type: int
+    value_type: int
+    index_type: int
+
+
+def dtype_name(dtype: Any) -> str:
+    """The table's name of a MindSpore dtype; a dtype that the table lacks keeps MindSpore's own name."""
+    return _DTYPE_NAMES.get(dtype) or str(dtype).lower()
+
+
+def check_modes(cache_mode: Any, scatter_mode: Any, on_error: Any, check_duplicates: Any) -> None:
+    """Refuses modes of the wrong type; their values are ``scenario.decide``'s to judge, but for ``on_error``."""
+    for name, mode in (("cache_mode", cache_mode), ("scatter_mode", scatter_mode)):
+        if mode is not None and not isinstance(mode, str):
+            raise TypeError(f"{name}: given {type(mode).__name__}, expected None or str")
+    if not isinstance(on_error, str):
+        raise TypeError(f"on_error: given {type(on_error).__name__}, expected str")
+    if on_error not in ON_ERROR:
+        raise ValueError(f"on_error: given {on_error!r}, expected one of {ON_ERROR}")
+    if not isinstance(check_duplicates, bool):
+        raise TypeError(f"check_duplicates: given {type(check_duplicates).__name__}, expected bool")
+
+
+def options_of(arguments: Arguments, on_error: str, check_duplicates: bool, keeps_last_status: bool) -> Options:
+    """Checks shapes and dtypes, and says in numbers what to do.
+
+    Raises:
+        TypeError, ValueError: as ``checked_scenario``; ValueError also for a 3-D PA_NZ cache.
+    """
+    scenario = checked_scenario(arguments)
+    if scenario.device_format:
+        raise ValueError(
+            f"key_cache: given 3-D shape {list(arguments.shape('key_cache') or ())} with cache_mode 'PA_NZ', expected "
+            "4-D or 5-D on CPU: what a 3-D cache of that mode holds (FRACTAL_NZ) is known to the device only"
+        )
+    key_dtype, value_dtype, index_dtype = (arguments.dtype(n) for n in ("key", "value", "slot_mapping"))
+    assert key_dtype is not None and index_dtype is not None
+    return Options(
+        layout=CACHE_MODES.index(scenario.layout),
+        scatter_mode=SCATTER_MODES.index(scenario.scatter_mode),
+        packed=int(scenario.packed),
+        key_only=int(scenario.key_only),
+        flattened=int(scenario.flattened),
+        record=int(on_error == "record"),
+        check_duplicates=int(check_duplicates),
+        keeps_last_status=int(keeps_last_status),
+        key_type=_DATA_CODES[key_dtype],
+        value_type=_DATA_CODES[value_dtype or key_dtype],
+        index_type=_INDEX_CODES[index_dtype],
+    )
+
+
+def arguments_of_tensors(tensors: Sequence[Any], cache_mode: str | None, scatter_mode: str | None) -> Arguments:
+    """Reads shapes and dtypes off tensors in the order of ``op_info.ARGUMENTS``.
+
+    Raises:
+        TypeError: an argument that is neither a Tensor nor None.
+        ValueError: a cache that is not contiguous.
+    """
+    for argument, tensor in zip(ARGUMENTS, tensors, strict=True):
+        if tensor is not None and not isinstance(tensor, ms.Tensor):
+            raise TypeError(f"{argument.name}: given {type(tensor).__name__}, expected a Tensor")
+        if argument.written and tensor is not None and not tensor.is_contiguous():
+            raise ValueError(
+                f"{argument.name}: given a strided view of shape {list(tensor.shape)}, expected a contiguous tensor, "
+                "since the operator writes it in place"
+            )
+    shapes = tuple(None if tensor is None else tuple(tensor.shape) for tensor in tensors)
+    dtypes = tuple(None if tensor is None else dtype_name(tensor.dtype) for tensor in tensors)
+    return Arguments(shapes, dtypes, cache_mode, scatter_mode)
+
+
+def plan(*call: Any) -> Options:
+    """The rules for one eager call: eight tensors or None, the four modes, and a last-status tensor or None."""
+    *tensors, cache_mode, scatter_mode, on_error, check_duplicates, last_status = call
+    check_modes(cache_mode, scatter_mode, on_error, check_duplicates)
+    arguments = arguments_of_tensors(tensors, cache_mode, scatter_mode)
+    return options_of(arguments, on_error, check_duplicates, last_status is not None)
