@@ -2,7 +2,6 @@
 
 import ctypes
 import itertools
-import mmap
 
 import ascendc_cases as cases
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ms_scatter_pa.rules.table import CACHE_MODES, DTYPES, SCATTER_MODES, dtype_named
-from tests.ascendc.host_model.runner import Call, Tiling, TilingError, Twin
+from tests.ascendc.host_model.runner import Tiling, TilingError, Twin
 
 NAMES = [dtype.name for dtype in DTYPES]
 Shapes = list[tuple[int, ...]]
@@ -217,33 +216,3 @@ def test_compressed_shapes_that_disagree_are_refused(
 def test_products_that_overflow_are_refused(twin: Twin) -> None:
     with pytest.raises(TilingError, match="too large"):
         twin.tiling_of_shapes(shapes_of("Norm", 2**40, 2**12, (2**12, 1), 1, 1), "int8", "int8", "int32", 8)
-
-
-@pytest.mark.parametrize("layout", CACHE_MODES)
-def test_cache_offsets_over_4_gib(twin: Twin, layout: str) -> None:
-    """A cache of 6 GiB, of which only the touched pages exist. An offset cut to 32 bits would hit other pages."""
-    num_head, head_size, block_size, tokens = 2, 512, 64, 8
-    row = num_head * head_size * 2
-    num_blocks = 6 * 2**30 // (row * block_size)
-    shape = cases.cache_shape(layout, num_blocks, block_size, num_head, head_size, "float16")
-    no_reserve = 0x4000
-    memory = mmap.mmap(-1, num_blocks * block_size * row, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | no_reserve)
-    cache = np.frombuffer(memory, np.uint16).reshape(shape)
-    key = np.arange(1, 1 + tokens * num_head * head_size, dtype=np.uint16).reshape(tokens, num_head, head_size)
-    last = num_blocks * block_size
-    slots = np.array([last - 1, last - 2, 0, 2**32 // row, 2**32 // row - 1, last // 2, 7, last - 70], np.int64)
-    twin.run(Call(key, None, cache, None, slots, layout), cores=7)
-    for token, slot in enumerate(slots.tolist()):
-        block, offset = divmod(slot, block_size)
-        if layout == "Norm":
-            got = cache[block, offset].reshape(-1)
-        elif layout == "NHSD":
-            got = cache[block, :, offset].reshape(-1)
-        else:
-            got = cache[block, :, offset].reshape(-1)
-        assert got.tobytes() == key[token].tobytes()
-    touched = {slot // block_size for slot in slots.tolist()}
-    wrapped = {(slot * row % 2**32) // (row * block_size) for slot in slots.tolist()}
-    assert wrapped - touched, "the slots must be such that wrapped offsets land elsewhere"
-    for block in wrapped - touched:
-        assert not cache[block].any()
