@@ -84,9 +84,29 @@ void Queues(const std::string& fault) {
       Store(gm.out[256 * round], result, 256);
     }
     stores.EnQue(result);
+    if (fault == "an event id that a queue holds") {
+      AscendC::SetFlag<HardEvent::V_MTE3>(EVENT_ID0);
+    }
     result = stores.DeQue<uint8_t>();
     Store(gm.out[256 * round], result, 256);
     stores.FreeTensor(result);
+  }
+  if (fault == "more buffers in flight than event ids") {
+    AscendC::TQue<AscendC::TPosition::VECIN, 9> deep;
+    pipe.InitBuffer(deep, 9, 32);
+    for (int i = 0; i < 9; ++i) {
+      Bytes loaded = deep.AllocTensor<uint8_t>();
+      deep.EnQue(loaded);
+    }
+  }
+  if (fault == "deeper than the queue") {
+    Bytes loaded[3];
+    AscendC::TQue<AscendC::TPosition::VECIN, 2> shallow;
+    pipe.InitBuffer(shallow, 3, 32);
+    for (Bytes& tensor : loaded) {
+      tensor = shallow.AllocTensor<uint8_t>();
+      shallow.EnQue(tensor);
+    }
   }
   if (fault == "tensor left in the queue") {
     Bytes loaded = loads.AllocTensor<uint8_t>();

@@ -90,12 +90,19 @@ void Machine::StartCore(int core) {
   pipes_.fill(Pipe{0, {}, 0});
   flags_.clear();
   counts_ = Counts();
+  vector_kernel_ = false;
+}
+
+void Machine::CheckDeclared() const {
+  if (!vector_kernel_) {
+    Fail("the kernel does not say that it runs on vector cores alone (KERNEL_TASK_TYPE_DEFAULT)");
+  }
 }
 
 Counts Machine::FinishCore() {
   for (const auto& [pipes, flags] : flags_) {
     for (const Flag& flag : flags) {
-      if (flag.set) {
+      if (flag.set && !flag.queues) {
         Fail(std::string("a flag from ") + kNames[pipes.first] + " to " + kNames[pipes.second] +
              " is left set when the kernel ends");
       }
@@ -127,7 +134,7 @@ int Machine::AddBuffer(int64_t length, bool queued) {
     Fail("InitBuffer: more than 64 buffers");
   }
   const BufferState state = queued ? BufferState::kFree : BufferState::kPlain;
-  buffers_.push_back({used_, length, state, 0, {}, 0, 0, 0});
+  buffers_.push_back({used_, length, state, 0, {}, 0, 0, 0, -1});
   used_ += length;
   return static_cast<int>(buffers_.size()) - 1;
 }
@@ -139,7 +146,7 @@ Handle Machine::Plain(int buffer) const {
   return {buffer, buffers_[static_cast<size_t>(buffer)].generation};
 }
 
-Handle Machine::Allocate(const std::vector<int>& buffers, PipeId producer) {
+Handle Machine::Allocate(const std::vector<int>& buffers, const Route& route) {
   int best = -1;
   for (const int index : buffers) {
     const Buffer& buffer = buffers_[static_cast<size_t>(index)];
@@ -157,24 +164,26 @@ Handle Machine::Allocate(const std::vector<int>& buffers, PipeId producer) {
   if (buffer.ready != Clock{}) {
     ++counts_.waits;
   }
-  Merge(producer, buffer.ready, buffer.ready_time);
+  GiveEvent(route.consumer, route.producer, &buffer);
+  Merge(route.producer, buffer.ready, buffer.ready_time);
   return {best, ++buffer.generation};
 }
 
-Handle Machine::Enqueue(Handle handle, PipeId producer) {
+Handle Machine::Enqueue(Handle handle, const Route& route) {
   CheckHandle(handle, "EnQue");
   Buffer& buffer = buffers_[static_cast<size_t>(handle.buffer)];
   if (buffer.state != BufferState::kAllocated) {
     Fail("EnQue: the tensor is not one that AllocTensor gave");
   }
   buffer.state = BufferState::kQueued;
-  buffer.ready = Completed(producer);
-  buffer.ready_time = DoneTime(producer);
+  buffer.ready = Completed(route.producer);
+  buffer.ready_time = DoneTime(route.producer);
+  buffer.event = TakeEvent(route.producer, route.consumer);
   buffer.loads_at_enqueue = pipes_[kLoad].issued;
   return {handle.buffer, ++buffer.generation};
 }
 
-Handle Machine::Dequeue(int index, PipeId consumer) {
+Handle Machine::Dequeue(int index, const Route& route) {
   Buffer& buffer = buffers_[static_cast<size_t>(index)];
   if (buffer.state != BufferState::kQueued) {
     Fail("DeQue: the tensor was not queued");
@@ -184,20 +193,35 @@ Handle Machine::Dequeue(int index, PipeId consumer) {
     ++counts_.stores_after_next_load;
   }
   ++counts_.waits;
-  Merge(consumer, buffer.ready, buffer.ready_time);
+  GiveEvent(route.producer, route.consumer, &buffer);
+  Merge(route.consumer, buffer.ready, buffer.ready_time);
   return {index, ++buffer.generation};
 }
 
-void Machine::Free(Handle handle, PipeId consumer) {
+void Machine::Free(Handle handle, const Route& route) {
   CheckHandle(handle, "FreeTensor");
   Buffer& buffer = buffers_[static_cast<size_t>(handle.buffer)];
   if (buffer.state != BufferState::kDequeued) {
     Fail("FreeTensor: the tensor is not one that DeQue gave");
   }
   buffer.state = BufferState::kFree;
-  buffer.ready = Completed(consumer);
-  buffer.ready_time = DoneTime(consumer);
+  buffer.ready = Completed(route.consumer);
+  buffer.ready_time = DoneTime(route.consumer);
+  buffer.event = TakeEvent(route.consumer, route.producer);
   ++buffer.generation;
+}
+
+int Machine::TakeEvent(PipeId from, PipeId to) {
+  const int event = FreeEvent(from, to);
+  flags_[{from, to}].at(static_cast<size_t>(event)) = {true, true, {}, 0};
+  return event;
+}
+
+void Machine::GiveEvent(PipeId from, PipeId to, Buffer* buffer) {
+  if (buffer->event >= 0) {
+    flags_[{from, to}].at(static_cast<size_t>(buffer->event)) = Flag();
+    buffer->event = -1;
+  }
 }
 
 int Machine::FreeEvent(PipeId from, PipeId to) const {
@@ -215,12 +239,12 @@ void Machine::SetFlag(PipeId from, PipeId to, int event) {
   if (flag.set) {
     Fail("SetFlag: the flag is set already");
   }
-  flag = {true, Completed(from), DoneTime(from)};
+  flag = {true, false, Completed(from), DoneTime(from)};
 }
 
 void Machine::WaitFlag(PipeId from, PipeId to, int event) {
   Flag& flag = flags_[{from, to}].at(static_cast<size_t>(event));
-  if (!flag.set) {
+  if (!flag.set || flag.queues) {
     Fail(std::string("WaitFlag: nobody set the flag from ") + kNames[from] + " to " + kNames[to] +
          "; the chip would wait forever");
   }

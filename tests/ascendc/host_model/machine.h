@@ -77,6 +77,7 @@ struct Buffer {
   double ready_time;
   uint64_t loads_at_enqueue;
   uint64_t alloc_order;
+  int event;  // that the last EnQue or FreeTensor took, or -1
 };
 
 struct Handle {
@@ -101,10 +102,15 @@ class Machine {
   // Buffers.
   int AddBuffer(int64_t length, bool queued);
   Handle Plain(int buffer) const;
-  Handle Allocate(const std::vector<int>& buffers, PipeId producer);
-  Handle Enqueue(Handle handle, PipeId producer);
-  Handle Dequeue(int buffer, PipeId consumer);
-  void Free(Handle handle, PipeId consumer);
+  // A queue's steps. EnQue and FreeTensor each hold an event id of their two pipes until DeQue and AllocTensor.
+  struct Route {
+    PipeId producer;
+    PipeId consumer;
+  };
+  Handle Allocate(const std::vector<int>& buffers, const Route& route);
+  Handle Enqueue(Handle handle, const Route& route);
+  Handle Dequeue(int buffer, const Route& route);
+  void Free(Handle handle, const Route& route);
   int64_t BufferLength(int buffer) const { return buffers_[buffer].length; }
 
   // Flags and barriers.
@@ -112,6 +118,10 @@ class Machine {
   void SetFlag(PipeId from, PipeId to, int event);
   void WaitFlag(PipeId from, PipeId to, int event);
   void Barrier(PipeId pipe);
+
+  // The kernel must say that it runs on vector cores alone; else CANN takes it for one of both kinds of cores.
+  void DeclareVectorKernel() { vector_kernel_ = true; }
+  void CheckDeclared() const;
 
   // Instructions. Offsets are in bytes: from the start of the buffer, or of the region.
   struct Dma {
@@ -145,6 +155,7 @@ class Machine {
   };
   struct Flag {
     bool set;
+    bool queues;  // taken by a queue; what is left when the kernel ends, TPipe waits for
     Clock clock;
     double time;
   };
@@ -154,6 +165,8 @@ class Machine {
     Clock reads;
   };
 
+  int TakeEvent(PipeId from, PipeId to);
+  void GiveEvent(PipeId from, PipeId to, Buffer* buffer);
   [[noreturn]] void Fail(const std::string& what) const;
   void CheckHandle(Handle handle, const char* what) const;
   void CheckSpan(const Operand& operand, const char* what) const;
@@ -170,6 +183,7 @@ class Machine {
   Rates rates_;
   int core_ = 0;
   bool check_rewrites_ = true;
+  bool vector_kernel_ = false;
   std::vector<uint8_t> memory_;
   std::vector<uint8_t> initialised_;
   std::vector<Shadow> shadow_;

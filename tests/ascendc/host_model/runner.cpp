@@ -65,6 +65,7 @@ int TwinRun(const MsScatterPaKvCacheTiling* tiling, int64_t block_dim, int64_t u
       ms_scatter_pa_kv_cache(address(0), address(1), address(2), address(3), address(4), address(5), address(6),
                              address(7), address(8), address(9), address(2), address(3), nullptr,
                              reinterpret_cast<uint8_t*>(&copy));
+      machine.CheckDeclared();
       counts[core] = machine.FinishCore();
     }
     twin::SetCurrent(nullptr);

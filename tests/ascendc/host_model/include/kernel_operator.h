@@ -16,8 +16,9 @@
 #define __gm__
 #define GM_ADDR uint8_t*
 
-#define KERNEL_TASK_TYPE_DEFAULT(type) \
-  static_assert(AscendC::type == AscendC::KERNEL_TYPE_AIV_ONLY, "vector cores only")
+#define KERNEL_TASK_TYPE_DEFAULT(type)                                                \
+  static_assert(AscendC::type == AscendC::KERNEL_TYPE_AIV_ONLY, "vector cores only"); \
+  twin::Current().DeclareVectorKernel()
 #define REGISTER_TILING_DEFAULT(type) using TwinTilingData = type
 #define GET_TILING_DATA(name, address) \
   TwinTilingData name;                 \
@@ -336,14 +337,14 @@ class TQueBind {
  public:
   template <typename T>
   LocalTensor<T> AllocTensor() {
-    return Tensor<T>(twin::Current().Allocate(buffers_, kProducer));
+    return Tensor<T>(twin::Current().Allocate(buffers_, kRoute));
   }
   template <typename T>
   bool EnQue(const LocalTensor<T>& tensor) {
     if (queued_.size() >= static_cast<size_t>(DEPTH)) {
       throw twin::Fault("EnQue: deeper than the queue");
     }
-    queued_.push_back(twin::Current().Enqueue(tensor.TwinHandle(), kProducer).buffer);
+    queued_.push_back(twin::Current().Enqueue(tensor.TwinHandle(), kRoute).buffer);
     return true;
   }
   template <typename T>
@@ -353,19 +354,19 @@ class TQueBind {
     }
     const int buffer = queued_.front();
     queued_.erase(queued_.begin());
-    return Tensor<T>(twin::Current().Dequeue(buffer, kConsumer));
+    return Tensor<T>(twin::Current().Dequeue(buffer, kRoute));
   }
   template <typename T>
   void FreeTensor(LocalTensor<T>& tensor) {
-    twin::Current().Free(tensor.TwinHandle(), kConsumer);
+    twin::Current().Free(tensor.TwinHandle(), kRoute);
   }
   void TwinInit(int64_t length) { buffers_.push_back(twin::Current().AddBuffer(length, true)); }
 
  private:
   static_assert(SOURCE != TPosition::VECCALC && DESTINATION != TPosition::VECCALC, "queues join two pipes");
   // VECIN is filled by loads; VECOUT is emptied by stores. Between them stands the vector pipe, or nothing.
-  static constexpr twin::PipeId kProducer = SOURCE == TPosition::VECIN ? twin::kLoad : twin::kVector;
-  static constexpr twin::PipeId kConsumer = DESTINATION == TPosition::VECOUT ? twin::kStore : twin::kVector;
+  static constexpr twin::Machine::Route kRoute = {SOURCE == TPosition::VECIN ? twin::kLoad : twin::kVector,
+                                                  DESTINATION == TPosition::VECOUT ? twin::kStore : twin::kVector};
 
   template <typename T>
   LocalTensor<T> Tensor(twin::Handle handle) const {
