@@ -47,6 +47,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m op_info --check
 	$(BIN)/python tools/check_format.py
 
 format: $(STAMP)

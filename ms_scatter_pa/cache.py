@@ -23,7 +23,8 @@ from mindspore import Parameter, Tensor, mint
 
 from .backends.cpu.library import load
 from .rules.options import dtype_name
-from .rules.table import CACHE_MODES, DType, dtype_named
+from .rules.schema import DType
+from .rules.table import CACHE_MODES, dtype_named
 
 Array = npt.NDArray[Any]
 Layout = Literal["Norm", "PA_NZ", "NHSD"]

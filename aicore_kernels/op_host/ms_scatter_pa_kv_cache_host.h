@@ -8,11 +8,6 @@
 
 namespace mssp_host {
 
-// Outputs: status, then the caches, in the order of the op definition.
-constexpr size_t kStatusOutput = 0;
-constexpr size_t kKeyCacheOutput = 1;
-constexpr size_t kValueCacheOutput = 2;
-
 ge::graphStatus InferShape(gert::InferShapeContext* context);
 ge::graphStatus InferDataType(gert::InferDataTypeContext* context);
 ge::graphStatus Tiling(gert::TilingContext* context);

@@ -15,7 +15,7 @@ ge::graphStatus InferShape(gert::InferShapeContext* context) {
   }
   status->SetDimNum(2);
   status->SetDim(0, MSSP_STATUS_LINES);
-  status->SetDim(1, MSSP_STATUS_FIELDS);
+  status->SetDim(1, MSSP_STATUS_SIZE);
   *key_cache_out = *key_cache;
   *value_cache_out = *value_cache;
   return ge::GRAPH_SUCCESS;

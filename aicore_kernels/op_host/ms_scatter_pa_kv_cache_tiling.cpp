@@ -4,42 +4,11 @@
 #include <cstdio>
 
 #include "ms_scatter_pa_kv_cache_host.h"
+#include "ms_scatter_pa_op_def.h"
 #include "tiling/platform/platform_ascendc.h"
 
 namespace mssp_host {
 namespace {
-
-// op_info's codes; -1 for a dtype that the operator does not know.
-int32_t ElementType(ge::DataType type) {
-  switch (type) {
-    case ge::DT_FLOAT16:
-      return MSSP_FLOAT16;
-    case ge::DT_FLOAT:
-      return MSSP_FLOAT32;
-    case ge::DT_BF16:
-      return MSSP_BFLOAT16;
-    case ge::DT_INT8:
-      return MSSP_INT8;
-    case ge::DT_UINT8:
-      return MSSP_UINT8;
-    case ge::DT_INT16:
-      return MSSP_INT16;
-    case ge::DT_UINT16:
-      return MSSP_UINT16;
-    case ge::DT_INT32:
-      return MSSP_INT32;
-    case ge::DT_UINT32:
-      return MSSP_UINT32;
-    case ge::DT_HIFLOAT8:
-      return MSSP_HIFLOAT8;
-    case ge::DT_FLOAT8_E5M2:
-      return MSSP_FLOAT8_E5M2;
-    case ge::DT_FLOAT8_E4M3FN:
-      return MSSP_FLOAT8_E4M3FN;
-    default:
-      return -1;
-  }
-}
 
 ge::graphStatus Refuse(const gert::TilingContext* context, const char* reason) {
   std::fprintf(stderr, "[ERROR] %s: %s\n", context->GetNodeName(), reason);

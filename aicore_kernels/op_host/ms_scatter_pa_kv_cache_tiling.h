@@ -9,33 +9,19 @@
 
 namespace mssp_host {
 
-constexpr int32_t kMaxRank = 8;
+constexpr int32_t kMaxRank = MSSP_MAX_RANK;
 
 struct TensorShape {
   int64_t rank;
   int64_t dims[kMaxRank];
 };
 
-// Positions of the operator's inputs: op_info's ARGUMENTS, then `mode`.
-enum Input : int32_t {
-  kKey,
-  kValue,
-  kKeyCache,
-  kValueCache,
-  kSlotMapping,
-  kCompressLens,
-  kCompressSeqOffsets,
-  kSeqLens,
-  kMode,
-  kInputs
-};
-
 struct Call {
-  TensorShape shapes[kInputs];
-  int32_t key_type;    // MsspElementType
-  int32_t value_type;  // MsspElementType
-  int32_t index_type;  // MsspIndexType
-  int32_t cores;       // vector cores of the part
+  TensorShape shapes[kInputs];  // op_info's arguments, then the extra inputs
+  int32_t key_type;             // MsspElementType
+  int32_t value_type;           // MsspElementType
+  int32_t index_type;           // MsspIndexType
+  int32_t cores;                // vector cores of the part
   int64_t unified_buffer_bytes;
 };
 

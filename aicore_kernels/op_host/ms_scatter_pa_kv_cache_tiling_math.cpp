@@ -88,7 +88,7 @@ const char* ReadSide(const Call& call, const Modes& modes, int32_t index, MsScat
   }
   tiling->num_blocks = cache.num_blocks;
   tiling->block_size = cache.block_size;
-  side->head_bytes = head_size * ElementBytes(type);
+  side->head_bytes = head_size * MsspItemSize(type);
   side->row_bytes = side->head_bytes * tiling->num_head;
   side->group_bytes = modes.layout == MSSP_PA_NZ  ? MSSP_DATA_BLOCK
                       : modes.layout == MSSP_NHSD ? side->head_bytes
@@ -130,7 +130,7 @@ void CutGroups(int64_t total, int64_t cores, MsScatterPaKvCacheTiling* tiling) {
 void ShareBuffer(const Call& call, int64_t share, MsScatterPaKvCacheTiling* tiling) {
   const bool pairs = tiling->scatter_mode != MSSP_NONE;
   const int64_t window_bytes = pairs ? kIndexArrays * kPairWindow * 8 : kTokenWindow * 8;
-  int64_t left = call.unified_buffer_bytes - kReserved - MSSP_STATUS_LINES * MSSP_STATUS_FIELDS * 8 - window_bytes;
+  int64_t left = call.unified_buffer_bytes - kReserved - MSSP_STATUS_LINES * MSSP_STATUS_SIZE * 8 - window_bytes;
   tiling->index_window = static_cast<int32_t>(pairs ? kPairWindow : kTokenWindow);
   if (tiling->scatter_mode == MSSP_ROPE) {
     tiling->mean_buffer_bytes = static_cast<int32_t>(kMeanBuffer);

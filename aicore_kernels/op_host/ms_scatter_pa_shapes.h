@@ -6,22 +6,6 @@
 
 namespace mssp_host {
 
-inline int64_t ElementBytes(int32_t type) {
-  switch (type) {
-    case MSSP_FLOAT32:
-    case MSSP_INT32:
-    case MSSP_UINT32:
-      return 4;
-    case MSSP_FLOAT16:
-    case MSSP_BFLOAT16:
-    case MSSP_INT16:
-    case MSSP_UINT16:
-      return 2;
-    default:
-      return 1;
-  }
-}
-
 // False when the product does not fit; every address the kernel forms is below such a product.
 inline bool Multiply(int64_t a, int64_t b, int64_t* product) { return !__builtin_mul_overflow(a, b, product); }
 
@@ -49,7 +33,7 @@ struct Modes {
 };
 
 inline const char* ReadModes(const TensorShape& shape, Modes* modes) {
-  const int64_t limits[4] = {3, 4, 2, 2};
+  const int64_t limits[4] = {MSSP_NUM_LAYOUTS, MSSP_NUM_SCATTER_MODES, 2, 2};
   if (shape.rank != 4) {
     return "mode: expected 4 dimensions";
   }
@@ -111,7 +95,7 @@ inline bool ReadCache(const TensorShape& cache, const Modes& modes, int64_t head
   }
   switch (modes.layout) {
     case MSSP_PA_NZ:
-      return ReadNz(cache, heads, head_size, MSSP_DATA_BLOCK / ElementBytes(type), out);
+      return ReadNz(cache, heads, head_size, MSSP_DATA_BLOCK / MsspItemSize(type), out);
     case MSSP_NHSD:
       return ReadNhsd(cache, heads, head_size, out);
     default:

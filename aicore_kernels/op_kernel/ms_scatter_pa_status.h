@@ -38,8 +38,8 @@ class Status {
     line.SetValue(3, limit_);
     const int64_t begin = MsspShare(MSSP_STATUS_LINES - used_cores_, core_, used_cores_);
     const int64_t lines = MsspShare(MSSP_STATUS_LINES - used_cores_, core_ + 1, used_cores_) - begin;
-    for (int64_t i = 0; i < lines * MSSP_STATUS_FIELDS; ++i) {
-      line.SetValue(static_cast<uint32_t>(MSSP_STATUS_FIELDS + i), 0);
+    for (int64_t i = 0; i < lines * MSSP_STATUS_SIZE; ++i) {
+      line.SetValue(static_cast<uint32_t>(MSSP_STATUS_SIZE + i), 0);
     }
     Sync<AscendC::HardEvent::S_MTE3>();
     Bytes bytes = buffer_.Get<uint8_t>();
@@ -50,7 +50,7 @@ class Status {
   }
 
  private:
-  static constexpr int64_t kLineBytes = MSSP_STATUS_FIELDS * static_cast<int64_t>(sizeof(int64_t));
+  static constexpr int64_t kLineBytes = MSSP_STATUS_SIZE * static_cast<int64_t>(sizeof(int64_t));
 
   GmBytes status_;
   AscendC::TBuf<AscendC::TPosition::VECCALC> buffer_;

@@ -4,42 +4,12 @@
 
 #include <stdint.h>
 
-#ifdef __aicore__
-#define MSSP_FN __aicore__ inline
-#else
-#define MSSP_FN inline
-#endif
+#include "ms_scatter_pa_op_info.h"
 
-// Values of op_info's DTYPES[].code.
-enum MsspElementType : int32_t {
-  MSSP_FLOAT16 = 0,
-  MSSP_FLOAT32 = 1,
-  MSSP_BFLOAT16 = 2,
-  MSSP_INT8 = 3,
-  MSSP_UINT8 = 4,
-  MSSP_INT16 = 5,
-  MSSP_UINT16 = 6,
-  MSSP_INT32 = 7,
-  MSSP_UINT32 = 8,
-  MSSP_HIFLOAT8 = 9,
-  MSSP_FLOAT8_E5M2 = 10,
-  MSSP_FLOAT8_E4M3FN = 11,
-};
-
-// Values of op_info's INDEX_DTYPES[].code, and positions in CACHE_MODES and SCATTER_MODES.
-enum MsspIndexType : int32_t { MSSP_INDEX_INT32 = 0, MSSP_INDEX_INT64 = 1 };
-enum MsspLayout : int32_t { MSSP_NORM = 0, MSSP_PA_NZ = 1, MSSP_NHSD = 2 };
-enum MsspScatterMode : int32_t { MSSP_NONE = 0, MSSP_ALIBI = 1, MSSP_ROPE = 2, MSSP_OMNI = 3 };
-enum MsspStatusCode : int64_t { MSSP_WRITTEN = 0, MSSP_BAD_SLOT = 1, MSSP_BAD_LENGTHS = 3, MSSP_BAD_SHAPES = 4 };
-
-// status is [64, 4] of int64: a line per core, so that no two cores share 32 bytes.
-constexpr int64_t MSSP_STATUS_LINES = 64;
-constexpr int64_t MSSP_STATUS_FIELDS = 4;
-
-constexpr int64_t MSSP_DATA_BLOCK = 32;          // the unit of DMA and of PA_NZ
-constexpr int64_t MSSP_MAX_BLOCK_COUNT = 4095;   // bursts in one DMA instruction
-constexpr int64_t MSSP_MAX_BLOCK_LEN = 2097120;  // bytes in one burst, a multiple of 32
-constexpr int64_t MSSP_GOOD_BURST = 512;         // shorter bursts waste memory bandwidth
+constexpr int64_t MSSP_DATA_BLOCK = MSSP_UNIT_BYTES;  // the unit of DMA and of PA_NZ
+constexpr int64_t MSSP_MAX_BLOCK_COUNT = 4095;        // bursts in one DMA instruction
+constexpr int64_t MSSP_MAX_BLOCK_LEN = 2097120;       // bytes in one burst, a multiple of 32
+constexpr int64_t MSSP_GOOD_BURST = 512;              // shorter bursts waste memory bandwidth
 
 // Buffers of the queue from loads to stores: enough small ones that the latency of both is hidden.
 constexpr int32_t MSSP_COPY_BUFFERS = 4;

@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <initializer_list>
 
-#include "arguments.h"
 #include "duplicates.h"
 #include "index_array.h"
 #include "layout.h"
+#include "op_info.h"
 #include "pair.h"
 
 namespace mssp {
@@ -22,15 +22,15 @@ MsspStatus BadShape(Argument argument, int64_t given, int64_t expected) {
 // Dimensions, enumerators and pointers that no caller of the package can get wrong, but a foreign one may: nothing
 // after this check can overflow or read through a null pointer.
 MsspStatus CheckSide(const MsspCall& call, const MsspSide& side, Argument rows, Argument cache) {
-  if (!IsElementType(side.element_type)) return BadShape(rows, side.element_type, kNumElements - 1);
+  if (MsspItemSize(side.element_type) == 0) return BadShape(rows, side.element_type, MSSP_NUM_ELEMENT_TYPES - 1);
   if (side.head_size < 0) return BadShape(rows, side.head_size, 0);
   if (side.cache == nullptr) return BadShape(cache, 0, 1);
-  int64_t bytes = ItemSize(side.element_type);
+  int64_t bytes = MsspItemSize(side.element_type);
   for (const int64_t dimension : {side.head_size, call.num_head, call.block_size, call.num_blocks}) {
     if (__builtin_mul_overflow(bytes, dimension, &bytes)) return BadShape(cache, dimension, INT64_MAX);
   }
   if (call.layout == MSSP_PA_NZ) {
-    const int64_t tail = side.head_size * call.num_head * ItemSize(side.element_type) % kUnitBytes;
+    const int64_t tail = side.head_size * call.num_head * MsspItemSize(side.element_type) % kUnitBytes;
     if (tail != 0) return BadShape(cache, tail, 0);
   }
   return kGood;

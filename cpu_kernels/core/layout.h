@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "element_type.h"
+#include "op_info.h"
 #include "scatter_pa.h"
 
 namespace mssp {
@@ -40,7 +40,7 @@ struct SideView {
 };
 
 inline SideView ViewSide(const MsspCall& call, const MsspSide& side) {
-  const int64_t itemsize = ItemSize(side.element_type);
+  const int64_t itemsize = MsspItemSize(side.element_type);
   SideView view;
   view.rows = static_cast<const char*>(side.rows);
   view.cache = static_cast<char*>(side.cache);

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <cstdio>
 
-#include "arguments.h"
 #include "export.h"
 #include "layout.h"
+#include "op_info.h"
 #include "pair.h"
 
 namespace mssp {
@@ -96,13 +96,13 @@ void AddBadLengths(const MsspCall* call, const MsspStatus& status, Sentence* out
 }
 
 void AddBadShapes(const MsspCall* call, const MsspStatus& status, Sentence* out) {
-  const bool known = status.position >= 0 && status.position < kNumArguments;
+  const bool known = status.position >= 0 && status.position < MSSP_NUM_ARGUMENTS;
   const char* const name = known ? kArgumentNames[status.position] : "an argument";
   if (call != nullptr && call->packed && status.position == kKey && status.value == call->num_tokens) {
     out->Add("ValueError: key has %" PRId64 " rows: expected sum(seq_lens) = %" PRId64, status.value, status.limit);
     return;
   }
-  if (status.value < 0 && known && -1 - status.value < kNumArguments) {
+  if (status.value < 0 && known && -1 - status.value < MSSP_NUM_ARGUMENTS) {
     out->Add("ValueError: %s overlaps %s in memory: expected storage of its own", name,
              kArgumentNames[-1 - status.value]);
     return;

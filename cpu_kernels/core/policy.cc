@@ -20,7 +20,7 @@ std::atomic<int64_t> bytes_per_thread{kBytesPerThread};
 int64_t CacheBytes(const MsspCall& call, const MsspSide& side) {
   if (side.rows == nullptr) return 0;
   const int64_t heads = IsCompressed(call) ? 1 : call.num_head;
-  return Capacity(call) * heads * side.head_size * ItemSize(side.element_type);
+  return Capacity(call) * heads * side.head_size * MsspItemSize(side.element_type);
 }
 
 }  // namespace

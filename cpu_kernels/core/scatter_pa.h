@@ -5,40 +5,11 @@
 
 #include <stdint.h>
 
+#include "op_info.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-// Values of op_info's DTYPES[].code.
-enum MsspElementType {
-  MSSP_FLOAT16 = 0,
-  MSSP_FLOAT32 = 1,
-  MSSP_BFLOAT16 = 2,
-  MSSP_INT8 = 3,
-  MSSP_UINT8 = 4,
-  MSSP_INT16 = 5,
-  MSSP_UINT16 = 6,
-  MSSP_INT32 = 7,
-  MSSP_UINT32 = 8,
-  MSSP_HIFLOAT8 = 9,
-  MSSP_FLOAT8_E5M2 = 10,
-  MSSP_FLOAT8_E4M3FN = 11,
-};
-
-// Values of op_info's INDEX_DTYPES[].code.
-enum MsspIndexType { MSSP_INDEX_INT32 = 0, MSSP_INDEX_INT64 = 1 };
-
-// Positions in op_info's CACHE_MODES and SCATTER_MODES.
-enum MsspLayout { MSSP_NORM = 0, MSSP_PA_NZ = 1, MSSP_NHSD = 2 };
-enum MsspScatterMode { MSSP_NONE = 0, MSSP_ALIBI = 1, MSSP_ROPE = 2, MSSP_OMNI = 3 };
-
-enum MsspStatusCode {
-  MSSP_WRITTEN = 0,      // skipped negative slots included
-  MSSP_BAD_SLOT = 1,     // position: flat index in slot_mapping; limit: capacity
-  MSSP_DUPLICATE = 2,    // position: flat index of the later one; value: the shared slot; limit: the earlier position
-  MSSP_BAD_LENGTHS = 3,  // position: flat index of the (batch, head) pair in compress_lens; limit: the bound broken
-  MSSP_BAD_SHAPES = 4,   // position: index of the argument in op_info's ARGUMENTS; value: given; limit: expected
-};
 
 // K or V: rows to read and the cache to write. Strides count elements; the innermost dimension is contiguous.
 typedef struct {

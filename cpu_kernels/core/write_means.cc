@@ -59,7 +59,7 @@ class MeanWriter {
   }
 
   char* SumsOf(int64_t head) { return sums_ + head * width_ * kernel_.sum_bytes; }
-  int64_t Bytes(int64_t columns) const { return columns * ItemSize(side_.element_type); }
+  int64_t Bytes(int64_t columns) const { return columns * MsspItemSize(side_.element_type); }
 
   const PairWork& work_;
   const Share& share_;

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "call.h"
-#include "core/arguments.h"
 #include "core/export.h"
+#include "core/op_info.h"
 
 namespace {
 

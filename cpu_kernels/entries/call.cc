@@ -6,17 +6,12 @@
 #include <cstring>
 #include <vector>
 
-#include "core/arguments.h"
-#include "core/element_type.h"
 #include "core/export.h"
 #include "core/message.h"
+#include "core/op_info.h"
 
 namespace mssp {
 namespace {
-
-static_assert(kNumArguments == MSSP_NUM_ARGUMENTS, "op_info has that many arguments");
-
-constexpr int64_t kBytesPerUnit = 32;  // PA_NZ's last dimension
 
 // Compares dimensions and remembers the first that disagrees.
 class Comparison {
@@ -138,7 +133,7 @@ const void* Pack(const MsspTensor& tensor, int64_t item_size, std::vector<uint8_
 
 void UsePackedRows(const MsspTensor& rows, bool flattened, const RowsShape& shape, MsspSide* side,
                    std::vector<uint8_t>* memory) {
-  side->rows = Pack(rows, ItemSize(side->element_type), memory);
+  side->rows = Pack(rows, MsspItemSize(side->element_type), memory);
   MsspTensor packed = rows;
   packed.strides = nullptr;
   SetStrides(packed, flattened, shape, side);
@@ -146,7 +141,7 @@ void UsePackedRows(const MsspTensor& rows, bool flattened, const RowsShape& shap
 
 void UsePackedIndices(const MsspTensor* tensors, const MsspOptions& options, MsspCall* call,
                       std::vector<uint8_t>* memory) {
-  const int64_t item_size = options.index_type == MSSP_INDEX_INT64 ? 8 : 4;
+  const int64_t item_size = MsspIndexSize(options.index_type);
   const void** const pointers[] = {&call->slot_mapping, &call->compress_lens, &call->compress_seq_offsets,
                                    &call->seq_lens};
   for (int i = kSlotMapping; i <= kSeqLens; ++i) {
@@ -184,9 +179,9 @@ MsspStatus FindOverlap(const MsspTensor* tensors, const MsspOptions& options) {
   for (int i = 0; i < kSlotMapping; ++i) {
     const bool is_value = i == kValue || i == kValueCache;
     const bool absent = is_value && options.key_only != 0;
-    ranges[i] =
-        absent ? Range{0, 0}
-               : BytesOf(tensors[i], ItemSize(static_cast<int32_t>(is_value ? options.value_type : options.key_type)));
+    ranges[i] = absent ? Range{0, 0}
+                       : BytesOf(tensors[i],
+                                 MsspItemSize(static_cast<int32_t>(is_value ? options.value_type : options.key_type)));
   }
   for (int cache : {kKeyCache, kValueCache}) {
     for (int other = 0; other < cache; ++other) {
@@ -218,7 +213,7 @@ extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor* tensors, con
     const int64_t type = i == 0 ? options->key_type : options->value_type;
     const int64_t argument = kKeyCache + i;
     cache_shapes[i] = ReadCacheShape(cache, options->layout, &comparison, argument,
-                                     kBytesPerUnit / ItemSize(static_cast<int32_t>(type)));
+                                     MSSP_UNIT_BYTES / MsspItemSize(static_cast<int32_t>(type)));
     rows_shapes[i] = ReadRowsShape(rows, flattened, cache_shapes[i]);
     const RowsShape& shape = rows_shapes[i];
     if (compressed) {

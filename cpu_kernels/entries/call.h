@@ -4,29 +4,12 @@
 
 #include <stdint.h>
 
+#include "core/op_info.h"
 #include "core/scatter_pa.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-// What Python decided from shapes, dtypes and modes (ms_scatter_pa/options.py writes it, in this order).
-typedef struct {
-  int64_t layout;
-  int64_t scatter_mode;
-  int64_t packed;
-  int64_t key_only;
-  int64_t flattened;  // rows are [T, N*D], [1, T, N*D] or [B, S, N*D]
-  int64_t record;     // on_error="record": report through status, never raise
-  int64_t check_duplicates;
-  int64_t keeps_last_status;  // a Cell's last bad status follows the arguments
-  int64_t key_type;
-  int64_t value_type;
-  int64_t index_type;
-} MsspOptions;
-
-// Inputs follow op_info's ARGUMENTS; core/arguments.h names the positions.
-enum { MSSP_NUM_ARGUMENTS = 8, MSSP_NUM_OPTIONS = sizeof(MsspOptions) / sizeof(int64_t), MSSP_STATUS_SIZE = 4 };
 
 typedef struct {
   void* data;

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "call.h"
-#include "core/arguments.h"
+#include "core/op_info.h"
 #include "error_text.h"
 #include "mindspore_compat.h"
 
@@ -25,9 +25,8 @@ namespace {
 constexpr int kMessageSize = 1024;
 constexpr size_t kMaxPlans = 8192;  // distinct shapes seen; forgotten all at once beyond that
 constexpr size_t kMaxBytesLocked = 256 << 10;
-constexpr size_t kMaxRank = 8;  // the rules take 5 and refuse more before
-constexpr int kModes = 4;       // cache_mode, scatter_mode, on_error, check_duplicates
-constexpr int kLastStatus = MSSP_NUM_ARGUMENTS + kModes;
+constexpr size_t kMaxRank = MSSP_MAX_RANK;  // the rules take fewer and refuse more before
+constexpr int kLastStatus = MSSP_NUM_ARGUMENTS + MSSP_NUM_MODES;
 constexpr int kNumCallArguments = kLastStatus + 1;
 
 using Key = std::vector<int64_t>;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "call.h"
-#include "core/arguments.h"
+#include "core/op_info.h"
 #include "error_text.h"
 #include "kernel/cpu/cpu_kernel.h"
 #include "pybind11/pybind11.h"

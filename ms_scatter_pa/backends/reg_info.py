@@ -2,25 +2,13 @@
 
 from typing import Any
 
-from ..rules.arguments import ARGUMENTS
-from ..rules.dtypes import INDEX_DTYPES
-from ..rules.targets import TARGETS
+from ..rules.table import INDEX_DTYPES, SCATTER_PA, TARGETS
 
-CPU_OP_NAME = "MsScatterPaKvCache"
-ASCEND_OP_NAME = "MsScatterPaKvCache"
-"""The operator's type in CANN; ``ScatterPaKvCache`` would shadow CANN's own operator in the whole process."""
+CPU_OP_NAME = SCATTER_PA.registered_name
+ASCEND_OP_NAME = SCATTER_PA.registered_name
 
 STATUS_DTYPE = "int64"
-MODE_DTYPE = "uint8"
 FORMAT = "DefaultFormat"
-STATUS_LINES = 64
-STATUS_FIELDS = 4
-
-COMPRESSION_ARGUMENTS = ("compress_lens", "compress_seq_offsets", "seq_lens")
-
-ASCEND_EXTRA_INPUTS = ("mode",)
-"""uint8; its shape [1 + layout, 1 + scatter_mode, 1 + key_only, 1 + packed] is all that is read. An attribute would do
-the same in a graph, but ``ops.Custom`` in PyNative takes tensors only."""
 
 
 def cpu_input_names(compressed: bool, records: bool) -> tuple[str, ...]:
@@ -33,19 +21,16 @@ def cpu_input_names(compressed: bool, records: bool) -> tuple[str, ...]:
     Returns:
         The table's arguments that the variant takes, then ``last_status``, then ``options``, int64 ``MsspOptions``.
     """
-    names = tuple(a.name for a in ARGUMENTS if compressed or a.name not in COMPRESSION_ARGUMENTS)
+    names = tuple(a.name for a in SCATTER_PA.arguments if compressed or not a.compressed)
     return names + (("last_status",) if records else ()) + ("options",)
-
-
-def ascend_input_names() -> tuple[str, ...]:
-    return tuple(argument.name for argument in ARGUMENTS) + ASCEND_EXTRA_INPUTS
 
 
 def cpu_reg_info(compressed: bool, records: bool) -> dict[str, Any]:
     """reg_info of one variant: every input required, one index dtype per call, a name of its own, since MindSpore
     ignores a second registration of a name."""
     name = CPU_OP_NAME + ("Pairs" if compressed else "Rows") + ("Recording" if records else "")
-    return _reg_info(name, cpu_input_names(compressed, records), STATUS_DTYPE, "CPU", _pairs("CPU"))
+    extra = dict.fromkeys(("last_status", "options"), STATUS_DTYPE)
+    return _reg_info(name, cpu_input_names(compressed, records), extra, "CPU", _pairs("CPU"))
 
 
 def ascend_reg_info(target: str = "Ascend") -> dict[str, Any]:
@@ -57,7 +42,8 @@ def ascend_reg_info(target: str = "Ascend") -> dict[str, Any]:
     Args:
         target: another target than Ascend is for tests, which run the same registration on a CPU stand-in.
     """
-    return _reg_info(ASCEND_OP_NAME, ascend_input_names(), MODE_DTYPE, target, _pairs("Ascend"))
+    extra = dict(SCATTER_PA.ascend_inputs)
+    return _reg_info(ASCEND_OP_NAME, SCATTER_PA.ascend_input_names, extra, target, _pairs("Ascend"))
 
 
 def _pairs(device: str) -> list[tuple[str, str]]:
@@ -67,11 +53,11 @@ def _pairs(device: str) -> list[tuple[str, str]]:
 
 
 def _reg_info(
-    name: str, inputs: tuple[str, ...], extra_dtype: str, target: str, pairs: list[tuple[str, str]]
+    name: str, inputs: tuple[str, ...], extra: dict[str, str], target: str, pairs: list[tuple[str, str]]
 ) -> dict[str, Any]:
     from mindspore.ops import CustomRegOp
 
-    table = {argument.name: argument.dtype_group for argument in ARGUMENTS}
+    table = {argument.name: argument.dtype_group for argument in SCATTER_PA.arguments}
     registration = CustomRegOp(name)
     for index, input_name in enumerate(inputs):
         registration = registration.input(index, input_name, "required")
@@ -79,6 +65,6 @@ def _reg_info(
     for key, value in pairs:
         for index_dtype in INDEX_DTYPES:
             groups = {"key": key, "value": value, "index": index_dtype.name}
-            dtypes = [groups[table[name]] if name in table else extra_dtype for name in inputs] + [STATUS_DTYPE]
+            dtypes = [groups[table[name]] if name in table else extra[name] for name in inputs] + [STATUS_DTYPE]
             registration = registration.dtype_format(*((dtype, FORMAT) for dtype in dtypes))
     return dict(registration.target(target).get_op_info())

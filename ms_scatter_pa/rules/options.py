@@ -80,7 +80,7 @@ def options_of(arguments: Arguments, on_error: str, check_duplicates: bool, keep
 
 
 def arguments_of_tensors(tensors: Sequence[Any], cache_mode: str | None, scatter_mode: str | None) -> Arguments:
-    """Reads shapes and dtypes off tensors in the order of ``op_info.ARGUMENTS``.
+    """Reads shapes and dtypes off tensors in the order of the table's arguments.
 
     Raises:
         TypeError: an argument that is neither a Tensor nor None.

@@ -22,7 +22,7 @@ ARGUMENT_NAMES: tuple[str, ...] = tuple(argument.name for argument in ARGUMENTS)
 class Arguments(NamedTuple):
     """The part of a call that rules look at; hashable, so that decisions are cached by it.
 
-    ``shapes`` and ``dtypes`` follow ``op_info.ARGUMENTS``; an absent argument is None in both.
+    ``shapes`` and ``dtypes`` follow the table's arguments; an absent argument is None in both.
     """
 
     shapes: tuple[Shape | None, ...]

@@ -8,7 +8,11 @@ import pytest
 KERNELS = Path(__file__).resolve().parents[2] / "aicore_kernels"
 KERNEL = KERNELS / "op_kernel"
 HOST = KERNELS / "op_host"
-SHARED = ("ms_scatter_pa_tiling_data.h", "ms_scatter_pa_float.h")  # for host and kernel: MSSP_FN instead of __aicore__
+SHARED = (
+    "ms_scatter_pa_op_info.h",
+    "ms_scatter_pa_tiling_data.h",
+    "ms_scatter_pa_float.h",
+)  # for host and kernel: MSSP_FN instead of __aicore__
 
 FORBIDDEN = {
     "the standard library": r"\bstd::|#include\s*<(?!stdint\.h>)",

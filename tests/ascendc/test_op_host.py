@@ -9,28 +9,19 @@ from cann_stand_in.op_host import FORMAT_ND, OPERATOR, REQUIRED, OpHost, OpHostF
 
 from ms_scatter_pa.rules.table import (
     ARGUMENTS,
-    CACHE_MODES,
     DTYPES,
     INDEX_DTYPES,
-    SCATTER_MODES,
     TARGETS,
     DType,
     Target,
     dtype_named,
     target_named,
 )
-from op_info import dtype_lists
 from tests.ascendc.host_model import runner
 from tests.ascendc.host_model.runner import Output, Tiling, TilingError
 
 KERNELS = Path(__file__).resolve().parents[2] / "aicore_kernels"
-TILING_HEADER = (KERNELS / "op_host" / "ms_scatter_pa_kv_cache_tiling.h").read_text()
-TILING_DATA = (KERNELS / "op_kernel" / "ms_scatter_pa_tiling_data.h").read_text()
 KERNEL = (KERNELS / "op_kernel" / "ms_scatter_pa_kv_cache.cpp").read_text()
-
-
-def test_the_generated_dtype_lists_are_those_of_the_table() -> None:
-    assert dtype_lists.render() == dtype_lists.HEADER.read_text()
 
 
 # The output that is no cache, and the inputs that are none of the table's arguments.
@@ -192,26 +183,6 @@ def test_the_kernels_parameters_are_inputs_outputs_workspace_tiling() -> None:
     names = re.findall(r"GM_ADDR (\w+)", signature.group(1))
     written = [a.name + "_out" for a in ARGUMENTS if a.written]
     assert names == [a.name for a in ARGUMENTS] + ["mode", "status", *written, "workspace", "tiling"]
-
-
-def test_inputs_are_numbered_as_the_table_does() -> None:
-    body = re.search(r"enum Input : int32_t \{(.*?)\}", TILING_HEADER, re.DOTALL)
-    assert body is not None
-    names = [name for name in re.findall(r"k(\w+)", body.group(1)) if name != "Inputs"]
-    assert names == ["".join(w.capitalize() for w in a.name.split("_")) for a in ARGUMENTS] + ["Mode"]
-
-
-def _enum(name: str) -> dict[str, int]:
-    body = re.search(rf"enum {name} : int\d+_t \{{(.*?)\}}", TILING_DATA, re.DOTALL)
-    assert body is not None
-    return {key: int(value) for key, value in re.findall(r"MSSP_(\w+) = (\d+)", body.group(1))}
-
-
-def test_codes_are_the_tables() -> None:
-    assert _enum("MsspElementType") == {dtype.name.upper(): dtype.code for dtype in DTYPES}
-    assert _enum("MsspIndexType") == {"INDEX_" + dtype.name.upper(): dtype.code for dtype in INDEX_DTYPES}
-    assert _enum("MsspLayout") == {name.upper(): i for i, name in enumerate(CACHE_MODES)}
-    assert _enum("MsspScatterMode") == {name.upper(): i for i, name in enumerate(SCATTER_MODES)}
 
 
 def test_targets_mean_paths_are_what_the_kernel_does() -> None:

@@ -1,9 +1,8 @@
 // What the tests need beside the library's interface: the rounding of each type, the tables, and flush-to-zero.
 #include <cstdint>
 
-#include "arguments.h"
-#include "element_type.h"
 #include "hifloat8.h"
+#include "op_info.h"
 #include "small_float.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -54,13 +53,6 @@ EXPORT void ShimWiden(int32_t type, const uint16_t* codes, float* values, int64_
       return Widen<mssp::Float8E4M3FN>(codes, values, n);
   }
 }
-
-EXPORT int32_t ShimNumElements() { return mssp::kNumElements; }
-EXPORT const char* ShimElementName(int32_t code) { return mssp::kElements[code].name; }
-EXPORT int32_t ShimElementCode(int32_t code) { return mssp::kElements[code].code; }
-EXPORT int64_t ShimElementSize(int32_t code) { return mssp::ItemSize(code); }
-EXPORT int32_t ShimNumArguments() { return mssp::kNumArguments; }
-EXPORT const char* ShimArgumentName(int32_t position) { return mssp::kArgumentNames[position]; }
 
 // The floating-point control register of the calling thread.
 EXPORT uint64_t ShimGetControl() {

@@ -1,4 +1,4 @@
-"""The tables of ``op_info`` and those of the C++ sources are the same."""
+"""The library's C interface: its structs, its headers, and what it exports."""
 
 import ctypes
 import subprocess
@@ -7,29 +7,11 @@ from pathlib import Path
 import build_config
 
 from ms_scatter_pa.backends.cpu.bindings import Call, CoreLibrary, Side, Status
-from ms_scatter_pa.rules.table import ARGUMENTS, CACHE_MODES, DTYPES, INDEX_DTYPES, SCATTER_MODES
 
 
-def test_elements_and_arguments(shim_path: Path) -> None:
-    shim = ctypes.CDLL(str(shim_path))
-    shim.ShimElementName.restype = shim.ShimArgumentName.restype = ctypes.c_char_p
-    shim.ShimElementSize.restype = ctypes.c_int64
-    elements = [
-        (shim.ShimElementName(i).decode(), shim.ShimElementCode(i), shim.ShimElementSize(i))
-        for i in range(shim.ShimNumElements())
-    ]
-    assert elements == [(d.name, d.code, d.itemsize) for d in DTYPES]
-    names = [shim.ShimArgumentName(i).decode() for i in range(shim.ShimNumArguments())]
-    assert names == [a.name for a in ARGUMENTS]
-
-
-def test_enumerators_and_structs(tmp_path: Path) -> None:
+def test_structs_are_those_of_ctypes(tmp_path: Path) -> None:
     """Compiles assertions about the C interface, in C, which it promises to be."""
     lines = ['#include "scatter_pa.h"', "#include <stddef.h>"]
-    for prefix, names in (("MSSP_", [d.name for d in DTYPES]), ("MSSP_INDEX_", [d.name for d in INDEX_DTYPES])):
-        lines += [f'_Static_assert({prefix}{n.upper()} == {i}, "{n}");' for i, n in enumerate(names)]
-    for modes in (CACHE_MODES, SCATTER_MODES):
-        lines += [f'_Static_assert(MSSP_{n.upper()} == {i}, "{n}");' for i, n in enumerate(modes)]
     for c_name, struct in (("MsspSide", Side), ("MsspCall", Call), ("MsspStatus", Status)):
         lines.append(f'_Static_assert(sizeof({c_name}) == {ctypes.sizeof(struct)}, "{c_name}");')
         for field in struct._fields_:

@@ -4,6 +4,7 @@ import importlib
 import json
 from pathlib import Path
 
+import cann_tree
 import opbuild
 import pytest
 
@@ -39,9 +40,7 @@ def install(folder: Path) -> Path:
     (folder / opp.LIBRARY).write_text("")
     config = folder / "op_impl" / "ai_core" / "tbe" / "config" / "ascend910b"
     config.mkdir(parents=True)
-    from op_info.tables import ops_info_json
-
-    (config / "aic-ascend910b-ops-info.json").write_text(json.dumps(ops_info_json("ascend910b")))
+    (config / "aic-ascend910b-ops-info.json").write_text(json.dumps(cann_tree.ops_info("ascend910b")))
     (folder / "version.info").write_text("custom_opp_compiler_version=9.0.0\n")
     return folder
 

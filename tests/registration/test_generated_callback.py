@@ -11,8 +11,8 @@ import pytest
 
 from ms_scatter_pa.backends.ascend.compile_callback import callback_source, compile_callback
 from ms_scatter_pa.backends.ascend.operator_package import HEADER
-from ms_scatter_pa.backends.reg_info import ASCEND_OP_NAME, ascend_input_names, ascend_reg_info
-from ms_scatter_pa.rules.table import ARGUMENTS
+from ms_scatter_pa.backends.reg_info import ASCEND_OP_NAME, ascend_reg_info
+from ms_scatter_pa.rules.table import ARGUMENTS, SCATTER_PA
 
 CACHES = tuple(argument.name for argument in ARGUMENTS if argument.written)
 
@@ -31,7 +31,7 @@ def package(folder: Path, header: str) -> Path:
 
 def test_the_header_is_named_and_written_as_mindspore_searches_it():
     assert f"aclnn_{opbuild.snake(ASCEND_OP_NAME)}.h" == HEADER
-    tensors = opbuild.parameters(ascend_input_names(), opbuild.OUTPUTS)
+    tensors = opbuild.parameters(SCATTER_PA.ascend_input_names, opbuild.OUTPUTS)
     assert tensors[2:4] == ["aclTensor *keyCacheRef", "aclTensor *valueCacheRef"]
     assert tensors[-1] == "const aclTensor *statusOut"
     assert len(tensors) == 10 <= 12, "MindSpore's PyNative takes twelve at most"
@@ -42,7 +42,11 @@ def test_the_callback_passes_every_argument_in_order(tmp_path, cann):
     assert f"int {ASCEND_OP_NAME}GetWorkSpaceSize(void *func_ptr" in source
     call = re.search(r"return func\((.*)\);", source)
     assert call is not None
-    passed = [f"input{i}" for i in range(len(ascend_input_names()))] + ["output0", "workspace_size", "executor"]
+    passed = [f"input{i}" for i in range(len(SCATTER_PA.ascend_input_names))] + [
+        "output0",
+        "workspace_size",
+        "executor",
+    ]
     assert call.group(1).split(", ") == passed
 
 
@@ -106,7 +110,7 @@ def test_an_interface_of_references_only_does_not_compile(tmp_path, cann):
 def test_reg_info_follows_the_table():
     reg_info = ascend_reg_info()
     assert reg_info["target"] == "Ascend" and "attr" not in {k for k, v in reg_info.items() if v}
-    assert tuple(tensor["name"] for tensor in reg_info["inputs"]) == ascend_input_names()
+    assert tuple(tensor["name"] for tensor in reg_info["inputs"]) == SCATTER_PA.ascend_input_names
     assert [tensor["name"] for tensor in reg_info["outputs"]] == ["status"]
     assert {tensor["paramType"] for tensor in reg_info["inputs"]} == {"required"}
     assert {len(row) for row in reg_info["dtype_format"]} == {10}

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import opbuild
 
+from ms_scatter_pa.rules.table import SCATTER_PA, target_named
+from op_info.load import load
+from op_info.op_host import tensor_dtypes
+
 HERE = Path(__file__).resolve().parent
 
 BUILD_SH = r"""#!/bin/bash
@@ -55,7 +59,7 @@ def make(root: Path, version: str = "9.0.0", ascend950: bool = False, header: st
     (customize / "op_host" / "CMakeLists.txt").write_text("")
     (customize / "op_host" / "example.cpp").write_text("")
     (package / "install.py").write_text(INSTALL_PY)
-    (package / "ops-info.json").write_text(json.dumps(ops_info()))
+    (package / "ops-info.json").write_text(json.dumps(ops_info("ascend910b")))
     (package / "version.info").write_text(f"custom_opp_compiler_version={version}\n")
     (package / "op_api" / "lib" / "libcust_opapi.so").write_text("")
     include = package / "op_api" / "include"
@@ -72,8 +76,18 @@ def make(root: Path, version: str = "9.0.0", ascend950: bool = False, header: st
     return root
 
 
-def ops_info() -> dict[str, dict[str, dict[str, str]]]:
-    """What CANN writes per soc; doctor reads the dtypes from it."""
-    from op_info.tables import ops_info_json
-
-    return ops_info_json("ascend910b")
+def ops_info(soc: str) -> dict[str, dict[str, dict[str, str]]]:
+    """The tensors in ``aic-<soc>-ops-info.json``, as CANN's build writes that file; MindSpore and doctor read it."""
+    dtypes = tensor_dtypes(load(), SCATTER_PA, target_named(soc))
+    tensors = [("input", index, name) for index, name in enumerate(SCATTER_PA.ascend_input_names)]
+    tensors += [("output", index, name) for index, name in enumerate(SCATTER_PA.ascend_output_names)]
+    described = {
+        f"{kind}{index}": {
+            "name": name,
+            "paramType": "required",
+            "dtype": ",".join(dtypes[name]),
+            "format": ",".join(["ND"] * len(dtypes[name])),
+        }
+        for kind, index, name in tensors
+    }
+    return {SCATTER_PA.registered_name: described}

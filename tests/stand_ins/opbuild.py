@@ -9,10 +9,10 @@ workspace size and the executor.
 import re
 from collections.abc import Sequence
 
-from ms_scatter_pa.backends.reg_info import ASCEND_OP_NAME, ascend_input_names
-from ms_scatter_pa.rules.table import ARGUMENTS
+from ms_scatter_pa.backends.reg_info import ASCEND_OP_NAME
+from ms_scatter_pa.rules.table import SCATTER_PA
 
-OUTPUTS = ("status", *(argument.name for argument in ARGUMENTS if argument.written))
+OUTPUTS = SCATTER_PA.ascend_output_names
 
 
 def snake(name: str) -> str:
@@ -33,7 +33,7 @@ def parameters(inputs: Sequence[str], outputs: Sequence[str]) -> list[str]:
 
 def header(op_name: str = ASCEND_OP_NAME, inputs: Sequence[str] = (), outputs: Sequence[str] = OUTPUTS) -> str:
     """The header's text; ``inputs`` defaults to the operator's."""
-    tensors = parameters(inputs or ascend_input_names(), outputs)
+    tensors = parameters(inputs or SCATTER_PA.ascend_input_names, outputs)
     guard = f"ACLNN_{snake(op_name).upper()}_H_"
     visible = '__attribute__((visibility("default")))'
     declared = ",\n".join(f"    {x}" for x in [*tensors, "uint64_t *workspaceSize", "aclOpExecutor **executor"])

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "../element_type.h"
+#include "../op_info.h"
 
 namespace mssp {
 
@@ -80,7 +80,7 @@ struct Kernels {
 
   void (*fence)();
 
-  MeanKernel means[kNumElements];  // by MsspElementType
+  MeanKernel means[MSSP_NUM_ELEMENT_TYPES];  // by MsspElementType
 };
 
 extern const Kernels kPortableKernels;

@@ -79,7 +79,7 @@ def _refuse(scenario: Scenario, arguments: Arguments, on_950: bool) -> None:
 
 
 def write(tensors: list[Any], modes: tuple[str, str]) -> None:
-    """Queues the write; tensors follow ``op_info.ARGUMENTS``."""
+    """Queues the write; tensors follow the table's arguments."""
     key, value, key_cache, value_cache, slot_mapping, compress_lens, compress_seq_offsets, seq_lens = tensors
     _extension().scatter_pa_kv_cache(
         key.contiguous(),

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from ...rules.checks import checked_scenario
 from ...rules.layouts import Side, product
 from ...rules.scenario import UNKNOWN, Arguments, Scenario, Shape
-from ...rules.table import CACHE_MODES, SCATTER_MODES, TARGETS, Target
+from ...rules.schema import Target
+from ...rules.table import CACHE_MODES, SCATTER_MODES, TARGETS
 
 
 class Launch(NamedTuple):

@@ -7,14 +7,14 @@ from typing import Any
 import mindspore as ms
 from mindspore import ops
 
-from ...rules.table import ARGUMENTS
+from ...rules.table import SCATTER_PA
 from ..cpu.library import INFER_LIBRARY_PATH
 from ..graph_tools import mark_writes
-from ..reg_info import ASCEND_OP_NAME, ascend_input_names, ascend_reg_info
+from ..reg_info import ASCEND_OP_NAME, ascend_reg_info
 from .callback import callback_folder
 from .operator_package import find_package, missing_package
 
-_WRITTEN = {argument.name for argument in ARGUMENTS if argument.written}
+_WRITTEN = {*SCATTER_PA.written, *SCATTER_PA.ascend_written}
 
 
 def make_operator() -> Any:
@@ -35,4 +35,4 @@ def make_operator() -> Any:
 def make_custom(library: Path, reg_info: dict[str, Any]) -> Any:
     """``ops.Custom`` of the Ascend interface; ``library`` exports the shape inference that dynamic graphs need."""
     operator = ops.Custom(f"{library}:{ASCEND_OP_NAME}", None, ms.int64, "aot", reg_info=reg_info)
-    return mark_writes(operator, ascend_input_names(), _WRITTEN)
+    return mark_writes(operator, SCATTER_PA.ascend_input_names, _WRITTEN)

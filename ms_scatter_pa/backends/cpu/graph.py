@@ -8,12 +8,12 @@ from mindspore.ops.primitive import _primexpr
 
 from ...rules.options import check_modes, dtype_name, options_of
 from ...rules.scenario import Arguments
-from ...rules.table import ARGUMENTS
+from ...rules.table import SCATTER_PA
 from ..graph_tools import mark_writes, numbers, placeholder
 from ..reg_info import CPU_OP_NAME, cpu_input_names, cpu_reg_info
 from .library import library_path
 
-_WRITTEN = {argument.name for argument in ARGUMENTS if argument.written} | {"last_status"}
+_WRITTEN = {*SCATTER_PA.written, "last_status"}
 
 _rows: Any = None
 _rows_recording: Any = None

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ms_scatter_pa.rules.table import CACHE_MODES, INDEX_DTYPES, SCATTER_MODES, dtype_named
+from ms_scatter_pa.rules.table import CACHE_MODES, INDEX_DTYPES, SCATTER_MODES, STATUS_LINES, dtype_named
 
 Array = npt.NDArray[Any]
 
@@ -32,7 +32,6 @@ SOURCES = (
 FLAGS = ("-std=c++17", "-Wall", "-Wextra", "-Werror", "-fPIC")
 INCLUDES = (f"-I{_HERE / 'include'}", f"-I{_KERNELS / 'op_kernel'}")
 
-STATUS_LINES = 64
 BURST_CLASSES = 24
 
 

@@ -1,0 +1,62 @@
+"""``python -m op_info``: writes every file that follows from the table; ``--check`` only tells which are not current."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from . import cpp_headers, documents, op_host, python_module
+from .load import Table, load
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def outputs(table: Table) -> dict[str, str]:
+    """Path from the repository's root -> what the file must be."""
+    texts = {
+        python_module.PATH: python_module.render(table),
+        cpp_headers.CPU: cpp_headers.render(table, ascend=False),
+        cpp_headers.ASCEND: cpp_headers.render(table, ascend=True),
+        op_host.PATH: op_host.render(table),
+    }
+    texts = {path: _formatted(path, text) for path, text in texts.items()}
+    for operator in table.operators:
+        for target in table.targets:
+            if target.device == "Ascend":
+                texts[documents.msopgen_path(operator, target)] = documents.msopgen_json(table, operator, target)
+    for path in documents.DOCUMENTS:
+        texts[path] = documents.replace_table((ROOT / path).read_text(encoding="utf-8"), table)
+    return texts
+
+
+def _formatted(path: str, text: str) -> str:
+    tools = Path(sys.executable).parent
+    if path.endswith(".py"):
+        command = [str(tools / "ruff"), "format", "--quiet", "--stdin-filename", path, "-"]
+    else:
+        command = [str(tools / "clang-format"), f"--assume-filename={path}"]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns 1 when ``--check`` finds a file that is not current."""
+    parser = argparse.ArgumentParser(prog="python -m op_info", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; name the files that are not current")
+    check = parser.parse_args(arguments).check
+    status = 0
+    for path, text in outputs(load()).items():
+        file = ROOT / path
+        if file.is_file() and file.read_text(encoding="utf-8") == text:
+            continue
+        if check:
+            print(f"{path} is not what op_info says: run python -m op_info", file=sys.stderr)
+            status = 1
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+            print(f"wrote {path}")
+    return status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,121 @@
+"""Writes ``op_host/ms_scatter_pa_op_def.h``: dtypes, columns, inputs, outputs and parts of the op definition."""
+
+from ms_scatter_pa.rules.schema import Operator, Target
+
+from .load import Table
+
+PATH = "aicore_kernels/op_host/ms_scatter_pa_op_def.h"
+_COLUMNS_PER_LINE = 5
+
+_HEAD = """\
+// Generated from op_info by `python -m op_info`: do not edit. One column per compiled combination of dtypes.
+#ifndef MS_SCATTER_PA_OP_DEF_H_
+#define MS_SCATTER_PA_OP_DEF_H_
+
+#include <vector>
+
+#include "graph/types.h"
+#include "ms_scatter_pa_kv_cache_tiling.h"
+
+// CANN with the 8-bit floats of the 950 parts has this header; CANN 8.1 has not, and knows neither.
+#if __has_include(<graph/c_types.h>)
+#define MS_SCATTER_PA_WITH_ASCEND950 1
+#endif
+
+namespace mssp_host {
+
+// MsspElementType of a dtype, or -1 where the operators do not know it.
+inline int32_t ElementType(ge::DataType type) {
+  switch (type) {
+"""
+
+_TAIL = """\
+}  // namespace mssp_host
+
+#endif  // MS_SCATTER_PA_OP_DEF_H_
+"""
+
+
+def columns(table: Table, target: Target) -> list[dict[str, str]]:
+    """Group -> dtype's name, one column of the op definition each."""
+    return [
+        {"key": key, "value": value, "index": index.name}
+        for index in table.index_dtypes
+        for key, value in target.key_value_dtypes()
+    ]
+
+
+def tensor_dtypes(table: Table, operator: Operator, target: Target) -> dict[str, list[str]]:
+    """Every tensor of the Ascend operator by name, with one dtype per compiled combination; ``status`` comes last."""
+    rows = columns(table, target)
+    dtypes = {argument.name: [row[argument.dtype_group] for row in rows] for argument in operator.arguments}
+    dtypes |= {name: [dtype] * len(rows) for name, dtype in operator.ascend_inputs}
+    return dtypes | {"status": ["int64"] * len(rows)}
+
+
+def _families(table: Table) -> list[list[Target]]:
+    """The Ascend parts; those with the same columns together, which share one definition."""
+    families: list[list[Target]] = []
+    for target in table.targets:
+        if target.device != "Ascend":
+            continue
+        same = next((f for f in families if f[0].key_value_dtypes() == target.key_value_dtypes()), None)
+        families.append([target]) if same is None else same.append(target)
+    return families
+
+
+def _family_name(family: list[Target]) -> str:
+    return "k" + "".join(part for part in family[0].parts.split()[-1:])
+
+
+def _list(name: str, types: list[str]) -> list[str]:
+    lines = [f"static const std::vector<ge::DataType> {name} = {{"]
+    for start in range(0, len(types), _COLUMNS_PER_LINE):
+        lines.append("    " + " ".join(f"ge::{x}," for x in types[start : start + _COLUMNS_PER_LINE]))
+    return [*lines, "};"]
+
+
+def render(table: Table) -> str:
+    """The header's text, before the formatter."""
+    ge = {dtype.name: dtype.ge_name for dtype in (*table.index_dtypes, *table.dtypes)}
+    lines = [_HEAD.rstrip("\n")]
+    for dtype in table.dtypes:
+        lines += [f"case ge::{dtype.ge_name}:", f"return MSSP_{dtype.name.upper()};"]
+    lines += ["default:", "return -1;", "}", "}", ""]
+    for family in _families(table):
+        rows = columns(table, family[0])
+        guarded = family[0].name == "ascend950"
+        lines += ["#ifdef MS_SCATTER_PA_WITH_ASCEND950"] if guarded else []
+        lines += ["// clang-format off"]
+        for group in ("key", "value", "index"):
+            lines += _list(f"{_family_name(family)}{group.capitalize()}Types", [ge[row[group]] for row in rows])
+        lines += ["// clang-format on"]
+        socs = ", ".join(f'"{target.name}"' for target in family)
+        lines += [f"static const char* const {_family_name(family)}Socs[] = {{{socs}}};"]
+        lines += ["#endif"] if guarded else []
+        lines += [""]
+    for operator in table.operators:
+        lines += _definition(operator, ge)
+    return "\n".join(lines) + "\n" + _TAIL
+
+
+def _definition(operator: Operator, ge: dict[str, str]) -> list[str]:
+    """A call of ``describe(parameter, types)`` for every input and output, in order."""
+    groups = {argument.name: argument.dtype_group for argument in operator.arguments}
+    fixed = dict(operator.ascend_inputs) | {"status": "int64"}
+
+    def types(name: str) -> str:
+        if name in groups:
+            return groups[name]
+        return f"std::vector<ge::DataType>(key.size(), ge::{ge.get(fixed[name], 'DT_' + fixed[name].upper())})"
+
+    lines = [
+        f"// {operator.name}: every input and output, in order. Works on OpDef and on OpAICoreConfig.",
+        "template <typename Definition, typename Describe>",
+        f"void DescribeAll{operator.registered_name}(Definition& definition, Describe describe,",
+        "const std::vector<ge::DataType>& key, const std::vector<ge::DataType>& value,",
+        "const std::vector<ge::DataType>& index) {",
+    ]
+    lines += [f'describe(definition.Input("{name}"), {types(name)});' for name in operator.ascend_input_names]
+    lines += [f'describe(definition.Output("{name}"), {types(name)});' for name in operator.ascend_output_names]
+    return [*lines, "}", ""]
