@@ -15,10 +15,10 @@ sys.path[:0] = [sys.argv[2], *sys.argv[3:]]
 import numpy as np
 import ascendc_cases as cases
 from test_compressed import make_call
-from test_planted_bugs import _tokens
+from planted_faults import tokens
 from tests.ascendc.host_model.runner import Twin
 twin = Twin(Path(sys.argv[1]))
-calls = [_tokens(layout, runs) for layout in ("Norm", "PA_NZ", "NHSD") for runs in (True, False)]
+calls = [tokens(layout, runs) for layout in ("Norm", "PA_NZ", "NHSD") for runs in (True, False)]
 rng = np.random.default_rng(0)
 for mode in ("Alibi", "Rope", "Omni"):
     for packed in (False, True):

@@ -157,28 +157,28 @@ def test_ropes_buffers_fit(twin: Twin, cores: int, buffer: int) -> None:
 GOOD = shapes_of("PA_NZ", 5, 2, (32, 64), 4, 3)
 
 
-@pytest.mark.parametrize(
-    ("index", "shape", "message"),
-    [
-        (0, (5, 64), "key: expected"),
-        (1, (5, 3, 64), "value: differs from key"),
-        (1, (5, 2, 64, 1), "value: expected as many"),
-        (1, (5, 2, 0), "empty heads"),
-        (2, (3, 5, 4, 16), "key_cache: its shape"),
-        (2, (3, 4, 4, 15), "key_cache: its shape"),
-        (2, (3, 4), "key_cache: its shape"),
-        (2, (2**61, 4, 4, 16), "key_cache: its shape"),
-        (3, (4, 8, 4, 16), "num_blocks or block_size"),
-        (3, (3, 8, 5, 16), "num_blocks or block_size"),
-        (4, (6,), "slot_mapping"),
-        (4, (2, 2), "slot_mapping"),
-        (8, (2, 1, 1), "mode: expected 4"),
-        (8, (4, 1, 1, 1), "names no mode"),
-        (8, (2, 2, 1, 1), "need the Norm layout"),
-        (8, (2, 1, 1, 2), "packed rows need"),
-        (8, (0, 1, 1, 1), "names no mode"),
-    ],
-)
+REFUSED = [
+    (0, (5, 64), "key: expected"),
+    (1, (5, 3, 64), "value: differs from key"),
+    (1, (5, 2, 64, 1), "value: expected as many"),
+    (1, (5, 2, 0), "empty heads"),
+    (2, (3, 5, 4, 16), "key_cache: its shape"),
+    (2, (3, 4, 4, 15), "key_cache: its shape"),
+    (2, (3, 4), "key_cache: its shape"),
+    (2, (2**61, 4, 4, 16), "key_cache: its shape"),
+    (3, (4, 8, 4, 16), "num_blocks or block_size"),
+    (3, (3, 8, 5, 16), "num_blocks or block_size"),
+    (4, (6,), "slot_mapping"),
+    (4, (2, 2), "slot_mapping"),
+    (8, (2, 1, 1), "mode: expected 4"),
+    (8, (4, 1, 1, 1), "names no mode"),
+    (8, (2, 2, 1, 1), "need the Norm layout"),
+    (8, (2, 1, 1, 2), "packed rows need"),
+    (8, (0, 1, 1, 1), "names no mode"),
+]
+
+
+@pytest.mark.parametrize(("index", "shape", "message"), REFUSED)
 def test_shapes_that_disagree_are_refused(twin: Twin, index: int, shape: tuple[int, ...], message: str) -> None:
     twin.tiling_of_shapes(GOOD, "float16", "float16", "int32", 8)
     shapes = list(GOOD)
@@ -190,19 +190,19 @@ def test_shapes_that_disagree_are_refused(twin: Twin, index: int, shape: tuple[i
 ROPE: Shapes = [(2, 9, 3, 16), (2, 9, 3, 8), (5, 4, 1, 16), (5, 4, 1, 8), (2, 3), (6,), (6,), (2,), (1, 3, 1, 1)]
 
 
-@pytest.mark.parametrize(
-    ("index", "shape", "message"),
-    [
-        (0, (18, 3, 16), "key: expected"),
-        (2, (5, 4, 3, 16), "key_cache: its shape"),
-        (2, (5, 4, 48), "key_cache: its shape"),
-        (4, (2, 2), "slot_mapping"),
-        (5, (5,), "compress_lens"),
-        (6, (7,), "compress_seq_offsets"),
-        (7, (3,), "seq_lens"),
-        (8, (1, 3, 1, 2), "key: expected"),
-    ],
-)
+REFUSED_COMPRESSED = [
+    (0, (18, 3, 16), "key: expected"),
+    (2, (5, 4, 3, 16), "key_cache: its shape"),
+    (2, (5, 4, 48), "key_cache: its shape"),
+    (4, (2, 2), "slot_mapping"),
+    (5, (5,), "compress_lens"),
+    (6, (7,), "compress_seq_offsets"),
+    (7, (3,), "seq_lens"),
+    (8, (1, 3, 1, 2), "key: expected"),
+]
+
+
+@pytest.mark.parametrize(("index", "shape", "message"), REFUSED_COMPRESSED)
 def test_compressed_shapes_that_disagree_are_refused(
     twin: Twin, index: int, shape: tuple[int, ...], message: str
 ) -> None:
@@ -216,3 +216,29 @@ def test_compressed_shapes_that_disagree_are_refused(
 def test_products_that_overflow_are_refused(twin: Twin) -> None:
     with pytest.raises(TilingError, match="too large"):
         twin.tiling_of_shapes(shapes_of("Norm", 2**40, 2**12, (2**12, 1), 1, 1), "int8", "int8", "int32", 8)
+
+
+def test_5_d_pa_nz_shapes_that_disagree_are_refused(twin: Twin) -> None:
+    """[NB, N, D / LD, BS, LD]: heads and columns each on their own, also where their product fits."""
+    good = [*GOOD[:2], (3, 2, 2, 4, 16), (3, 2, 4, 4, 16), *GOOD[4:]]
+    twin.tiling_of_shapes(good, "float16", "float16", "int32", 8)
+    for shape in (
+        (3, 3, 2, 4, 16),
+        (3, 4, 1, 4, 16),
+        (3, 1, 4, 4, 16),
+        (3, 2, 2, 4, 8),
+        (3, 2, 4, 4, 8),
+        (3, 2, 3, 4, 16),
+    ):
+        shapes = [*good[:2], shape, *good[3:]]
+        with pytest.raises(TilingError, match="key_cache: its shape"):
+            twin.tiling_of_shapes(shapes, "float16", "float16", "int32", 8)
+
+
+@pytest.mark.parametrize("mode", ["Alibi", "Rope", "Omni"])
+def test_a_padded_call_of_one_batch_takes_all_cores(twin: Twin, mode: str) -> None:
+    shapes: Shapes = [
+        (1, 4096, 8, 128), (1, 4096, 8, 128), (300, 128, 1, 128), (300, 128, 1, 128), (1, 8), (8,), (8,), (1,),
+        (1, 1 + SCATTER_MODES.index(mode), 1, 1),
+    ]  # fmt: skip
+    assert twin.tiling_of_shapes(shapes, "float16", "float16", "int64", 40).used_cores == 40

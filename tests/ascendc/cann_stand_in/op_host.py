@@ -18,7 +18,8 @@ from ms_scatter_pa.rules.table import ARGUMENTS, DTYPES, dtype_named
 from tests.ascendc.host_model.runner import Launch, Output, TilingError
 
 HERE = Path(__file__).resolve().parent
-FLAGS = ("-std=c++11", "-D_GLIBCXX_USE_CXX11_ABI=0", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared")
+FLAGS = ("-std=c++11", "-D_GLIBCXX_USE_CXX11_ABI=0", "-Wall", "-Wextra", "-Werror", "-fPIC")
+CALLER = HERE / "op_host.cpp"
 OPERATOR = "MsScatterPaKvCache"
 _GE_TYPES = {
     "DT_FLOAT": 0, "DT_FLOAT16": 1, "DT_INT8": 2, "DT_INT32": 3, "DT_UINT8": 4, "DT_INT16": 6, "DT_UINT16": 7,
@@ -56,20 +57,35 @@ class _Tiling(ctypes.Structure):
     _fields_ = [("bytes", ctypes.c_int64), ("block_dim", ctypes.c_int64), ("workspace", ctypes.c_int64)]
 
 
-def build(folder: Path, *flags: str, sources: Path, name: str = "libop_host.so", with_950: bool = True) -> Path:
-    """Compiles every .cpp of op_host in ``sources`` into ``folder``; warnings are errors.
+def build(
+    folder: Path,
+    *flags: str,
+    sources: Path | Sequence[Path],
+    name: str = "libop_host.so",
+    with_950: bool = True,
+) -> Path:
+    """Compiles op_host and its caller into ``folder``; warnings are errors.
 
-    ``with_950`` is whether the CANN that is stood in for knows the 950 parts.
+    ``sources`` is op_host's folder, or files and objects. ``with_950`` is whether the CANN that is stood in for knows
+    the 950 parts.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    library = folder / name
+    files = [CALLER, *sorted(sources.glob("*.cpp"))] if isinstance(sources, Path) else list(sources)
+    return _compile(folder / name, files, ["-shared", *(flags or ("-O1",))], with_950)
+
+
+def compile_object(folder: Path, *flags: str, source: Path) -> Path:
+    """One file, for tests that change another one."""
+    return _compile(folder / f"{source.stem}.o", [source], ["-c", *flags], True)
+
+
+def _compile(target: Path, files: Sequence[Path], flags: Sequence[str], with_950: bool) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
     includes = [f"-I{HERE / 'include'}"] + ([f"-I{HERE / 'include_950'}"] if with_950 else [])
-    files = [str(HERE / "op_host.cpp"), *(str(path) for path in sorted(sources.glob("*.cpp")))]
-    command = ["g++", *FLAGS, *(flags or ("-O1",)), *includes, "-o", str(library), *files]
+    command = ["g++", *FLAGS, *flags, *includes, "-o", str(target), *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
-    return library
+    return target
 
 
 @contextmanager
