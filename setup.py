@@ -9,6 +9,7 @@ build-ascend`` compiles them where CANN is.
 
 import importlib.util
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -24,6 +25,11 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+# What tools/wheels.py says: the folder of the MindSpore to compile against, another machine than this one, and that the
+# result is to be given to others.
+FOR_MINDSPORE = os.environ.get("MSSP_BUILD_MINDSPORE")
+FOR_MACHINE = os.environ.get("MSSP_BUILD_MACHINE")
+FOR_OTHERS = os.environ.get("MSSP_BUILD_WHEEL") == "1"
 # Extension -> its source. They need nothing of each other.
 EXTENSIONS = {"_eager": "entries/eager_entry.cc", "_dropin": "entries/reshape_and_cache_entry.cc"}
 # Those of them that the installed release has: 2.7 keeps the runner of extensions in mindspore_extension.
@@ -38,9 +44,14 @@ MINDSPORE_LIBRARIES = (
     "mindspore_hardware_abstract",
     "mindspore_extension",
 )
-# Where the installed MindSpore is, seen from ms_scatter_pa/_lib in the same site-packages; an editable install adds
-# the folder it was built against.
+# Where the installed MindSpore is, seen from ms_scatter_pa/_lib in the same site-packages; an install on the machine
+# that compiles adds the folder it was built against, which an editable one needs.
 MINDSPORE_FROM_LIB = "$ORIGIN/../../mindspore/lib"
+
+
+def _library_folders(mindspore: Path) -> tuple[str, ...]:
+    own = ("$ORIGIN", MINDSPORE_FROM_LIB)
+    return own if FOR_OTHERS else (*own, str(mindspore / "lib"))
 
 
 def _module_at(path: Path) -> ModuleType:
@@ -59,6 +70,8 @@ ASCEND_SOURCES = {".": ("cann_operator.cc",), "op_host": ("*.cpp", "*.h"), "op_k
 
 
 def _mindspore_folder() -> Path:
+    if FOR_MINDSPORE:
+        return Path(FOR_MINDSPORE)
     spec = importlib.util.find_spec("mindspore")  # without importing it, which takes seconds
     if spec is None or spec.origin is None:
         raise SystemExit(
@@ -69,9 +82,14 @@ def _mindspore_folder() -> Path:
     return Path(spec.origin).parent
 
 
+def _mindspore_release(mindspore: Path) -> str:
+    """What ``mindspore.__version__`` will say."""
+    return (mindspore / "version.py").read_text().split("'")[1]
+
+
 def _mindspore_version(mindspore: Path) -> int:
-    """The installed version as one number: 2.10.0 is 21000."""
-    major, minor, patch = (mindspore / "version.py").read_text().split("'")[1].split(".")[:3]
+    """The release as one number: 2.10.0 is 21000."""
+    major, minor, patch = _mindspore_release(mindspore).split(".")[:3]
     return int(major) * 10000 + int(minor) * 100 + int(re.match(r"\d+", patch).group())  # type: ignore[union-attr]
 
 
@@ -104,13 +122,14 @@ def _extension_command(name: str, compiler: list[str], mindspore: Path, output: 
         *(f"-DMS_EXTENSION_NAME={name}", *build_config.mindspore_flags(mindspore)),
         f"-ffile-prefix-map={ROOT}/=",  # MindSpore's errors quote the path of the source
         f"-DMSSP_MINDSPORE={_mindspore_version(mindspore)}",
+        f"-DMSSP_MINDSPORE_RELEASE={_mindspore_release(mindspore)}",
         f"-I{ROOT / 'cpu_kernels'}",
         *("-isystem", sysconfig.get_path("include")),
         *_user_flags(),
         str(ROOT / "cpu_kernels" / EXTENSIONS[name]),
         *("-o", str(output), f"-L{output.parent}", "-l:" + build_config.LIBRARY_NAME, f"-L{mindspore / 'lib'}"),
         *(f"-l{name}" for name in MINDSPORE_LIBRARIES if (mindspore / "lib" / f"lib{name}.so").exists()),
-        *(f"-Wl,-rpath,{path}" for path in ("$ORIGIN", MINDSPORE_FROM_LIB, str(mindspore / "lib"))),
+        *(f"-Wl,-rpath,{path}" for path in _library_folders(mindspore)),
         *("-Wl,-z,relro", "-Wl,-z,now", "-s"),
     ]
 
@@ -130,7 +149,8 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
         *parents, name = fullname.split(".")
         if name in (LIBRARY_STEM, INFER_STEM):
             return os.path.join(*parents, f"{name}.so")
-        return str(super().get_ext_filename(fullname))
+        file_name = str(super().get_ext_filename(fullname))
+        return file_name.replace(platform.machine(), FOR_MACHINE) if FOR_MACHINE else file_name
 
     def build_extension(self, ext: Any) -> None:
         output = Path(self.get_ext_fullpath(ext.name))
@@ -180,7 +200,8 @@ def _version() -> str:
     text = (ROOT / "ms_scatter_pa" / "__init__.py").read_text()
     found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     assert found is not None
-    return found.group(1)
+    # A library compiled against one MindSpore release is of no use beside another.
+    return found.group(1) + (f"+ms{_mindspore_release(_mindspore_folder())}" if FOR_OTHERS else "")
 
 
 setup(
@@ -191,5 +212,6 @@ setup(
         *(Extension(f"ms_scatter_pa._lib.{name}", sources=[]) for name in EXTENSIONS),
     ],
     cmdclass={"build_ext": BuildLibraries, "build_py": BuildPython},
+    options={"bdist_wheel": {"plat_name": f"linux_{FOR_MACHINE}"}} if FOR_MACHINE else {},
     zip_safe=False,
 )

@@ -5,8 +5,9 @@ MindSpore comes first, because the package is compiled against it; build isolati
 
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
+
+import tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 EXTRAS = ("test", "lint", "plot")

@@ -7,9 +7,10 @@ copy of the repository, so that no environment sees the libraries of another. Pr
 import shutil
 import subprocess
 import sys
-import tomllib
 import venv
 from pathlib import Path
+
+import tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build" / "matrix"

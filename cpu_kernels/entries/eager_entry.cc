@@ -18,6 +18,7 @@
 #include "core/op_info.h"
 #include "error_text.h"
 #include "mindspore_compat.h"
+#include "mindspore_release.h"
 
 namespace mssp {
 namespace {

@@ -11,7 +11,7 @@
 namespace mssp {
 
 inline size_t BytesPerElement(const mindspore::tensor::Tensor& tensor) {
-#if MSSP_MINDSPORE >= 20900
+#if MSSP_MINDSPORE >= 20701
   return tensor.DataItemSize();
 #else
   return static_cast<size_t>(tensor.data().itemsize());
@@ -20,7 +20,7 @@ inline size_t BytesPerElement(const mindspore::tensor::Tensor& tensor) {
 
 inline mindspore::tensor::TensorPtr TensorOfBytes(mindspore::TypeId type, const ShapeVector& shape, void* data,
                                                   size_t size) {
-#if MSSP_MINDSPORE >= 20900
+#if MSSP_MINDSPORE >= 20701
   return mindspore::tensor::from_buffer(type, shape, data, size);
 #else
   return std::make_shared<mindspore::tensor::Tensor>(type, shape, data, size);

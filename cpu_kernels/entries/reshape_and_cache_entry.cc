@@ -10,6 +10,7 @@
 #include "core/op_info.h"
 #include "error_text.h"
 #include "kernel/cpu/cpu_kernel.h"
+#include "mindspore_release.h"
 #include "pybind11/pybind11.h"
 
 namespace mssp {

@@ -5,12 +5,16 @@ from typing import Any
 
 import numpy as np
 from mindspore import Tensor
-from mindspore.graph.jit_context import jit_context, set_jit_context
 from mindspore.ops import signature as sig
 from mindspore.ops.functional import isconstant
 from mindspore.ops.primitive import PrimitiveWithInfer, constexpr
 
 from ..rules.scenario import UNKNOWN
+
+try:
+    from mindspore.graph.jit_context import jit_context, set_jit_context
+except ImportError:  # before MindSpore 2.9
+    from mindspore.common.jit_context import jit_context, set_jit_context
 
 
 class CompileTime(PrimitiveWithInfer):  # type: ignore[misc]

@@ -30,8 +30,10 @@ def register() -> bool:
         importlib.import_module("mindspore")
     except Exception:  # the package's tools run where MindSpore does not start; they say what is wrong with it
         return False
+    from ..backends.mindspore_release import load_extension
+
     try:
-        extension = importlib.import_module("ms_scatter_pa._lib._dropin")
+        extension = load_extension("_dropin")
     except ImportError as error:
         warnings.warn(
             f"ms_scatter_pa: the CPU kernel of ReshapeAndCache does not load ({error}); networks that call the "

@@ -1,19 +1,23 @@
 """PyNative on the CPU: the pyboost extension where it loads, else the core through pointers after a sync."""
 
 import ctypes
-import importlib
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore.graph.api import _pynative_executor
 
 from ...rules.options import Options, plan
 from ...rules.table import ARGUMENTS
+from ..mindspore_release import check_installed, load_extension
 from . import library
 from .bindings import Status
+
+try:
+    from mindspore.graph.api import _pynative_executor
+except ImportError:  # before MindSpore 2.9
+    from mindspore.common.api import _pynative_executor
 
 _MAX_RANK = 8
 _MESSAGE_SIZE = 1024
@@ -66,8 +70,9 @@ def call_through_pointers(*call: Any) -> Any:
 
 
 def _load() -> tuple[Callable[..., Any], str]:
+    check_installed()
     try:
-        _eager = importlib.import_module("ms_scatter_pa._lib._eager")
+        _eager = load_extension("_eager")
     except ImportError as error:
         warnings.warn(
             f"ms_scatter_pa: the PyNative extension does not load ({error}); calls go through pointers after a sync, "

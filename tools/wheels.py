@@ -1,0 +1,140 @@
+"""Builds wheels that need no compiler where they are installed: ``python tools/wheels.py``.
+
+One for each Python, MindSpore release and machine asked for, in ``dist/wheels``. A wheel requires exactly the MindSpore
+that it was compiled against, which its version names too: ``0.2.0+ms2.10.0``. The compiler is g++ 10 of Debian 11, so that
+the libraries ask for no newer system than MindSpore's own; auditwheel checks that and names the platform.
+
+Needs debootstrap, and an interpreter ``python3.X`` for each Python asked for.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import debian
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / "build" / "wheels"
+PYTHONS = ("3.10", "3.11", "3.12")
+RELEASES = ("2.10.0",)
+MACHINES = ("x86_64", "aarch64")
+# What MindSpore 2.10's own wheels run on: GLIBCXX_3.4.26 came with the first system of this policy.
+POLICY = "manylinux_2_31"
+PLATFORMS = {
+    "x86_64": ("manylinux1_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_28_x86_64"),
+    "aarch64": ("manylinux2014_aarch64", "manylinux_2_17_aarch64", "manylinux_2_28_aarch64"),
+}
+# Not a part of the wheel: MindSpore brings them.
+FOREIGN = ("libmindspore*", "libms_*", "libgomp.so.1")
+
+
+def mindspore(release: str, python: str, machine: str) -> Path:
+    """Headers and libraries of that wheel of MindSpore, unpacked without installing it."""
+    folder = WORK / f"mindspore-{release}-{python}-{machine}"
+    if (folder / ".complete").exists():
+        return folder / "mindspore"
+    shutil.rmtree(folder, ignore_errors=True)
+    print(f"fetching MindSpore {release} for Python {python} on {machine}", flush=True)
+    platforms = [word for name in PLATFORMS[machine] for word in ("--platform", name)]
+    with tempfile.TemporaryDirectory(dir=WORK) as fetched:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", *platforms]
+        command += ["--python-version", python, "--dest", fetched, f"mindspore=={release}"]
+        subprocess.run(command, check=True)
+        (wheel,) = Path(fetched).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            for name in archive.namelist():
+                parts = name.split("/")
+                library = parts[:2] == ["mindspore", "lib"] and len(parts) == 3 and ".so" in name
+                if parts[:2] == ["mindspore", "include"] or library or name == "mindspore/version.py":
+                    archive.extract(name, folder)
+    (folder / ".complete").touch()
+    return folder / "mindspore"
+
+
+def builder(python: str) -> Path:
+    """An interpreter of that Python with what a build needs."""
+    environment = WORK / f"python-{python}"
+    interpreter = environment / "bin" / "python"
+    if not interpreter.exists():
+        own = f"{sys.version_info.major}.{sys.version_info.minor}" == python
+        base = sys.executable if own else debian.need(f"python{python}", f"python{python} python{python}-dev")
+        subprocess.run([base, "-m", "venv", str(environment)], check=True)
+        subprocess.run([str(interpreter), "-m", "pip", "install", "--quiet", "setuptools>=77", "wheel"], check=True)
+    return interpreter
+
+
+def build(python: str, against: Path, machine: str, compiler: Path, out: Path) -> Path:
+    """Compiles, checks and names one wheel; ``against`` is the folder of a MindSpore of that machine."""
+    variables = {
+        "CXX": str(compiler),
+        "MSSP_BUILD_MINDSPORE": str(against),
+        "MSSP_BUILD_MACHINE": machine,
+        "MSSP_BUILD_WHEEL": "1",
+    }
+    WORK.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=WORK) as folder:
+        source, raw = Path(folder) / "source", Path(folder) / "raw"
+        # A copy of what git tracks: parallel builds and an editable install do not meet.
+        files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for name in filter(None, files.split("\0")):
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, source / name)
+        _require(source / "pyproject.toml", release_of(against))
+        print(f"compiling for Python {python}, {machine} (about a minute)", flush=True)
+        command = [str(builder(python)), "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps"]
+        subprocess.run([*command, "--wheel-dir", str(raw), str(source)], env=os.environ | variables, check=True)
+        (wheel,) = raw.glob("*.whl")
+        return repair(wheel, machine, out)
+
+
+def release_of(folder: Path) -> str:
+    """The release of an unpacked MindSpore."""
+    return (folder / "version.py").read_text().split("'")[1]
+
+
+def _require(project: Path, release: str) -> None:
+    """The wheel's requirement: no other release."""
+    text, count = re.subn(r'"mindspore>=[^"]+"', f'"mindspore=={release}"', project.read_text())
+    assert count == 1
+    project.write_text(text)
+
+
+def repair(wheel: Path, machine: str, out: Path) -> Path:
+    """auditwheel refuses the wheel where a library asks for a newer system than the name says."""
+    before = set(out.glob("*.whl"))
+    excluded = [word for name in FOREIGN for word in ("--exclude", name)]
+    command = [sys.executable, "-m", "auditwheel", "repair", *excluded, "--plat", f"{POLICY}_{machine}"]
+    result = subprocess.run([*command, "-w", str(out), str(wheel)], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise SystemExit(f"auditwheel refuses {wheel.name}:\n{result.stderr[-2000:]}")
+    (made,) = set(out.glob("*.whl")) - before or {max(out.glob("*.whl"), key=lambda path: path.stat().st_mtime)}
+    return made
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="builds wheels for Python, MindSpore and machine")
+    parser.add_argument("--python", nargs="+", default=PYTHONS, metavar="3.X")
+    parser.add_argument("--mindspore", nargs="+", default=RELEASES, metavar="RELEASE")
+    parser.add_argument("--machine", nargs="+", default=MACHINES, choices=MACHINES)
+    parser.add_argument("--out", type=Path, default=ROOT / "dist" / "wheels")
+    options = parser.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    compilers = debian.compilers(WORK)
+    for python in options.python:
+        for release in options.mindspore:
+            for machine in options.machine:
+                against = mindspore(release, python, machine)
+                made = build(python, against, machine, compilers[machine], options.out.resolve())
+                print(f"made {made}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
