@@ -49,7 +49,8 @@ def call(tensors: Any, shapes: Any, dtypes: Any, modes: Any, last_status: Any) -
     key, value, key_cache, value_cache, slot_mapping, compress_lens, compress_seq_offsets, seq_lens = tensors
     options = numbers(_options(shapes, dtypes, modes, last_status is not None))
     if value is None:
-        value, value_cache = placeholder(key.dtype), placeholder(key.dtype)
+        # The kernel does not look at them. A constant would do, but not before MindSpore 2.9, since value_cache is written.
+        value, value_cache = key, key_cache
     if compress_lens is None:
         if last_status is None:
             return _rows(key, value, key_cache, value_cache, slot_mapping, options)
