@@ -110,27 +110,34 @@ def _user_flags() -> list[str]:
 
 def _run(command: list[str], what: str) -> None:
     print(f"ms_scatter_pa: {what}", flush=True)
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise SystemExit(f"ms_scatter_pa: {what} failed:\n{shlex.join(command)}\n{result.stderr[-8000:]}")
 
 
-def _extension_command(name: str, compiler: list[str], mindspore: Path, output: Path) -> list[str]:
+def _extension_commands(name: str, compiler: list[str], mindspore: Path, output: Path, work: Path) -> list[list[str]]:
+    """Compiles, then links; run in ROOT, so that MindSpore's errors quote the source's path from there."""
+    compiled = work / f"{name}.o"
     return [
-        *compiler,
-        *("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", *build_config.WARNINGS),
-        *(f"-DMS_EXTENSION_NAME={name}", *build_config.mindspore_flags(mindspore)),
-        f"-ffile-prefix-map={ROOT}/=",  # MindSpore's errors quote the path of the source
-        f"-DMSSP_MINDSPORE={_mindspore_version(mindspore)}",
-        f"-DMSSP_MINDSPORE_RELEASE={_mindspore_release(mindspore)}",
-        f"-I{ROOT / 'cpu_kernels'}",
-        *("-isystem", sysconfig.get_path("include")),
-        *_user_flags(),
-        str(ROOT / "cpu_kernels" / EXTENSIONS[name]),
-        *("-o", str(output), f"-L{output.parent}", "-l:" + build_config.LIBRARY_NAME, f"-L{mindspore / 'lib'}"),
-        *(f"-l{name}" for name in MINDSPORE_LIBRARIES if (mindspore / "lib" / f"lib{name}.so").exists()),
-        *(f"-Wl,-rpath,{path}" for path in _library_folders(mindspore)),
-        *("-Wl,-z,relro", "-Wl,-z,now", "-s"),
+        [
+            *compiler,
+            *("-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", *build_config.WARNINGS),
+            *(f"-DMS_EXTENSION_NAME={name}", *build_config.mindspore_flags(mindspore)),
+            f"-DMSSP_MINDSPORE={_mindspore_version(mindspore)}",
+            f"-DMSSP_MINDSPORE_RELEASE={_mindspore_release(mindspore)}",
+            "-Icpu_kernels",
+            *("-isystem", sysconfig.get_path("include")),
+            *_user_flags(),
+            *("-c", f"cpu_kernels/{EXTENSIONS[name]}", "-o", str(compiled)),
+        ],
+        [
+            *compiler,
+            *("-shared", str(compiled), "-o", str(output)),
+            *(f"-L{output.parent}", "-l:" + build_config.LIBRARY_NAME, f"-L{mindspore / 'lib'}"),
+            *(f"-l{name}" for name in MINDSPORE_LIBRARIES if (mindspore / "lib" / f"lib{name}.so").exists()),
+            *(f"-Wl,-rpath,{path}" for path in _library_folders(mindspore)),
+            *("-Wl,-z,relro", "-Wl,-z,now", "-s", *_user_flags()),
+        ],
     ]
 
 
@@ -173,8 +180,10 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
                 f"ms_scatter_pa: Python.h is not in {sysconfig.get_path('include')}: install the headers of Python "
                 f"{sys.version_info.major}.{sys.version_info.minor} (python3-dev, python3-devel) and install again."
             )
-        command = _extension_command(name, compiler, mindspore, output)
-        _run(command, f"compiling {EXTENSIONS[name]} against MindSpore (up to half a minute)")
+        work = Path(self.build_temp).resolve()
+        work.mkdir(parents=True, exist_ok=True)
+        for command in _extension_commands(name, compiler, mindspore, output.resolve(), work):
+            _run(command, f"compiling {EXTENSIONS[name]} against MindSpore (up to half a minute)")
 
     def copy_extensions_to_source(self) -> None:
         (ROOT / "ms_scatter_pa" / "_lib").mkdir(exist_ok=True)  # an editable install into a fresh clone
