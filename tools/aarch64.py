@@ -20,7 +20,13 @@ ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "aarch64"
 PYTHON, RELEASE = "3.11", "2.10.0"  # Debian 12's Python
 PACKAGES = ["python3", "libgomp1", "libstdc++6", "libnuma1"]
-REQUIREMENTS = ["numpy>=1.24,<2", "ml_dtypes>=0.4,<1", "pytest>=8,<10", "pytest-timeout>=2.3,<3", "hypothesis>=6.100,<7"]
+REQUIREMENTS = [
+    "numpy>=1.24,<2",
+    "ml_dtypes>=0.4,<1",
+    "pytest>=8,<10",
+    "pytest-timeout>=2.3,<3",
+    "hypothesis>=6.100,<7",
+]
 FUZZ_INPUTS = 20000
 
 SMOKE = """
