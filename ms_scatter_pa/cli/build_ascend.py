@@ -1,6 +1,7 @@
-"""``python -m ms_scatter_pa build-ascend``: MindSpore's own custom compiler builds and installs the Ascend operator.
+"""``python -m ms_scatter_pa build-ascend``: builds and installs the Ascend operator.
 
-Needs CANN's toolkit, not an NPU.
+MindSpore's own custom compiler does it where the toolkit has the project template that it starts from, CANN 9's CMake
+functions where the toolkit has those alone. Needs CANN's toolkit, not an NPU.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from ..backends.ascend.compile_callback import compile_callback
 from ..backends.ascend.operator_package import DEFAULT_INSTALL_PATH, HEADER, LIBRARY, VENDOR, export_line
 from ..backends.ascend.sources import AICORE_KERNELS
 from ..rules.table import TARGETS
+from . import asc_project
 
 SOCS = tuple(target.name for target in TARGETS if target.device == "Ascend")
 LOG_LINES = 40
@@ -62,13 +64,21 @@ def build(options: argparse.Namespace) -> Path:
     """
     cann = _cann(options.cann, options.force)
     socs = _socs(options.soc, cann)
-    compiler = _custom_compiler()
+    template = cann_tools.template(cann)
+    compiler = _custom_compiler() if template else None
     _host_tools()
     sources = _operator_sources()
     install_path = _install_path(options.install_path)
     work = Path(tempfile.mkdtemp(prefix="ms_scatter_pa_build_"))
-    print(f"build-ascend: compiling for {', '.join(socs)} with CANN in {cann} (some minutes); log: {work}", flush=True)
-    _run_custom_compiler(compiler, sources, work, cann, socs, install_path)
+    way = "MindSpore's custom compiler" if compiler else "CANN's own CMake functions"
+    print(
+        f"build-ascend: compiling for {', '.join(socs)} with CANN in {cann}, by {way} (some minutes); log: {work}",
+        flush=True,
+    )
+    if compiler is not None:
+        _run_custom_compiler(compiler, sources, work, cann, socs, install_path)
+    else:
+        _run_asc_project(sources, work, cann, socs, install_path)
     package = install_path / "vendors" / VENDOR
     _check_installed(package, socs)
     try:
@@ -86,10 +96,11 @@ def _cann(given: str | None, force: bool) -> Path:
         raise BuildError(
             f"CANN's toolkit was not found: {where}. Install it and run 'source <CANN>/set_env.sh', or pass --cann"
         )
-    if cann_tools.template(cann) is None:
+    if cann_tools.template(cann) is None and cann_tools.asc_config(cann) is None:
         expected = " or ".join(str(path) for path in cann_tools.TEMPLATES)
         raise BuildError(
-            f"{cann} has no project template ({expected}): install CANN's toolkit package, not its runtime"
+            f"{cann} has no project template ({expected}) and no CMake functions for operators (asc-config.cmake): "
+            "install CANN's toolkit package, not its runtime"
         )
     _doubts(cann, force)
     return cann
@@ -180,6 +191,17 @@ def _run_custom_compiler(
     lines = (log.read_text(errors="replace") if log.is_file() else result.stderr).splitlines()
     what = f"MindSpore's custom compiler failed; everything is in {tool}. The end of "
     raise BuildError("\n".join([f"{what}{log.name if log.is_file() else 'its output'}:", *lines[-LOG_LINES:]]))
+
+
+def _run_asc_project(sources: tuple[Path, Path], work: Path, cann: Path, socs: list[str], install_path: Path) -> None:
+    config = cann_tools.asc_config(cann)
+    assert config is not None
+    project = work / "asc_project"
+    asc_project.write_project(project, *sources, socs)
+    try:
+        asc_project.build_and_install(project, cann.resolve(), config, install_path)
+    except asc_project.AscBuildError as error:
+        raise BuildError(f"CANN's CMake functions: {error}") from error
 
 
 def _check_installed(package: Path, socs: list[str]) -> None:

@@ -1,7 +1,8 @@
-"""build-ascend on a stand-in CANN tree: MindSpore's own custom compiler runs, CANN's compilers do not."""
+"""build-ascend on stand-in CANN trees: MindSpore's own custom compiler or CMake run, CANN's compilers do not."""
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import cann_tree
@@ -11,6 +12,7 @@ import pytest
 from ms_scatter_pa.__main__ import main
 from ms_scatter_pa.backends.ascend.callback import ahead_of_time
 from ms_scatter_pa.backends.ascend.operator_package import find_package
+from ms_scatter_pa.cli import asc_project
 from ms_scatter_pa.cli import build_ascend as build
 
 
@@ -82,7 +84,7 @@ def test_without_cann(tmp_path, tools, capsys, monkeypatch):
 def test_without_the_toolkit(cann, tmp_path, capsys):
     shutil.rmtree(cann / "tools" / "op_project_templates")
     assert run(cann, tmp_path) == 1
-    refused(capsys, "has no project template", "install CANN's toolkit package")
+    refused(capsys, "has no project template", "asc-config.cmake", "install CANN's toolkit package")
 
 
 def test_a_version_that_mindspore_does_not_take(tmp_path, tools, capsys):
@@ -139,3 +141,59 @@ def test_without_mindspores_compiler(cann, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None)
     assert run(cann, tmp_path) == 1
     refused(capsys, "MindSpore is not installed")
+
+
+@pytest.fixture
+def asc(tmp_path, monkeypatch) -> Path:
+    """A toolkit with CANN 9's CMake functions alone, and CMake itself, which the tests' requirements bring along."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    for name in ("ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME", "ASCEND_OPP_PATH", "ASCEND_CUSTOM_OPP_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    return cann_tree.make_asc(tmp_path / "cann")
+
+
+def test_cann_9s_own_way_is_taken_where_there_is_no_template(asc, tmp_path, capsys):
+    assert run(asc, tmp_path) == 0
+    assert "by CANN's own CMake functions" in capsys.readouterr().out
+    package = tmp_path / "opp" / "vendors" / "ms_scatter_pa"
+    config = package / "op_impl" / "ai_core" / "tbe" / "config"
+    assert sorted(path.name for path in config.iterdir()) == ["ascend910_93", "ascend910b", "ascend950"]
+    assert find_package({"ASCEND_CUSTOM_OPP_PATH": str(package)}) == package
+    assert run(asc, tmp_path, "--soc", "ascend910b") == 0, "a second build replaces the first"
+
+
+def test_the_template_is_preferred(cann, tmp_path, capsys):
+    asc = cann_tree.make_asc(tmp_path / "asc")
+    shutil.copytree(asc / "compiler", cann / "compiler", dirs_exist_ok=True)
+    shutil.copytree(asc / "lib64", cann / "lib64")
+    assert run(cann, tmp_path) == 0
+    assert "by MindSpore's custom compiler" in capsys.readouterr().out
+
+
+def test_every_kernel_file_is_an_operator_of_its_name(asc, tmp_path):
+    kernels = build.AICORE_KERNELS / "op_kernel"
+    project = tmp_path / "project"
+    asc_project.write_project(project, build.AICORE_KERNELS / "op_host", kernels, ["ascend910b"])
+    asc_project.build_and_install(project, asc, asc / "lib64" / "cmake" / "asc-config.cmake", tmp_path / "opp")
+    registered = (project / "build" / "kernels.txt").read_text().split(";")
+    assert "MsScatterPaKvCache=ms_scatter_pa_kv_cache.cpp" in registered
+    assert len(registered) == len(list(kernels.glob("*.cpp")))
+
+
+@pytest.mark.parametrize("step", ["cmake", "make binary", "custom_opp_stand_in.run"])
+def test_a_step_of_cann_9s_way_that_fails_shows_its_log(asc, tmp_path, capsys, step):
+    stand_in = asc / "stand_in"
+    if step == "cmake":
+        (asc / "lib64" / "cmake" / "asc-config.cmake").write_text('message(FATAL_ERROR "stand-in says no")')
+    elif step == "make binary":
+        (stand_in / "compile.sh").write_text("echo stand-in says no; exit 1")
+    else:
+        (stand_in / "install.py").write_text("print('[ERROR] stand-in says no')")  # as CANN's installer, without a code
+    assert run(asc, tmp_path) == 1
+    refused(capsys, f"CANN's CMake functions: {step} failed", "stand-in says no", "build.log")
+
+
+def test_a_package_that_is_missing_is_noticed(asc, tmp_path, capsys):
+    (asc / "stand_in" / "pack.py").write_text("")
+    assert run(asc, tmp_path) == 1
+    refused(capsys, "left no custom_opp_*.run")

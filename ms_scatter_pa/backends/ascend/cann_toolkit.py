@@ -49,6 +49,14 @@ def template(root: Path) -> Path | None:
     return next((root / path for path in TEMPLATES if (root / path).is_dir()), None)
 
 
+def asc_config(root: Path) -> Path | None:
+    """What find_package(ASC) looks for: CANN 9's CMake functions for operator packages; None where they are missing."""
+    functions = Path("compiler", "tikcpp", "ascendc_kernel_cmake", "fwk_modules", "func.cmake")
+    patterns = ("lib64/cmake", "*-linux/lib64/cmake", "compiler/tikcpp/ascendc_kernel_cmake")
+    found = (folder / "asc-config.cmake" for pattern in patterns for folder in sorted(root.glob(pattern)))
+    return next((path for path in found if path.is_file()), None) if (root / functions).is_file() else None
+
+
 def device_compiler(root: Path) -> Path | None:
     """``bisheng`` or ``ccec``, which compile for the vector cores."""
     for name in ("bisheng", "ccec"):
