@@ -30,6 +30,8 @@ bool ShouldStream(const MsspCall& call) {
          stream_cache_bytes.load(std::memory_order_relaxed) - CacheBytes(call, call.value);
 }
 
+bool ShouldStreamTo(int64_t cache_bytes) { return cache_bytes >= stream_cache_bytes.load(std::memory_order_relaxed); }
+
 Team ChooseTeam(int64_t num_threads, int64_t bytes) {
   const int64_t useful = bytes / bytes_per_thread.load(std::memory_order_relaxed);
   if (useful <= 1) return {1, false};

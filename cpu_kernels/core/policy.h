@@ -11,6 +11,7 @@ namespace mssp {
 
 // True for caches so large that the rows written now are not in the processor's caches and will not stay there.
 bool ShouldStream(const MsspCall& call);
+bool ShouldStreamTo(int64_t cache_bytes);
 
 // Threads for a call that takes as long as copying so many bytes in runs; 1 where a second one costs more than it
 // brings. num_threads: the most; 0: DefaultNumThreads().

@@ -54,6 +54,23 @@ class Call(ctypes.Structure):
     ]
 
 
+class BlockCopy(ctypes.Structure):
+    """``MsspBlockCopy``."""
+
+    _fields_ = [
+        ("source", pointer),
+        ("target", pointer),
+        ("source_blocks", pointer),
+        ("target_blocks", pointer),
+        ("count", i64),
+        ("source_num_blocks", i64),
+        ("target_num_blocks", i64),
+        ("source_stride", i64),
+        ("target_stride", i64),
+        ("block_bytes", i64),
+    ]
+
+
 class Status(ctypes.Structure):
     """``MsspStatus``."""
 
@@ -71,6 +88,8 @@ class CoreLibrary:
         self.c = ctypes.CDLL(str(path))
         self.c.MsspScatterPaKvCache.argtypes = [ctypes.POINTER(Call)]
         self.c.MsspScatterPaKvCache.restype = Status
+        self.c.MsspCopyBlocks.argtypes = [ctypes.POINTER(BlockCopy), i64, i32]
+        self.c.MsspCopyBlocks.restype = Status
         self.c.MsspFormatStatus.argtypes = [ctypes.POINTER(Call), ctypes.POINTER(Status), ctypes.c_char_p, i64]
         self.c.MsspFormatStatus.restype = i64
         self.c.MsspAllocCache.argtypes = [i64]
