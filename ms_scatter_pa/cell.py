@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
-from . import backends
-from .backends.graph import graph_call, in_graph
+from .backends import backend
+from .backends.graph import graph_backend, in_graph
 from .rules.options import check_modes
 from .status import read_status
 
@@ -84,28 +84,17 @@ class ScatterPaKvCache(nn.Cell):  # type: ignore[misc]
     ) -> Any:
         """Writes the rows; see ``npu_scatter_pa_kv_cache``."""
         if in_graph():
-            return graph_call(
-                key,
-                value,
-                self.key_cache,
-                self.value_cache,
-                slot_mapping,
-                compress_lens,
-                compress_seq_offsets,
-                seq_lens,
-                self.cache_mode,
-                self.scatter_mode,
-                self.on_error,
-                self.check_duplicates,
-                self.last_status,
-            )
+            caches = (self.key_cache, self.value_cache)
+            modes = (self.cache_mode, self.scatter_mode, self.on_error, self.check_duplicates)
+            lengths = (compress_lens, compress_seq_offsets, seq_lens)
+            return graph_backend.call(key, value, *caches, slot_mapping, *lengths, *modes, self.last_status)
         return self._write_eagerly(key, value, slot_mapping, compress_lens, compress_seq_offsets, seq_lens)
 
     def _write_eagerly(
         self, key: Any, value: Any, slot_mapping: Any, compress_lens: Any, compress_seq_offsets: Any, seq_lens: Any
     ) -> Any:
         parameters = self._params  # a Cell's attribute access looks for a Parameter last, which costs a microsecond
-        return backends.eager_call(
+        return backend().eager(
             key,
             value,
             parameters["key_cache"],

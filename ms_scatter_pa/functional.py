@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from . import backends
-from .backends.graph import graph_call, in_graph
+from .backends import backend
+from .backends.graph import graph_backend, in_graph
 
 
 def npu_scatter_pa_kv_cache(
@@ -82,23 +82,7 @@ def npu_scatter_pa_kv_cache(
         >>> float(key_cache.asnumpy().sum())
         4.0
     """
-    if in_graph():
-        return graph_call(
-            key,
-            value,
-            key_cache,
-            value_cache,
-            slot_mapping,
-            compress_lens,
-            compress_seq_offsets,
-            seq_lens,
-            cache_mode,
-            scatter_mode,
-            on_error,
-            check_duplicates,
-            None,
-        )
-    return backends.eager_call(
+    call = (
         key,
         value,
         key_cache,
@@ -113,3 +97,6 @@ def npu_scatter_pa_kv_cache(
         check_duplicates,
         None,
     )
+    if in_graph():
+        return graph_backend.call(*call)
+    return backend().eager(*call)

@@ -5,11 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from .rules.table import ARGUMENTS
-
-_CONSEQUENCE = {"CPU": "nothing was written", "Ascend": "bad rows were skipped, the others were written"}
-
-OK, BAD_SLOT, DUPLICATE, BAD_LENGTHS, BAD_SHAPES = range(5)
+from . import backends
+from .rules.table import (
+    BAD_LENGTHS,
+    BAD_SHAPES,
+    BAD_SLOT,
+    DUPLICATE,
+    SCATTER_PA,
+    STATUS_CODES,
+    STATUS_FIELDS,
+    WRITTEN,
+)
 
 
 def read_status(status: Any, *, device_target: str | None = None) -> str:
@@ -24,7 +30,7 @@ def read_status(status: Any, *, device_target: str | None = None) -> str:
         ``"written"`` for code 0; else a sentence that names the argument, the position, the value and the limit.
 
     Raises:
-        ValueError: not four integers, or an unknown code.
+        ValueError: not four integers, an unknown code, or a device target that no backend has.
 
     Source: contract, section "Errors".
 
@@ -32,12 +38,17 @@ def read_status(status: Any, *, device_target: str | None = None) -> str:
     'IndexError: slot_mapping[3] = 70, expected less than num_blocks * block_size = 64; nothing was written'
     """
     numbers: Sequence[int] = np.asarray(status.asnumpy() if hasattr(status, "asnumpy") else status).reshape(-1).tolist()
-    if len(numbers) != 4:
-        raise ValueError(f"status: given {len(numbers)} numbers, expected 4: code, position, value, limit")
+    if len(numbers) != len(STATUS_FIELDS):
+        raise ValueError(
+            f"status: given {len(numbers)} numbers, expected {len(STATUS_FIELDS)}: {', '.join(STATUS_FIELDS)}"
+        )
     code, position, value, limit = (int(number) for number in numbers)
-    if code == OK:
+    if code == WRITTEN:
         return "written"
-    consequence = _CONSEQUENCE[device_target or _backends_target()]
+    target = backends.backend().name if device_target is None else device_target
+    if target not in backends.WHEN_BAD:
+        raise ValueError(f"device_target: given {target!r}, expected one of {tuple(backends.WHEN_BAD)}")
+    consequence = backends.WHEN_BAD[target]
     if code == BAD_SLOT:
         problem = f"IndexError: slot_mapping[{position}] = {value}, expected "
         problem += "" if value >= limit else "a run of rows that ends at "
@@ -53,14 +64,8 @@ def read_status(status: Any, *, device_target: str | None = None) -> str:
             f"{consequence}"
         )
     if code == BAD_SHAPES:
-        name = ARGUMENTS[position].name
+        name = SCATTER_PA.arguments[position].name
         if value < 0:
-            return f"ValueError: {name} overlaps {ARGUMENTS[-1 - value].name} in memory; {consequence}"
+            return f"ValueError: {name} overlaps {SCATTER_PA.arguments[-1 - value].name} in memory; {consequence}"
         return f"ValueError: {name}: given {value} in its shape, expected {limit}; {consequence}"
-    raise ValueError(f"status: given code {code}, expected 0 to 4")
-
-
-def _backends_target() -> str:
-    from .backends import device  # here, so that reading numbers needs no MindSpore when the target is given
-
-    return device.device_target()
+    raise ValueError(f"status: given code {code}, expected 0 to {len(STATUS_CODES) - 1}")

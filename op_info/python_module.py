@@ -47,6 +47,7 @@ def render(table: Table) -> str:
         *(f"{code.name.upper()} = {code.code}" for code in table.status_codes),
         f"STATUS_CODES: tuple[str, ...] = {tuple(code.name for code in table.status_codes)!r}",
         f"UNIT_BYTES = {table.unit_bytes}",
+        f"MAX_RANK = {table.max_rank}",
         "_DATA = tuple(dtype.name for dtype in DTYPES)",
         "_INDEX = tuple(dtype.name for dtype in INDEX_DTYPES)",
         *_targets(table),

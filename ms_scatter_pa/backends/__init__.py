@@ -1,26 +1,44 @@
-"""Which backend a call takes: the one place that looks at the device target.
+"""Which backend runs a call: ``backend()``, the only place that asks for the device. Standard library only.
 
-Nothing is loaded before the first call: the CPU's libraries are not needed on Ascend, nor CANN's on the CPU.
+A backend is a folder here with a module ``backend`` that has ``make() -> Backend``, and a line in ``WHEN_BAD``. Nothing is
+loaded before the first call: the CPU's libraries are not needed on Ascend, nor CANN's on the CPU.
 """
 
+import importlib
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from .device import on_ascend
+from . import device
 
-__all__ = ["eager_call", "on_ascend"]
-
-
-def _choose_and_call(*call: Any) -> Any:
-    global eager_call
-    if on_ascend():
-        from .ascend.eager import eager_call as chosen
-    else:
-        from .cpu.eager import eager_call as chosen
-    eager_call = chosen
-    return chosen(*call)
+WHEN_BAD = {"CPU": "nothing was written", "Ascend": "bad rows were skipped, the others were written"}
+"""MindSpore's device target, which in lower case is the folder -> what a status with a code means for the caches."""
 
 
-# Runs one PyNative call; the arguments are those of ``options.plan``. Callers look it up here at every call, so that
-# the choice costs nothing after the first.
-eager_call: Callable[..., Any] = _choose_and_call
+class Backend(NamedTuple):
+    """What a device can do with a call, one tuple in the order of ``Operator.call``.
+
+    Attributes:
+        name: MindSpore's device target.
+        eager: runs a call in PyNative and returns the status.
+        graph: the same inside a graph; compiled by MindSpore, never run as Python.
+    """
+
+    name: str
+    eager: Callable[..., Any]
+    graph: Callable[..., Any]
+
+
+@lru_cache(maxsize=1)
+def backend() -> Backend:
+    """The backend of this process's device; MindSpore does not let the device change after the first operator.
+
+    Raises:
+        RuntimeError: a device target without a backend.
+    """
+    target = device.device_target()
+    if target not in WHEN_BAD:
+        known = " or ".join(repr(name) for name in WHEN_BAD)
+        raise RuntimeError(f"ms_scatter_pa: no backend for device target {target!r}, expected {known}")
+    made: Backend = importlib.import_module(f"{__name__}.{target.lower()}.backend").make()
+    return made

@@ -10,6 +10,8 @@ from mindspore.ops.functional import isconstant
 from mindspore.ops.primitive import PrimitiveWithInfer, constexpr
 
 from ..rules.scenario import UNKNOWN
+from ..rules.table import SCATTER_PA
+from . import backend
 
 try:
     from mindspore.graph.jit_context import jit_context, set_jit_context
@@ -53,7 +55,7 @@ class _InGraph(CompileTime):
         return False
 
 
-in_graph = _InGraph("in_graph", lambda: True)
+in_graph = _InGraph("in_graph", lambda: backend() is not None)  # its errors keep their type here
 
 
 def mark_writes(operator: Any, input_names: tuple[str, ...], written: set[str]) -> Any:
@@ -76,6 +78,17 @@ def numbers(values: tuple[int, ...]) -> Tensor:
 @constexpr
 def placeholder(dtype: Any) -> Tensor:
     return Tensor(np.zeros(1, np.float32), dtype)
+
+
+_NUM_TENSORS = len(SCATTER_PA.arguments)
+
+
+def parts_of(call: Any) -> Any:
+    """Tensors, their shapes and dtypes, modes and last status of a call inside a graph."""
+    tensors = call[:_NUM_TENSORS]
+    shapes = tuple([known_shape(tensor) for tensor in tensors])
+    dtypes = tuple([dtype_of(tensor) for tensor in tensors])
+    return tensors, shapes, dtypes, call[_NUM_TENSORS:-1], call[-1]
 
 
 def known_shape(tensor: Any) -> Any:

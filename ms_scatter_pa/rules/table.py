@@ -81,6 +81,7 @@ BAD_LENGTHS = 3
 BAD_SHAPES = 4
 STATUS_CODES: tuple[str, ...] = ("written", "bad_slot", "duplicate", "bad_lengths", "bad_shapes")
 UNIT_BYTES = 32
+MAX_RANK = 8
 _DATA = tuple(dtype.name for dtype in DTYPES)
 _INDEX = tuple(dtype.name for dtype in INDEX_DTYPES)
 

@@ -34,16 +34,15 @@ def on_twin(twin_library, monkeypatch):
     def make_operator():
         return ascend_operator.make_custom(twin_library, ascend_reg_info("CPU"))
 
-    for cached in (ascend.eager_operator, device.device_target, device.soc_version):
+    for cached in (ascend.eager_operator, backends.backend, device.device_target, device.soc_version):
         cached.cache_clear()
     monkeypatch.setattr(device, "device_target", lambda: "Ascend")
     monkeypatch.setattr(ascend, "soc_version", lambda: "ascend910b")
     monkeypatch.setattr(ascend_graph, "soc_version", lambda: "ascend910b")
     monkeypatch.setattr(ascend, "make_operator", make_operator)
-    monkeypatch.setattr(ascend_graph, "_operator", None)
-    monkeypatch.setattr(backends, "eager_call", backends._choose_and_call)
     yield
-    ascend.eager_operator.cache_clear()
+    for cached in (ascend.eager_operator, backends.backend):
+        cached.cache_clear()
 
 
 @pytest.fixture(params=["pynative", "graph"])

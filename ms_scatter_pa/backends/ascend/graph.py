@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 from mindspore.ops.primitive import _primexpr, constexpr
@@ -9,25 +10,29 @@ from mindspore.ops.primitive import _primexpr, constexpr
 from ...rules.options import check_modes, dtype_name
 from ...rules.scenario import Arguments
 from ..device import soc_version
-from ..graph_tools import numbers, placeholder
+from ..graph_tools import numbers, parts_of, placeholder
 from .cann_operator import refuse_graph
 from .eager import eager_operator
 from .launch import launch_of
 from .status import keep_last, reduce_status
 
-_operator: Any = None
+
+@ms.jit_class
+class _Operators:
+    """The operator, once for both modes; MindSpore's compiler asks an object for its attributes."""
+
+    @property
+    def own(self) -> Any:
+        return eager_operator()
 
 
-def prepare() -> None:
-    """Makes the operator, once for both modes."""
-    global _operator
-    refuse_graph()
-    if _operator is None:
-        _operator = eager_operator()
+_operators = _Operators()
 
 
 @_primexpr
 def _launch(shapes: Any, dtypes: Any, modes: Any) -> Any:
+    refuse_graph()
+    eager_operator()  # errors of an object's attribute lose their type
     cache_mode, scatter_mode, on_error, check_duplicates = modes
     check_modes(cache_mode, scatter_mode, on_error, check_duplicates)
     names = tuple(None if dtype is None else dtype_name(dtype) for dtype in dtypes)
@@ -40,15 +45,16 @@ def _mode(shape: tuple[int, int, int, int]) -> Tensor:
     return Tensor(np.zeros(shape, np.uint8))
 
 
-def call(tensors: Any, shapes: Any, dtypes: Any, modes: Any, last_status: Any) -> Any:
+def graph_call(*call: Any) -> Any:
     """Compiled by MindSpore, never run as Python."""
+    tensors, shapes, dtypes, modes, last_status = parts_of(call)
     mode_shape, rows_shapes, empty = _launch(shapes, dtypes, modes)
     if empty:
         return numbers((0, 0, 0, 0))
     key, value, key_cache, value_cache, slot_mapping, compress_lens, compress_seq_offsets, seq_lens = tensors
     rows_placeholder = placeholder(key.dtype)
     index_placeholder = placeholder(slot_mapping.dtype)
-    lines = _operator(
+    lines = _operators.own(
         key if rows_shapes[0] is None else ops.reshape(key, rows_shapes[0]),
         _value(value, rows_shapes[1], rows_placeholder),
         key_cache,

@@ -8,8 +8,8 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 
-from ...rules.options import Options, plan
-from ...rules.table import ARGUMENTS
+from ...rules.options import plan
+from ...rules.table import MAX_RANK, SCATTER_PA, STATUS_FIELDS
 from ..mindspore_release import check_installed, load_extension
 from . import library
 from .bindings import Status
@@ -19,7 +19,6 @@ try:
 except ImportError:  # before MindSpore 2.9
     from mindspore.common.api import _pynative_executor
 
-_MAX_RANK = 8
 _MESSAGE_SIZE = 1024
 
 
@@ -42,22 +41,22 @@ def call_through_pointers(*call: Any) -> Any:
     *tensors, _, _, _, _, last_status = call
     options = plan(*call)
     _pynative_executor.sync()
-    structs = (_Tensor * len(ARGUMENTS))()
+    structs = (_Tensor * len(SCATTER_PA.arguments))()
     for struct, tensor in zip(structs, tensors, strict=True):
         if tensor is None:
             continue
         struct.data = tensor.data_ptr()
-        struct.shape = (ctypes.c_int64 * _MAX_RANK)(*tensor.shape)
+        struct.shape = (ctypes.c_int64 * MAX_RANK)(*tensor.shape)
         struct.ndim = len(tensor.shape)
         if not tensor.is_contiguous():
-            struct.strides = (ctypes.c_int64 * _MAX_RANK)(*tensor.stride())
-    status = np.zeros(4, np.int64)
+            struct.strides = (ctypes.c_int64 * MAX_RANK)(*tensor.stride())
+    status = np.zeros(len(STATUS_FIELDS), np.int64)
     message = ctypes.create_string_buffer(_MESSAGE_SIZE)
     run = library.load().MsspRun
     run.restype = Status
     code = run(
         structs,
-        (ctypes.c_int64 * len(Options._fields))(*options),
+        (ctypes.c_int64 * len(options))(*options),
         status.ctypes.data_as(ctypes.c_void_p),
         ctypes.c_void_p(None if last_status is None else last_status.data_ptr()),
         message,
@@ -69,7 +68,8 @@ def call_through_pointers(*call: Any) -> Any:
     return ms.Tensor(status)
 
 
-def _load() -> tuple[Callable[..., Any], str]:
+def load_eager() -> Callable[..., Any]:
+    """The extension's function, or with a warning the one that goes through pointers."""
     check_installed()
     try:
         _eager = load_extension("_eager")
@@ -80,9 +80,7 @@ def _load() -> tuple[Callable[..., Any], str]:
             RuntimeWarning,
             stacklevel=2,
         )
-        return call_through_pointers, f"pointers after a sync ({error})"
+        return call_through_pointers
     _eager.set_plan(plan)
-    return _eager.scatter_pa_kv_cache, "pyboost extension"
-
-
-eager_call, eager_path = _load()
+    function: Callable[..., Any] = _eager.scatter_pa_kv_cache
+    return function

@@ -1,5 +1,6 @@
 """A graph on the CPU: ``ops.Custom`` with the CPU library's C interface."""
 
+from functools import cached_property
 from typing import Any
 
 import mindspore as ms
@@ -9,24 +10,38 @@ from mindspore.ops.primitive import _primexpr
 from ...rules.options import check_modes, dtype_name, options_of
 from ...rules.scenario import Arguments
 from ...rules.table import SCATTER_PA
-from ..graph_tools import mark_writes, numbers, placeholder
+from ..graph_tools import mark_writes, numbers, parts_of, placeholder
 from ..reg_info import CPU_OP_NAME, cpu_input_names, cpu_reg_info
 from .library import library_path
 
 _WRITTEN = {*SCATTER_PA.written, "last_status"}
 
-_rows: Any = None
-_rows_recording: Any = None
-_pairs: Any = None
-_pairs_recording: Any = None
+
+@ms.jit_class
+class _Operators:
+    """The operators by what a call takes: without compression or with it, each with or without a Cell's last status.
+
+    MindSpore's compiler asks an object for its attributes, so each is made when the first graph needs it.
+    """
+
+    @cached_property
+    def rows(self) -> Any:
+        return _make(False, False)
+
+    @cached_property
+    def rows_recording(self) -> Any:
+        return _make(False, True)
+
+    @cached_property
+    def pairs(self) -> Any:
+        return _make(True, False)
+
+    @cached_property
+    def pairs_recording(self) -> Any:
+        return _make(True, True)
 
 
-def prepare() -> None:
-    """Makes the operators, once: without compression or with it, each with or without a Cell's last status."""
-    global _rows, _rows_recording, _pairs, _pairs_recording
-    if _rows is None:
-        _rows, _rows_recording = _make(False, False), _make(False, True)
-        _pairs, _pairs_recording = _make(True, False), _make(True, True)
+_operators = _Operators()
 
 
 def _make(compressed: bool, records: bool) -> Any:
@@ -37,6 +52,7 @@ def _make(compressed: bool, records: bool) -> Any:
 
 @_primexpr
 def _options(shapes: Any, dtypes: Any, modes: Any, keeps_last_status: bool) -> tuple[int, ...]:
+    library_path()  # errors of an object's attribute lose their type
     cache_mode, scatter_mode, on_error, check_duplicates = modes
     check_modes(cache_mode, scatter_mode, on_error, check_duplicates)
     names = tuple(None if dtype is None else dtype_name(dtype) for dtype in dtypes)
@@ -44,8 +60,9 @@ def _options(shapes: Any, dtypes: Any, modes: Any, keeps_last_status: bool) -> t
     return tuple(options_of(arguments, on_error, check_duplicates, keeps_last_status))
 
 
-def call(tensors: Any, shapes: Any, dtypes: Any, modes: Any, last_status: Any) -> Any:
+def graph_call(*call: Any) -> Any:
     """Compiled by MindSpore, never run as Python."""
+    tensors, shapes, dtypes, modes, last_status = parts_of(call)
     key, value, key_cache, value_cache, slot_mapping, compress_lens, compress_seq_offsets, seq_lens = tensors
     options = numbers(_options(shapes, dtypes, modes, last_status is not None))
     if value is None:
@@ -53,11 +70,11 @@ def call(tensors: Any, shapes: Any, dtypes: Any, modes: Any, last_status: Any) -
         value, value_cache = key, key_cache
     if compress_lens is None:
         if last_status is None:
-            return _rows(key, value, key_cache, value_cache, slot_mapping, options)
-        return _rows_recording(key, value, key_cache, value_cache, slot_mapping, last_status, options)
+            return _operators.rows(key, value, key_cache, value_cache, slot_mapping, options)
+        return _operators.rows_recording(key, value, key_cache, value_cache, slot_mapping, last_status, options)
     if compress_seq_offsets is None:
         compress_seq_offsets = placeholder(slot_mapping.dtype)
     pairs = (compress_lens, compress_seq_offsets, seq_lens)
     if last_status is None:
-        return _pairs(key, value, key_cache, value_cache, slot_mapping, *pairs, options)
-    return _pairs_recording(key, value, key_cache, value_cache, slot_mapping, *pairs, last_status, options)
+        return _operators.pairs(key, value, key_cache, value_cache, slot_mapping, *pairs, options)
+    return _operators.pairs_recording(key, value, key_cache, value_cache, slot_mapping, *pairs, last_status, options)

@@ -1,0 +1,10 @@
+"""The CPU as a ``Backend``."""
+
+from .. import Backend
+from .eager import load_eager
+from .graph import graph_call
+
+
+def make() -> Backend:
+    """Loads the PyNative extension, or says why it does not load."""
+    return Backend("CPU", eager=load_eager(), graph=graph_call)
