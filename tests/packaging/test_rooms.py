@@ -1,0 +1,111 @@
+"""Arrows run downward only: which room of the package may import which, read from the sources; and what the wheel holds."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "ms_scatter_pa"
+
+# Room -> what it may import of the package, besides itself. A top-level module is a room of its own name.
+ARROWS = {
+    "rules": set(),
+    "hifloat8": set(),
+    "reference": {"rules", "hifloat8"},
+    "backends": {"rules"},
+    "status": {"rules", "backends"},
+    "functional": {"backends"},
+    "cell": {"backends", "rules", "status"},
+    "cache": {"rules", "backends", "hifloat8"},
+    "compat": {"functional", "backends", "rules", "cache", "cell"},
+    "pages": {"rules", "backends", "functional", "cell", "cache", "status", "hifloat8"},
+    "drawing": {"pages"},
+    "cli": {"rules", "backends", "compat", "pages", "drawing", "status"},
+    "__main__": {"cli"},
+}
+# Names that are looked up when they are asked for, and what draws itself in a notebook.
+LAZY = {("__init__", "*"), ("pages", "drawing")}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[tuple[str, bool]]:
+    """(room, whether at import time) for every import of the package in a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    here = ["ms_scatter_pa", *path.relative_to(PACKAGE).with_suffix("").parts][:-1]
+    at_top = set(tree.body)
+    found = set()
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom):
+            base = here[: len(here) - node.level + 1] if node.level else []
+            module = [*base, *(node.module or "").split(".")] if node.module else base
+            names = [".".join([*module, alias.name]) for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "ms_scatter_pa" and len(parts) > 1:
+                found.add((parts[1], node in at_top))
+    return found
+
+
+def files() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if "_lib" not in path.parts)
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_imports_only_what_its_room_may(path):
+    room = room_of(path)
+    if room == "__init__":
+        return
+    for target, at_top in imported(path):
+        if target == room or (not at_top and (room, target) in LAZY):
+            continue
+        assert target in ARROWS[room] or not (PACKAGE / target).exists() and not (PACKAGE / f"{target}.py").exists(), (
+            f"{path.relative_to(ROOT)} imports {target}; {room} may import {', '.join(sorted(ARROWS[room])) or 'nothing'}"
+        )
+
+
+def test_every_room_is_listed_and_no_arrow_leads_back():
+    rooms = {room_of(path) for path in files()} - {"__init__"}
+    assert rooms == set(ARROWS)
+    order: list[str] = []
+    while len(order) < len(ARROWS):
+        ready = [room for room in ARROWS if room not in order and ARROWS[room] <= set(order)]
+        assert ready, f"a circle among {sorted(set(ARROWS) - set(order))}"
+        order += ready
+
+
+def test_only_the_backends_ask_for_the_device():
+    for path in files():
+        if room_of(path) not in ("backends", "cli"):
+            text = path.read_text(encoding="utf-8")
+            assert "device_target()" not in text and "get_context" not in text, path
+
+
+def test_the_import_loads_no_mindspore_and_registers_nothing():
+    code = "import sys, ms_scatter_pa; print('mindspore' in sys.modules, [m for m in sys.modules if '._lib' in m])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert result.stdout.split() == ["False", "[]"]
+
+
+def test_the_package_holds_the_operator_and_nothing_else(tmp_path):
+    """The list of a wheel without the libraries, as setuptools collects it."""
+    command = [sys.executable, "setup.py", "--quiet", "egg_info", "--egg-base", str(tmp_path)]
+    command += ["build_py", "--build-lib", str(tmp_path / "lib")]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    built = {path.relative_to(tmp_path / "lib") for path in (tmp_path / "lib").rglob("*") if path.is_file()}
+    python = {path.relative_to(ROOT) for path in files()}
+    sources = {
+        Path("ms_scatter_pa") / path.relative_to(ROOT)
+        for folder in ("op_host", "op_kernel")
+        for path in (ROOT / "aicore_kernels" / folder).iterdir()
+    }
+    sources |= {Path("ms_scatter_pa/aicore_kernels/cann_operator.cc"), Path("ms_scatter_pa/py.typed")}
+    assert built == python | sources
