@@ -54,8 +54,8 @@ class _Write(nn.Cell):  # type: ignore[misc]
             compress_lens=lens,
             compress_seq_offsets=offsets,
             seq_lens=seq_lens,
-            cache_mode=self.cache_mode,
-            scatter_mode=self.scatter_mode,
+            cache_mode=self.cache_mode,  # type: ignore[arg-type]
+            scatter_mode=self.scatter_mode,  # type: ignore[arg-type]
         )
 
     def construct(self, step: Any, *arguments: Any) -> Any:  # one after another: a tuple of Tensors would be a constant
@@ -136,7 +136,14 @@ def _dispatch_case(layout: str) -> harness.Case:
     contenders = [
         _drained(
             "PyNative function",
-            lambda: npu_scatter_pa_kv_cache(key, value, key_cache, value_cache, slot_mapping, cache_mode=layout),
+            lambda: npu_scatter_pa_kv_cache(
+                key,
+                value,
+                key_cache,
+                value_cache,
+                slot_mapping,
+                cache_mode=layout,  # type: ignore[arg-type]
+            ),
         ),
         _drained("PyNative Cell", lambda: cell(key, value, slot_mapping)),
         _drained("PyNative Cell, record", lambda: recording(key, value, slot_mapping)),

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .cache import make_cache
     from .cell import ScatterPaKvCache
     from .compat.custom_ops import reshape_and_cache
     from .functional import npu_scatter_pa_kv_cache
@@ -16,6 +17,7 @@ __version__ = "0.1.0"
 __all__ = [
     "PagedKVCache",
     "ScatterPaKvCache",
+    "make_cache",
     "npu_scatter_pa_kv_cache",
     "read_status",
     "reshape_and_cache",
@@ -25,6 +27,7 @@ __all__ = [
 _HOMES = {
     "PagedKVCache": "pages",
     "ScatterPaKvCache": "cell",
+    "make_cache": "cache",
     "npu_scatter_pa_kv_cache": "functional",
     "read_status": "status",
     "reshape_and_cache": "compat.custom_ops",

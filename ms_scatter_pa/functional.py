@@ -1,26 +1,34 @@
 """The operator as a function: ``npu_scatter_pa_kv_cache``."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import Literal
+
+from mindspore import Tensor
 
 from .backends import backend
 from .backends.graph import graph_backend, in_graph
 
+CacheMode = Literal["Norm", "PA_NZ", "NHSD"]
+ScatterMode = Literal["None", "Alibi", "Rope", "Omni", "NHSD"]
+OnError = Literal["raise", "record"]
+
 
 def npu_scatter_pa_kv_cache(
-    key: Any,
-    value: Any,
-    key_cache: Any,
-    value_cache: Any,
-    slot_mapping: Any,
+    key: Tensor,
+    value: Tensor | None,
+    key_cache: Tensor,
+    value_cache: Tensor | None,
+    slot_mapping: Tensor,
     *,
-    compress_lens: Any = None,
-    compress_seq_offsets: Any = None,
-    seq_lens: Any = None,
-    cache_mode: Any = None,
-    scatter_mode: Any = None,
-    on_error: Any = "raise",
-    check_duplicates: Any = False,
-) -> Any:
+    compress_lens: Tensor | None = None,
+    compress_seq_offsets: Tensor | None = None,
+    seq_lens: Tensor | None = None,
+    cache_mode: CacheMode | None = None,
+    scatter_mode: ScatterMode | None = None,
+    on_error: OnError = "raise",
+    check_duplicates: bool = False,
+) -> Tensor:
     """Writes the step's K and V rows into the paged caches, in place, at the slots of ``slot_mapping``.
 
     Works in PyNative, under ``mindspore.jit`` and inside a ``construct`` in graph mode. T tokens, N ``num_head``,
@@ -70,7 +78,7 @@ def npu_scatter_pa_kv_cache(
 
     No other Python thread may change the tensors of a call before it returns: a large write lets other threads run.
 
-    Source: torch_npu's document of ``npu_scatter_pa_kv_cache`` and this project's contract.
+    Source: docs/contract.md, which starts from torch_npu's document of the operator.
 
     Example:
         >>> import numpy as np

@@ -101,7 +101,7 @@ def write_reference(
 
 
 def _putter(cache: Array, layout: str, block_size: int) -> Callable[[int, Array], None]:
-    """The contract's ``put(s, row)`` for one cache; ``row`` is [N, D]."""
+    """``put(s, row)`` of docs/contract.md, section 3, for one cache; ``row`` is [N, D]."""
 
     def put_norm(slot: int, row: Array) -> None:
         cache[slot // block_size, slot % block_size] = row
@@ -198,7 +198,7 @@ def _plan_pairs(
 
 
 def _bad_length(mode: str, length: int, n: int, offset: int) -> int | None:
-    """The first value of the pair that breaks the contract's section "Lengths", or None."""
+    """The first value of the pair that breaks docs/contract.md, section 5, or None."""
     if mode == "Alibi":
         return None if 0 <= n <= length else n
     if offset in (-1, length):
@@ -224,7 +224,7 @@ def _find_duplicate(runs: list[tuple[int, int]]) -> Status:
 
 
 def mean_row(rows: Array, dtype: str) -> Array:
-    """The mean over axis 0 of [n, D], n >= 1, rounded as the contract says; the result has the dtype of ``rows``.
+    """The mean over axis 0 of [n, D], n >= 1, rounded as docs/contract.md, section 3, says; the result has the dtype of ``rows``.
 
     Float types: a float32 accumulator that starts at +0.0, rows added in order, one division by float32(n), one
     rounding to nearest even (hifloat8: half away from zero). Integers: a 64-bit sum and a truncating division.

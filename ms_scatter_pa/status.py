@@ -32,7 +32,7 @@ def read_status(status: Any, *, device_target: str | None = None) -> str:
     Raises:
         ValueError: not four integers, an unknown code, or a device target that no backend has.
 
-    Source: contract, section "Errors".
+    Source: docs/contract.md, section 6.
 
     >>> read_status([1, 3, 70, 64])
     'IndexError: slot_mapping[3] = 70, expected less than num_blocks * block_size = 64; nothing was written'

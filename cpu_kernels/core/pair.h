@@ -1,4 +1,4 @@
-// One (batch, head) pair of Alibi, Rope or Omni: which source rows land where (contract, "What is written", 3).
+// One (batch, head) pair of Alibi, Rope or Omni: which source rows land where (docs/contract.md, section 3).
 #ifndef MS_SCATTER_PA_CORE_PAIR_H_
 #define MS_SCATTER_PA_CORE_PAIR_H_
 

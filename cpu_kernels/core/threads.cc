@@ -230,7 +230,7 @@ int NumProcessors() {
 }
 
 int NumThreadsFromSystem() {
-  int number = ParseNumThreads(std::getenv("MSSP_NUM_THREADS"));
+  int number = ParseNumThreads(std::getenv("MS_SCATTER_PA_NUM_THREADS"));
   if (number == 0) number = NumThreadsForOpenMp();
   return number > 0 ? number : std::min(NumProcessors(), kMaxThreads);
 }

@@ -7,8 +7,8 @@ namespace mssp {
 
 inline constexpr int kMaxThreads = 256;
 
-// The number of threads for calls that name none: SetNumThreads, else MSSP_NUM_THREADS, else the OMP_NUM_THREADS that
-// the process was started with, else the processors that it may run on.
+// The number of threads for calls that name none: SetNumThreads, else MS_SCATTER_PA_NUM_THREADS, else the
+// OMP_NUM_THREADS that the process was started with, else the processors that it may run on.
 int DefaultNumThreads();
 
 // 0 goes back to the environment.

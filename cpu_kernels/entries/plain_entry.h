@@ -20,13 +20,14 @@ extern "C" {
 int32_t MsspVersion(void);
 
 // The instruction set in use: "portable", "avx2", "avx512" or "neon". The best that the machine has unless the
-// environment variable MSSP_CPU names another.
+// environment variable MS_SCATTER_PA_CPU names another.
 const char* MsspCpuFeatures(void);
 
 // 1 when that set is now in use, 0 when there is none of the name here. NULL or "" chooses the best.
 int32_t MsspSetCpuFeatures(const char* name);
 
-// Threads for calls whose num_threads is 0; 0 goes back to MSSP_NUM_THREADS, OMP_NUM_THREADS, the processors allowed.
+// Threads for calls whose num_threads is 0; 0 goes back to MS_SCATTER_PA_NUM_THREADS, OMP_NUM_THREADS, the processors
+// allowed.
 void MsspSetNumThreads(int32_t num_threads);
 int32_t MsspGetNumThreads(void);
 

@@ -3,14 +3,14 @@
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
 from ..cache import Array
-from ..functional import npu_scatter_pa_kv_cache
+from ..functional import CacheMode, npu_scatter_pa_kv_cache
 from ..rules.options import dtype_name
 from .block_manager import BlockManager, SeqId
 from .occupancy import Occupancy, Pages
@@ -166,7 +166,9 @@ class PagedKVCache(BlockManager):
             TypeError, ValueError, IndexError: as the operator.
         """
         caches = (self.key_caches[layer], self.value_caches[layer])
-        return npu_scatter_pa_kv_cache(key, value, *caches, slot_mapping, cache_mode=self.layout, **options)
+        return npu_scatter_pa_kv_cache(
+            key, value, *caches, slot_mapping, cache_mode=cast(CacheMode, self.layout), **options
+        )
 
     def read(self, seq_id: SeqId, layer: int) -> Rows:
         """A sequence's K and V, in the order of its tokens and in no layout: each [tokens, num_kv_heads, head_size].

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 
 from ..cache import Array, from_numpy, from_nz, make_cache, numpy_dtype, to_numpy, to_nz
-from ..functional import npu_scatter_pa_kv_cache
+from ..functional import CacheMode, npu_scatter_pa_kv_cache
 from ..rules.options import dtype_name
 from ..rules.table import CACHE_MODES
 
@@ -125,7 +125,7 @@ class CacheStorage:
             self.key_caches[layer],
             self.value_caches[layer],
             Tensor(slots.reshape(-1)),
-            cache_mode=self.layout,
+            cache_mode=cast(CacheMode, self.layout),
         )
 
 

@@ -56,7 +56,7 @@ class Arguments(NamedTuple):
 
 @dataclass(frozen=True)
 class Scenario:
-    """One row of the contract's table.
+    """One row of the table in docs/contract.md, section 2.1.
 
     Attributes:
         layout: ``Norm``, ``PA_NZ`` or ``NHSD``.
@@ -80,7 +80,7 @@ class Scenario:
 
 
 def decide(arguments: Arguments) -> Scenario:
-    """Tells the scenario by the modes given and by what fits all shapes (contract, "Signature").
+    """Tells the scenario by the modes given and by what fits all shapes (docs/contract.md, section 2.2).
 
     Raises:
         ValueError: an unknown mode, modes and arguments that contradict each other, shapes that fit no layout, or

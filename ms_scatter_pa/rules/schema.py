@@ -36,7 +36,7 @@ class DType:
 
     @property
     def elements_per_32_bytes(self) -> int:
-        """LD of the contract: elements in one 32-byte unit, PA_NZ's last dimension."""
+        """LD of docs/contract.md, section 1: elements in one 32-byte unit, PA_NZ's last dimension."""
         return 32 // self.itemsize
 
 

@@ -64,11 +64,11 @@ print(loaded, small, tasks() - before)
 @pytest.mark.parametrize(
     ("environment", "threads"),
     [
-        ({"MSSP_NUM_THREADS": "3"}, 3),
+        ({"MS_SCATTER_PA_NUM_THREADS": "3"}, 3),
         ({"OMP_NUM_THREADS": "4"}, 4),
         ({"OMP_NUM_THREADS": "5,2"}, 5),
-        ({"MSSP_NUM_THREADS": "1", "OMP_NUM_THREADS": "4"}, 1),
-        ({"MSSP_NUM_THREADS": "none", "OMP_NUM_THREADS": "0"}, len(os.sched_getaffinity(0))),
+        ({"MS_SCATTER_PA_NUM_THREADS": "1", "OMP_NUM_THREADS": "4"}, 1),
+        ({"MS_SCATTER_PA_NUM_THREADS": "none", "OMP_NUM_THREADS": "0"}, len(os.sched_getaffinity(0))),
         ({}, len(os.sched_getaffinity(0))),
     ],
 )
@@ -102,7 +102,9 @@ def test_number_of_threads_of_one_call(library_path: Path) -> None:
 def test_instruction_set_from_the_environment(library: CoreLibrary, library_path: Path, kernels: str) -> None:
     best = library.c.MsspCpuFeatures().decode()
     expected = kernels if library.c.MsspSetCpuFeatures(kernels.encode()) else best
-    assert run_python(library_path, "print(library.c.MsspCpuFeatures().decode())", MSSP_CPU=kernels) == expected
+    assert (
+        run_python(library_path, "print(library.c.MsspCpuFeatures().decode())", MS_SCATTER_PA_CPU=kernels) == expected
+    )
 
 
 def test_idle_workers_sleep(library_path: Path) -> None:

@@ -67,7 +67,9 @@ def test_a_file_imports_only_what_its_room_may(path):
     for target, at_top in imported(path):
         if target == room or (not at_top and (room, target) in LAZY):
             continue
-        assert target in ARROWS[room] or not (PACKAGE / target).exists() and not (PACKAGE / f"{target}.py").exists(), (
+        assert target in ARROWS[room] or (
+            not (PACKAGE / target).exists() and not (PACKAGE / f"{target}.py").exists()
+        ), (
             f"{path.relative_to(ROOT)} imports {target}; {room} may import {', '.join(sorted(ARROWS[room])) or 'nothing'}"
         )
 

@@ -40,7 +40,7 @@ const Kernels* Find(const char* name) {
 }
 
 const Kernels* FromEnvironment() {
-  const Kernels* set = Find(std::getenv("MSSP_CPU"));
+  const Kernels* set = Find(std::getenv("MS_SCATTER_PA_CPU"));
   return set != nullptr ? set : Find(nullptr);
 }
 

@@ -6,7 +6,7 @@
 
 namespace mssp {
 
-// The best set that the machine runs, or the one that MSSP_CPU or SelectKernels named.
+// The best set that the machine runs, or the one that MS_SCATTER_PA_CPU or SelectKernels named.
 const Kernels& ActiveKernels();
 
 // False, and nothing changes, when there is no such set or the machine cannot run it. NULL or "" asks for the best.

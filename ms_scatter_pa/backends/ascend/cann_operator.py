@@ -51,7 +51,7 @@ def modes_of(arguments: Arguments, soc: str) -> tuple[str, str]:
     """CANN's cache_mode and scatter_mode for a call.
 
     Raises:
-        TypeError, ValueError: the call breaks the contract, or CANN's operator does not take it on that part.
+        TypeError, ValueError: the rules refuse the call, or CANN's operator does not take it on that part.
     """
     scenario = checked_scenario(arguments)
     _refuse(scenario, arguments, on_950=soc == "ascend950")

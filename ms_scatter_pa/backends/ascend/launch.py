@@ -26,7 +26,7 @@ class Launch(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def launch_of(arguments: Arguments, check_duplicates: bool, soc: str) -> Launch:
-    """Checks a call against the contract and against what the part can do.
+    """Checks a call against the rules and against what the part can do.
 
     Raises:
         TypeError, ValueError: as ``checked_scenario``; a part, a dtype or a request that Ascend does not serve.
