@@ -6,13 +6,17 @@ STAMP := $(VENV)/.installed
 SOURCES := setup.py pyproject.toml $(wildcard cpu_kernels/*/*.cc cpu_kernels/*/*.h cpu_kernels/core/simd/* cpu_kernels/*.py aicore_kernels/*.cc)
 export GLOG_v ?= 3
 
-.PHONY: demo test install matrix neon bench ascend-report lint format clean
+.PHONY: demo test quick install matrix neon bench ascend-report lint tidy format clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/serving $(ARGS)
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+# Without what takes long: graphs that raise, sanitizers, planted faults, long runs, examples. Two minutes on two cores.
+quick: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests
 
 install: $(STAMP)
 
@@ -49,6 +53,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/python -m op_info --check
 	$(BIN)/python tools/check_format.py
+
+# bugprone and performance checks of clang-tidy over the CPU's core; also writes compile_commands.json for editors.
+tidy: $(STAMP)
+	$(BIN)/python tools/compile_commands.py --tidy
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

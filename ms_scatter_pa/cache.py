@@ -24,12 +24,12 @@ from mindspore import Parameter, Tensor, mint
 from .backends.cpu.library import load
 from .rules.options import dtype_name
 from .rules.schema import DType
-from .rules.table import CACHE_MODES, dtype_named
+from .rules.table import CACHE_MODES, DTYPES, dtype_named
 
 Array = npt.NDArray[Any]
 Layout = Literal["Norm", "PA_NZ", "NHSD"]
 
-_NO_PARAMETER = ("hifloat8", "float8_e5m2", "float8_e4m3fn")
+_NO_PARAMETER = tuple(dtype.name for dtype in DTYPES if dtype.reg_name is None)
 
 
 def cache_shape(

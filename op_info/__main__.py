@@ -24,8 +24,8 @@ def outputs(table: Table) -> dict[str, str]:
         for target in table.targets:
             if target.device == "Ascend":
                 texts[documents.msopgen_path(operator, target)] = documents.msopgen_json(table, operator, target)
-    for path in documents.DOCUMENTS:
-        texts[path] = documents.replace_table((ROOT / path).read_text(encoding="utf-8"), table)
+    for path, block in documents.DOCUMENTS.items():
+        texts[path] = documents.replace_block((ROOT / path).read_text(encoding="utf-8"), block, table)
     return texts
 
 

@@ -8,8 +8,9 @@ from ms_scatter_pa.rules.schema import Operator, Target
 from .load import Table
 from .op_host import tensor_dtypes
 
-BEGIN, END = "<!-- support-table -->", "<!-- /support-table -->"
-DOCUMENTS = ("README.md", "README.zh-CN.md", "docs/support.md")
+BEGIN, END = "<!-- {} -->", "<!-- /{} -->"
+DOCUMENTS = {"README.md": "support-summary", "README.zh-CN.md": "support-summary", "docs/support.md": "support-table"}
+"""Document -> the block that it holds."""
 
 _MEANS = {"vector": "copies, mean", "scalar": "copies, mean (scalar)", "lookup": "copies, mean (table lookup)"}
 
@@ -26,6 +27,29 @@ def support_table(table: Table) -> str:
         f"Indices: {' or '.join(f'`{dtype.name}`' for dtype in table.index_dtypes)}, all of one dtype.",
     ]
     return "\n".join(["| " + " | ".join(row) + " |" for row in rows] + ["", *(f"- {note}" for note in notes)])
+
+
+def support_summary(table: Table) -> str:
+    """Markdown: kinds of dtypes down, parts across, four rows."""
+    parts: dict[str, list[Target]] = {}
+    for target in table.targets:
+        answers = repr((target.dtypes, target.mixed))
+        parts.setdefault(answers if target.device == "Ascend" else target.name, []).append(target)
+    kinds = {
+        "16- and 32-bit floats": [d for d in table.dtypes if d.kind == "float" and d.itemsize > 1],
+        "8-, 16- and 32-bit integers": [d for d in table.dtypes if d.kind == "int"],
+        "8-bit floats": [d for d in table.dtypes if d.kind == "float" and d.itemsize == 1],
+    }
+    head = [
+        "",
+        *(_either([t.parts if t.device == "Ascend" else t.name for t in same], "and") for same in parts.values()),
+    ]
+    rows = [head, ["---"] * len(head)]
+    for kind, dtypes in kinds.items():
+        cells = ["yes" if all(d.name in same[0].dtypes for d in dtypes) else "-" for same in parts.values()]
+        rows.append([f"{kind} ({', '.join(f'`{d.name}`' for d in dtypes)})", *cells])
+    rows.append(["K and V of different dtypes (PA_NZ)", *(_mixed_on(same[0]) for same in parts.values())])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def _cell(target: Target, dtype: str) -> str:
@@ -56,17 +80,19 @@ def _either(names: list[str], word: str = "or") -> str:
     return f" {word} ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def replace_table(text: str, table: Table) -> str:
-    """A document's text with the block between the markers renewed.
+def replace_block(text: str, block: str, table: Table) -> str:
+    """A document's text with the block between its markers renewed.
 
     Raises:
         ValueError: a marker is missing.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    first, last = BEGIN.format(block), END.format(block)
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"expected the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{support_table(table)}\n{END}{after}"
+        raise ValueError(f"expected the lines {first} and {last}")
+    content = support_summary(table) if block == "support-summary" else support_table(table)
+    return f"{before}{first}\n{content}\n{last}{after}"
 
 
 def msopgen_path(operator: Operator, target: Target) -> str:

@@ -12,6 +12,34 @@ os.environ.setdefault("GLOG_v", "4")
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Left out by `make quick`: a file, or every file of a folder.
+SLOW = (
+    "ascendc/test_compressed.py",
+    "ascendc/test_offsets.py",
+    "ascendc/test_planted_faults.py",
+    "ascendc/test_sanitizers.py",
+    "benchmarks/",
+    "contract/test_graph_writes.py",
+    "contract/test_refusals_of_graphs.py",
+    "contract/test_stateful.py",
+    "demo/",
+    "dropin/",
+    "examples/",
+    "kernels/test_sanitizers.py",
+    "modes/test_recorded_errors.py",
+    "packaging/test_build_ascend.py",
+    "packaging/test_installation.py",
+    "registration/test_on_twin.py",
+    "robustness/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = ROOT / "tests"
+    for item in items:
+        if item.path.is_relative_to(tests) and str(item.path.relative_to(tests)).startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture
 def run_python(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:

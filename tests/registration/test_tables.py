@@ -12,7 +12,7 @@ from ms_scatter_pa.backends.reg_info import ascend_reg_info
 from ms_scatter_pa.rules import table as written
 from ms_scatter_pa.rules.table import ARGUMENTS, DTYPES, INDEX_DTYPES, SCATTER_PA, TARGETS
 from op_info import __main__ as generator
-from op_info.documents import BEGIN, END, msopgen_json, replace_table, support_table
+from op_info.documents import msopgen_json, replace_block, support_summary, support_table
 from op_info.load import load
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -41,7 +41,7 @@ def test_the_generated_module_holds_the_rows():
 
 def test_a_document_without_markers_is_refused():
     with pytest.raises(ValueError, match="expected the lines"):
-        replace_table(f"{END} {BEGIN}", load())
+        replace_block("<!-- /support-table --> <!-- support-table -->", "support-table", load())
 
 
 def test_the_table_has_a_cell_for_every_dtype_and_target():
@@ -51,6 +51,19 @@ def test_the_table_has_a_cell_for_every_dtype_and_target():
         for cell, target in zip(row[1:], TARGETS, strict=True):
             assert ("copies" in cell) == (dtype.name in target.dtypes)
             assert ("mean" in cell) == (dtype.name in target.mean)
+
+
+def test_the_summary_says_of_every_dtype_what_the_table_says():
+    head, _, *rows = [line.strip("| ").split(" | ") for line in support_summary(load()).splitlines()]
+    assert len(rows) == 4
+    for target in TARGETS:
+        column = next(
+            i for i, name in enumerate(head) if (target.parts if target.device == "Ascend" else "CPU") in name
+        )
+        for row in rows[:3]:
+            for dtype in DTYPES:
+                if f"`{dtype.name}`" in row[0]:
+                    assert (row[column - len(head)] == "yes") == (dtype.name in target.dtypes), (target, dtype)
 
 
 def test_means_are_of_known_dtypes():
