@@ -10,6 +10,7 @@ import argparse
 
 import mindspore as ms
 
+from serving.byte_model import decode, encode
 from serving.text import TextModel
 
 PROMPT = "Who has seen the wind?\nNeither "
@@ -23,7 +24,6 @@ def main() -> None:
     ms.runtime.launch_blocking()  # on few cores, PyNative is ten times faster step by step
 
     model = TextModel()
-    encode, decode = model.tokenizer.encode, model.tokenizer.decode
     prompt = encode(PROMPT)
     model.step({"prompt": prompt})
     pages = len(model.cache.block_table("prompt"))

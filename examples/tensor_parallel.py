@@ -18,8 +18,8 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 from mindspore.communication import get_group_size, get_rank, init
 
-from serving.checkpoint import ModelConfig, Weights
-from serving.text import TextModel, read_rhymes
+from serving.byte_model import ModelConfig, Weights, decode, encode, read_model
+from serving.text import TextModel
 
 # Weights whose outputs (rows) belong to heads or hidden channels, and those whose inputs (columns) do.
 SPLIT_ROWS, SPLIT_COLUMNS = ("wq", "wk", "wv", "w1", "w3"), ("wo", "w2")
@@ -60,15 +60,15 @@ class SumOverRanks(nn.Cell):  # type: ignore[misc]
 
 def generate(prompt: str, count: int, rank: int, ranks: int) -> tuple[str, str]:
     """The text, and what the caches of this process are."""
-    config, weights, tokenizer = read_rhymes()
+    config, weights = read_model()
     config, weights = shard(config, weights, rank, ranks)
     model = TextModel(config=config, weights=weights, max_length=128)
     if ranks > 1:
         for layer in model.decoder.layers:
             layer.attention.wo = SumOverRanks(layer.attention.wo)
             layer.feed_forward.w2 = SumOverRanks(layer.feed_forward.w2)
-    tokens = tokenizer.encode(prompt)
-    text = tokenizer.decode(tokens + model.generate({"text": tokens}, count)["text"])
+    tokens = encode(prompt)
+    text = decode(tokens + model.generate({"text": tokens}, count)["text"])
     return text, f"{config.n_kv_heads} key/value heads, pages {model.cache.key_caches[0].shape} per layer"
 
 

@@ -1,6 +1,6 @@
 """How does text become text through pages? Five prompts are continued together, each on blocks of its own.
 
-The model is small and knows its rhymes and fables nearly by heart (``train_byte_model.py``): a cache row that went to
+The model is small and has learned its rhymes and fables by rote, nearly (``train_byte_model.py``): a cache row that went to
 a wrong slot would be plain to read.
 
     python examples/text_generation.py [--mode graph] [--layout PA_NZ] [--prompt "A crow"]
@@ -10,6 +10,7 @@ import argparse
 
 import mindspore as ms
 
+from serving.byte_model import decode, encode
 from serving.text import PROMPTS, TextModel
 
 
@@ -24,10 +25,10 @@ def main() -> None:
     ms.set_context(mode=ms.GRAPH_MODE if arguments.mode == "graph" else ms.PYNATIVE_MODE)
 
     model = TextModel(layout=arguments.layout, num_blocks=256)
-    prompts = {text: model.tokenizer.encode(text) for text in arguments.prompt or PROMPTS}
+    prompts = {text: encode(text) for text in arguments.prompt or PROMPTS}
     for text, tokens in model.generate(prompts, arguments.count).items():
         print(f"--- blocks {model.cache.block_table(text)}")
-        print(model.tokenizer.decode(prompts[text] + tokens))
+        print(decode(prompts[text] + tokens))
 
 
 if __name__ == "__main__":

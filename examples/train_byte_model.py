@@ -5,7 +5,7 @@ byte, in some ten minutes on one core:
 
     python examples/train_byte_model.py --out examples/serving/data/rhymes.bin
 
-The file is a llama2.c checkpoint in the legacy format (``serving/checkpoint.py`` tells its order). Needs torch.
+``serving/byte_model.py`` tells the order of the file. Needs torch.
 """
 
 import argparse
@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from serving.checkpoint import ModelConfig, Weights, weight_shapes, write_checkpoint
-from serving.tokenizer import BOS, EOS, byte_tokenizer
+from serving.byte_model import BOS, EOS, ModelConfig, Weights, decode, encode, weight_shapes, write_model
 
 TEXT = Path(__file__).parent / "data" / "rhymes_and_fables.txt"
 CONFIG = ModelConfig(dim=128, hidden_dim=352, n_layers=2, n_heads=8, n_kv_heads=4, vocab_size=259, seq_len=256)
@@ -77,13 +76,12 @@ class Decoder(nn.Module):
 
 def draw_batch(passages: list[str], size: int, length: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Passages from their beginning or from any word on, so that short prompts go on as they should."""
-    tokenizer = byte_tokenizer()
     tokens = np.full((size, length + 1), IGNORED)
     for row in tokens:
         passage = passages[rng.integers(len(passages))]
         starts = [0] + [at + 1 for at, character in enumerate(passage) if character in " \n"]
         start = 0 if rng.random() < 0.4 else starts[rng.integers(len(starts))]
-        encoded = [*tokenizer.encode(passage[start : start + length]), EOS][: length + 1]
+        encoded = [*encode(passage[start : start + length]), EOS][: length + 1]
         row[: len(encoded)] = encoded
     inputs = np.where(tokens[:, :-1] == IGNORED, BOS, tokens[:, :-1])
     return torch.from_numpy(inputs), torch.from_numpy(tokens[:, 1:].copy())
@@ -119,17 +117,16 @@ def train(minutes: float, max_steps: int, batch: int, length: int, seed: int = 0
 
 def continue_text(model: Decoder, prompt: str, count: int) -> str:
     """``prompt`` and ``count`` more bytes, each the likeliest."""
-    tokenizer = byte_tokenizer()
-    tokens = tokenizer.encode(prompt)
+    tokens = encode(prompt)
     with torch.no_grad():
         for _ in range(count):
             tokens.append(int(model(torch.tensor([tokens]))[0, -1].argmax()))
-    return tokenizer.decode(tokens)
+    return decode(tokens)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Trains the demo's byte-level model.")
-    parser.add_argument("--out", type=Path, required=True, help="the checkpoint to write")
+    parser.add_argument("--out", type=Path, required=True, help="the file to write")
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--batch", type=int, default=16)
@@ -138,7 +135,7 @@ def main() -> None:
     torch.set_num_threads(1)
     model = train(arguments.minutes, arguments.steps, arguments.batch, arguments.length)
     weights: Weights = {name: weight.detach().numpy() for name, weight in model.named_parameters()}
-    write_checkpoint(arguments.out, CONFIG, weights)
+    write_model(arguments.out, CONFIG, weights)
     print(f"{arguments.out}: {arguments.out.stat().st_size} bytes")
     for prompt in ("Twinkle, twinkle", "The Fox and the", "A crow"):
         print(repr(continue_text(model, prompt, 100)))

@@ -22,7 +22,6 @@ SLOW = (
     "contract/test_graph_writes.py",
     "contract/test_refusals_of_graphs.py",
     "contract/test_stateful.py",
-    "demo/",
     "dropin/",
     "examples/",
     "kernels/test_sanitizers.py",
@@ -31,6 +30,7 @@ SLOW = (
     "packaging/test_installation.py",
     "registration/test_on_twin.py",
     "robustness/",
+    "serving/test_verify.py",
 )
 
 

@@ -1,6 +1,4 @@
-"""A byte-level model that writes rhymes and fables, on the pages of a ``PagedKVCache``: text in, text out.
-
-``examples/train_byte_model.py`` trained it, on texts in the public domain (``examples/data/SOURCES.md``).
+"""The byte-level model on the pages of a ``PagedKVCache``, a step at a time: what the examples drive by hand.
 
 >>> model = TextModel()
 >>> print(model.complete("Twinkle, twinkle", 13))
@@ -8,23 +6,19 @@ Twinkle, twinkle, little star
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor
 
-from ms_scatter_pa import PagedKVCache, ScatterPaKvCache
+from ms_scatter_pa import PagedKVCache
 
-from .checkpoint import FloatArray, ModelConfig, Weights, read_checkpoint
-from .model import Decoder, PagedKV
-from .tokenizer import FIRST_BYTE_TOKEN, Tokenizer, byte_tokenizer
-from .verify import MODES, Check
+from .byte_model import FloatArray, ModelConfig, Weights, decode, encode, read_model
+from .decoder import Decoder, PagedKV
 
 Name = TypeVar("Name", bound=Hashable)
 
-CHECKPOINT = Path(__file__).parent / "data" / "rhymes.bin"
 PROMPTS = (
     "The Hare and the Tortoise. ",
     "Twinkle, twinkle",
@@ -33,25 +27,8 @@ PROMPTS = (
     "The Owl and the Pussy-cat",
     "Who has seen",
 )
-# What the model knows by heart: a row at a wrong slot would change it.
+# Words that the model learned by rote: a row at a wrong slot would change them.
 KNOWN = {"Twinkle, twinkle": ", little star,", "Humpty Dumpty": " sat on a wall"}
-
-
-def read_rhymes() -> tuple[ModelConfig, Weights, Tokenizer]:
-    """The model's shape, its weights, and the tokenizer that goes with it."""
-    return *read_checkpoint(CHECKPOINT), byte_tokenizer()
-
-
-class LentPages(PagedKV):
-    """``PagedKV`` over the Parameters of one layer of a ``PagedKVCache``."""
-
-    def __init__(self, cache: PagedKVCache, layer: int, row: tuple[int, int]):
-        nn.Cell.__init__(self)
-        self.row = row
-        self.is_nz = cache.layout == "PA_NZ"
-        self.key_cache = cache.key_caches[layer]
-        self.value_cache = cache.value_caches[layer]
-        self.scatter = ScatterPaKvCache(self.key_cache, self.value_cache, cache_mode=cache.layout)
 
 
 class TextModel:
@@ -62,12 +39,11 @@ class TextModel:
         dtype: of the cache, float16 or float32.
         num_blocks, block_size: of the cache.
         max_length: tokens of the longest sequence; attention always runs over that many. At most the model's 256.
-        config, weights: another decoder; by default the one of ``read_rhymes``.
+        config, weights: another decoder; by default ``byte_model.RHYMES``.
 
     Attributes:
         cache: the ``PagedKVCache``.
         decoder: the network.
-        tokenizer: text to tokens and back.
     """
 
     def __init__(
@@ -81,7 +57,7 @@ class TextModel:
         config: ModelConfig | None = None,
         weights: Weights | None = None,
     ):
-        own_config, own_weights, self.tokenizer = read_rhymes()
+        own_config, own_weights = read_model()
         config, weights = config or own_config, weights or own_weights
         self.cache = PagedKVCache(
             num_layers=config.n_layers,
@@ -96,7 +72,7 @@ class TextModel:
         layers = iter(range(config.n_layers))
         row = (config.n_kv_heads, config.head_size)
         self.decoder = Decoder(
-            config, weights, lambda name: LentPages(self.cache, next(layers), row), self._max_blocks * block_size
+            config, weights, lambda name: PagedKV(self.cache, next(layers), row), self._max_blocks * block_size
         )
         self.decoder.set_train(False)
 
@@ -144,38 +120,8 @@ class TextModel:
 
     def complete(self, prompt: str, count: int) -> str:
         """``prompt`` and ``count`` more bytes; the sequence's pages are free afterwards."""
-        tokens = self.tokenizer.encode(prompt)
+        tokens = encode(prompt)
         name = object()
-        text = self.tokenizer.decode(tokens + self.generate({name: tokens}, count)[name])
+        text = decode(tokens + self.generate({name: tokens}, count)[name])
         self.cache.free(name)
         return text
-
-
-def write_text(mode: str, layout: str, quick: bool = False) -> Check:
-    """The demo's last section: prints what the model makes of ``PROMPTS``, and checks the words of ``KNOWN``.
-
-    Args:
-        mode: "pynative" or "graph"; MindSpore's mode is set for the run and set back after it.
-        layout: of the cache, "Norm" or "PA_NZ".
-        quick: only ``KNOWN``'s prompts and words, for tests.
-    """
-    before = ms.get_context("mode")
-    ms.set_context(mode=MODES[mode])
-    try:
-        print(f"\n== text, {mode} mode, {layout} cache: a small model that knows some rhymes and fables ==")
-        model = TextModel(layout=layout, num_blocks=128, max_length=128)
-        prompts = {text: model.tokenizer.encode(text) for text in (KNOWN if quick else PROMPTS)}
-        generated = model.generate(prompts, 14 if quick else 80)
-    finally:
-        ms.set_context(mode=before)
-    for text, tokens in generated.items():
-        print("  " + model.tokenizer.decode(prompts[text] + tokens).replace("\n", "\n  "))
-    wrong = [text for text, words in KNOWN.items() if not bytes_of(generated[text]).startswith(words.encode())]
-    return Check(
-        "the model's own words come back", not wrong, f"{wrong} go on otherwise" if wrong else f"{list(KNOWN)}"
-    )
-
-
-def bytes_of(tokens: Sequence[int]) -> bytes:
-    """The bytes that tokens of ``byte_tokenizer`` stand for."""
-    return bytes(token - FIRST_BYTE_TOKEN for token in tokens if token >= FIRST_BYTE_TOKEN)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.text import read_rhymes
+from serving.byte_model import read_model
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -33,13 +33,13 @@ def test_two_processes_write_what_one_writes(tmp_path):
 
 
 def test_ranks_hold_every_head_once(example):
-    config, weights, _ = read_rhymes()
+    config, weights = read_model()
     parts = [example.shard(config, weights, rank, 2)[1] for rank in range(2)]
     for name, axis in (("wk", 1), ("wq", 1), ("wo", 2), ("w2", 2)):
         np.testing.assert_array_equal(np.concatenate([part[name] for part in parts], axis), weights[name])
 
 
 def test_ranks_that_do_not_divide_the_heads_are_refused(example):
-    config, weights, _ = read_rhymes()
+    config, weights = read_model()
     with pytest.raises(ValueError, match="ranks: given 3, expected a divisor of n_heads = 8"):
         example.shard(config, weights, 0, 3)

@@ -1,6 +1,6 @@
 """A Llama-style decoder in MindSpore whose attention reads its keys and values back from pages.
 
-RMSNorm, rotary embedding, grouped-query attention and SwiGLU, as llama2.c has them. The same Cells run in PyNative and
+RMSNorm, rotary embedding, grouped-query attention and SwiGLU. The same Cells run in PyNative and
 in graph mode. Where a layer keeps its keys and values is the business of one Cell per layer, ``kv`` of ``Attention``.
 
 Shapes: B batch rows, S tokens per row, T = B*S, N query heads, NKV key/value heads, D head_size, L = max_blocks *
@@ -13,48 +13,25 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from ms_scatter_pa import ScatterPaKvCache
+from ms_scatter_pa import PagedKVCache, ScatterPaKvCache
 
-from .checkpoint import LAYER_WEIGHTS, ROPE_THETA, FloatArray, ModelConfig, Weights
+from .byte_model import LAYER_WEIGHTS, ROPE_THETA, FloatArray, ModelConfig, Weights
 
-CACHE_MODES = ("Norm", "PA_NZ")
 NORM_EPSILON = 1e-5
 # Finite, so that a padding row, which attends to nothing, gives a number that is thrown away and not a NaN.
 MASKED_SCORE = -1e30
 
 
 class PagedKV(nn.Cell):  # type: ignore[misc]
-    """The pages of one layer: writes new rows with the operator, reads rows back through the block table.
+    """One layer of a ``PagedKVCache``: writes new rows with the operator, reads rows back through the block table."""
 
-    Args:
-        name: prefix of the two Parameters' names.
-        num_blocks, block_size, num_kv_heads, head_size: the cache's dimensions.
-        cache_mode: "Norm", [num_blocks, block_size, NKV, D], or "PA_NZ", [num_blocks, NKV*D/LD, block_size, LD] with
-            LD = 32 / itemsize.
-        dtype: of the cache; float16 or float32.
-
-    Raises:
-        ValueError: cache_mode is neither, or a PA_NZ row is no multiple of 32 bytes.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        num_blocks: int,
-        block_size: int,
-        num_kv_heads: int,
-        head_size: int,
-        cache_mode: str,
-        dtype: ms.Type,
-    ):
-        super().__init__()
-        self.row = (num_kv_heads, head_size)
-        self.is_nz = cache_mode == "PA_NZ"
-        shape = cache_shape(num_blocks, block_size, num_kv_heads, head_size, cache_mode, dtype)
-        self.key_cache = Parameter(ops.zeros(shape, dtype), name=f"{name}.key_cache", requires_grad=False)
-        self.value_cache = Parameter(ops.zeros(shape, dtype), name=f"{name}.value_cache", requires_grad=False)
-        self.scatter = ScatterPaKvCache(self.key_cache, self.value_cache, cache_mode=cache_mode)
+    def __init__(self, cache: PagedKVCache, layer: int, row: tuple[int, int]):
+        super().__init__(auto_prefix=False)
+        self.row = row  # num_kv_heads, head_size
+        self.is_nz = cache.layout == "PA_NZ"
+        self.key_cache = cache.key_caches[layer]
+        self.value_cache = cache.value_caches[layer]
+        self.scatter = ScatterPaKvCache(self.key_cache, self.value_cache, cache_mode=cache.layout)
 
     def construct(
         self, key: Tensor, value: Tensor, slot_mapping: Tensor, block_tables: Tensor
@@ -75,25 +52,6 @@ class PagedKV(nn.Cell):  # type: ignore[misc]
             # [B, max_blocks, NKV*D/LD, block_size, LD] -> [B, max_blocks, block_size, NKV*D/LD, LD]
             pages = ops.transpose(pages, (0, 1, 3, 2, 4))
         return ops.reshape(pages, (pages.shape[0], -1, *self.row)).astype(ms.float32)
-
-
-def cache_shape(
-    num_blocks: int, block_size: int, num_kv_heads: int, head_size: int, cache_mode: str, dtype: ms.Type
-) -> tuple[int, ...]:
-    """The cache's shape in the layout ``cache_mode``.
-
-    Raises:
-        ValueError: see ``PagedKV``.
-    """
-    if cache_mode == "Norm":
-        return num_blocks, block_size, num_kv_heads, head_size
-    if cache_mode != "PA_NZ":
-        raise ValueError(f"cache_mode must be one of {CACHE_MODES}, got {cache_mode!r}")
-    last_dim = 32 // Tensor(0, dtype).itemsize
-    channels = num_kv_heads * head_size
-    if channels % last_dim:
-        raise ValueError(f"PA_NZ needs num_kv_heads * head_size to be a multiple of {last_dim}, got {channels}")
-    return num_blocks, channels // last_dim, block_size, last_dim
 
 
 class Linear(nn.Cell):  # type: ignore[misc]
@@ -226,7 +184,7 @@ class Decoder(nn.Cell):  # type: ignore[misc]
 
     Args:
         config: the decoder's shape.
-        weights: as ``checkpoint.read_checkpoint`` gives them.
+        weights: as ``byte_model.read_model`` gives them.
         make_kv: called once per layer with the prefix for Parameter names; gives that layer's ``kv`` Cell.
         max_length: L, the length that the ``kv`` Cells give back.
     """

@@ -5,9 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.serving import Batch, Request, Server, ServingPlan
+from ms_scatter_pa.pages import BlockManager
+from serving.server import Batch, Request, Served, ServingPlan
+from serving.server import Server as AnyServer
 
 VOCAB = 97
+
+
+def serve(model: "HashModel", plan: ServingPlan, requests: list[Request], *more) -> Served:
+    """Serves, and leaves no block in use."""
+    blocks = BlockManager(plan.num_blocks, plan.block_size)
+    served = AnyServer(model, blocks, plan, *more).run(requests)
+    assert blocks.num_free_blocks == plan.num_blocks and not blocks.seq_ids
+    return served
 
 
 class HashModel:
@@ -77,7 +87,7 @@ def plans_and_requests(draw):
 def test_every_sequence_gets_its_own_tokens(case):
     plan, requests = case
     model = HashModel(plan)
-    served = Server(model, plan).run(requests)
+    served = serve(model, plan, requests)
     assert served.tokens == {request.request_id: expected(request) for request in requests}
     assert model.shapes <= {(plan.rows, plan.prefill_width), (plan.rows, 1)}
     for request in requests:
@@ -88,7 +98,7 @@ def test_sequences_join_and_leave_while_others_decode():
     plan = ServingPlan(rows=2, prefill_width=4, block_size=2, max_blocks=8, num_blocks=16)
     requests = [Request(0, (1, 2), 10), Request(1, (3,), 3), Request(2, (4, 5, 6, 7, 8), 4, arrival=1)]
     lines: list[str] = []
-    served = Server(HashModel(plan), plan, lines.append).run(requests)
+    served = serve(HashModel(plan), plan, requests, lines.append)
     together = [set(step.logits) for step in served.steps if step.is_decode]
     assert {0, 1} in together
     assert {0, 2} in together
@@ -103,7 +113,7 @@ def test_sequences_join_and_leave_while_others_decode():
 def test_nobody_runs_out_of_blocks_half_way():
     plan = ServingPlan(rows=3, prefill_width=4, block_size=1, max_blocks=6, num_blocks=8)
     requests = [Request(index, (index,), 5) for index in range(5)]
-    served = Server(HashModel(plan), plan).run(requests)
+    served = serve(HashModel(plan), plan, requests)
     assert served.tokens == {request.request_id: expected(request) for request in requests}
     assert max(len(step.logits) for step in served.steps) == 1
 
@@ -121,4 +131,4 @@ def test_nobody_runs_out_of_blocks_half_way():
 def test_requests_that_never_fit_are_refused_at_once(request_, reason):
     plan = ServingPlan(rows=2, prefill_width=4, block_size=2, max_blocks=4, num_blocks=9)
     with pytest.raises(ValueError, match=reason):
-        Server(HashModel(plan), plan).run([Request(0, (1,), 1), request_])
+        serve(HashModel(plan), plan, [Request(0, (1,), 1), request_])

@@ -11,14 +11,23 @@ import numpy as np
 import pytest
 
 import ms_scatter_pa
+from ms_scatter_pa.pages import BlockManager
 from serving import cli
-from serving.checkpoint import ModelConfig, generated_model
-from serving.serving import Request, Server, ServingPlan, Step
-from serving.verify import DecoderModel, MisplaceOneSlot, check_alone, check_dense, check_variety, verify
-from serving.workload import generated_workload
+from serving.byte_model import encode
+from serving.server import Request, Served, Server, ServingPlan, Step
+from serving.verify import (
+    DecoderModel,
+    MisplaceOneSlot,
+    byte_workload,
+    check_alone,
+    check_dense,
+    check_variety,
+    check_words,
+    verify,
+)
 
 SERVING = Path(__file__).resolve().parents[2] / "examples" / "serving"
-CHECKS_PER_RUN = 4
+CHECKS_PER_RUN = 5
 
 
 @pytest.fixture
@@ -42,52 +51,25 @@ def test_quick_demo_passes_in_both_modes_and_layouts(run_demo):
     for mode in ("pynative", "graph"):
         for cache_mode in ("Norm", "PA_NZ"):
             assert f"== {mode} mode, {cache_mode} cache ==" in done.stdout
-    assert done.stdout.count("[pass]") == 4 * CHECKS_PER_RUN + 2  # that runs agree, and the text
+    assert done.stdout.count("[pass]") == 4 * CHECKS_PER_RUN + 1  # that runs agree
     assert "[FAIL]" not in done.stdout
     assert "joins" in done.stdout
     assert "leaves" in done.stdout
 
 
-def test_checkpoint_with_tokenizer(run_demo, write_checkpoint, write_tokenizer):
-    config = ModelConfig(dim=32, hidden_dim=48, n_layers=2, n_heads=4, n_kv_heads=2, vocab_size=259, seq_len=160)
-    checkpoint = write_checkpoint(*generated_model(config), shared=False)
-    pieces = [b"<unk>", b"<s>", b"</s>", *(f"<0x{byte:02X}>".encode() for byte in range(256))]
-    tokenizer = write_tokenizer(pieces, [0.0] * len(pieces))
-    files = ("--checkpoint", str(checkpoint), "--tokenizer", str(tokenizer))
-    done = run_demo("--mode", "graph", "--cache-mode", "Norm", *files, "--prompt", "Hello", "--prompt", "Good day")
+def test_texts_of_ones_own(run_demo):
+    done = run_demo("--mode", "graph", "--cache-mode", "Norm", "--prompt", "Hello", "--prompt", "Good day")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("[pass]") == CHECKS_PER_RUN
     assert "'Hello" in done.stdout
     assert "'Good day" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        (["--checkpoint", "/nowhere/model.bin"], "No such file"),
-        (["--prompt", "Hello"], "need --checkpoint"),
-        (["--tokenizer", "tokenizer.bin"], "need --checkpoint"),
-    ],
-)
-def test_bad_arguments_are_told_in_one_line(arguments, reason, capsys):
-    assert cli.main(arguments) == 2
+def test_a_prompt_that_does_not_fit_is_told_in_one_line(capsys):
+    assert cli.main(["--prompt", "long " * 20]) == 2
     error = capsys.readouterr().err
-    assert reason in error
+    assert "a prompt of 102 tokens" in error
     assert error.count("\n") == 1
-
-
-def test_short_context_is_refused(write_checkpoint, capsys):
-    config = ModelConfig(dim=16, hidden_dim=24, n_layers=1, n_heads=2, n_kv_heads=1, vocab_size=20, seq_len=64)
-    path = write_checkpoint(*generated_model(config), shared=True)
-    assert cli.main(["--checkpoint", str(path)]) == 2
-    assert "leaves room for" in capsys.readouterr().err
-
-
-def test_heads_that_do_not_fit_the_layout_are_refused(write_checkpoint, capsys):
-    config = ModelConfig(dim=24, hidden_dim=24, n_layers=1, n_heads=2, n_kv_heads=1, vocab_size=20, seq_len=160)
-    path = write_checkpoint(*generated_model(config), shared=True)
-    assert cli.main(["--checkpoint", str(path)]) == 2
-    assert "multiple of 16, got 12" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -100,9 +82,9 @@ def graph_mode():
 
 def test_a_model_that_ignores_its_cache_fails_the_control(monkeypatch, capsys):
     """Without it, a broken cache would pass every comparison; the demo then ends with 1."""
-    workload = generated_workload(quick=True)
+    workload = byte_workload(quick=True)
     deaf = {**workload.weights, "wo": np.zeros_like(workload.weights["wo"])}
-    monkeypatch.setattr(cli, "generated_workload", lambda quick: replace(workload, weights=deaf))
+    monkeypatch.setattr(cli, "byte_workload", lambda quick, prompts: replace(workload, weights=deaf))
     monkeypatch.setattr(ms.runtime, "launch_blocking", lambda: None)
     assert cli.main(["--quick", "--mode", "graph", "--cache-mode", "Norm"]) == cli.CHECK_FAILED
     out = capsys.readouterr().out
@@ -111,12 +93,12 @@ def test_a_model_that_ignores_its_cache_fails_the_control(monkeypatch, capsys):
 
 
 def test_dense_check_finds_one_misplaced_slot(graph_mode):
-    workload = generated_workload(quick=True)
+    workload = byte_workload(quick=True)
 
     def serve(cache_mode, **options):
         model = DecoderModel(workload.config, workload.weights, workload.plan, cache_mode, ms.float16)
         model.fill_with_noise(seed=1)
-        return Server(model, workload.plan, **options).run(workload.requests)
+        return model.serve(workload.requests, **options)
 
     dense = serve(None)
     wrong = serve("PA_NZ", edit=MisplaceOneSlot(row=1, block_size=workload.plan.block_size))
@@ -127,12 +109,12 @@ def test_dense_check_finds_one_misplaced_slot(graph_mode):
 
 
 def test_dense_check_asks_for_enough_steps_and_every_bit():
-    workload = generated_workload(quick=True)
+    workload = byte_workload(quick=True)
     logits = np.linspace(-1, 1, workload.config.vocab_size, dtype=np.float32)
     plan = ServingPlan(rows=1, prefill_width=4, block_size=4, max_blocks=20, num_blocks=20)
 
     def serve(steps):
-        return Server(lambda batch: logits[None], plan).run([Request(0, (1,), steps + 1)])
+        return Server(lambda batch: logits[None], BlockManager(20, 4), plan).run([Request(0, (1,), steps + 1)])
 
     assert check_dense(serve(64), serve(64)).passed
     assert "only 63" in check_dense(serve(63), serve(63)).detail
@@ -154,7 +136,7 @@ def test_asynchronous_pynative_agrees_with_dense(cache_mode):
     before = ms.get_context("mode")
     ms.set_context(mode=ms.PYNATIVE_MODE)
     try:
-        workload = generated_workload(quick=True)
+        workload = byte_workload(quick=True)
         runs = []
         for layout in (cache_mode, None):
             model = DecoderModel(workload.config, workload.weights, workload.plan, layout, ms.float16)
@@ -167,7 +149,7 @@ def test_asynchronous_pynative_agrees_with_dense(cache_mode):
 
 
 def test_mode_is_set_back(graph_mode):
-    workload = generated_workload(quick=True)
+    workload = byte_workload(quick=True)
     one = replace(workload, requests=workload.requests[2:3])
     verify(one, "graph", "Norm", ms.float32, lambda line: None)
     assert ms.get_context("mode") == ms.GRAPH_MODE
@@ -175,9 +157,16 @@ def test_mode_is_set_back(graph_mode):
 
 def test_graph_mode_compiles_two_shapes(graph_mode):
     """However sequences come and go, and also after the caches were filled anew."""
-    workload = generated_workload(quick=True)
+    workload = byte_workload(quick=True)
     model = DecoderModel(workload.config, workload.weights, workload.plan, "Norm", ms.float16)
     for seed in (1, 2):
         model.fill_with_noise(seed)
         Server(model, workload.plan).run(workload.requests)
     assert len(model.decoder.compile_cache) == 2
+
+
+def test_a_wrong_word_is_noticed():
+    workload = byte_workload(quick=True)
+    words = {request.request_id: encode(" nonsense") for request in workload.requests}
+    outcome = check_words(workload.requests, Served(tokens=words))
+    assert not outcome.passed and "Humpty Dumpty" in outcome.detail

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ms_scatter_pa.pages import BlockAllocator, BlockTable, blocks_for, pad_block_tables, pad_slot_mapping
+from ms_scatter_pa.pages import BlockManager, blocks_for, pad_block_tables, pad_slot_mapping
 
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
@@ -97,10 +97,9 @@ class Served:
 class _Sequence:
     """A request on its way: what is still to be read, and its pages."""
 
-    def __init__(self, request: Request, row: int, table: BlockTable):
+    def __init__(self, request: Request, row: int):
         self.request = request
         self.row = row
-        self.table = table
         self.unread = list(request.prompt)
         self.generated: list[int] = []
 
@@ -112,16 +111,13 @@ class _Sequence:
     def is_done(self) -> bool:
         return len(self.generated) >= self.request.max_new_tokens
 
-    @property
-    def blocks_to_come(self) -> int:
-        return blocks_for(self.request.length, self.table.block_size) - len(self.table.blocks)
-
 
 class Server:
     """Serves requests with a model over one paged cache, greedily (each next token is the likeliest).
 
     Args:
         model: runs a step.
+        cache: who has which blocks: the ``PagedKVCache`` that the model writes, of ``plan``'s sizes.
         plan: the fixed sizes.
         report: takes a line of progress.
         edit: changes a batch before the model sees it; for fault injection.
@@ -130,6 +126,7 @@ class Server:
     def __init__(
         self,
         model: Model,
+        cache: BlockManager,
         plan: ServingPlan,
         report: Callable[[str], None] = lambda line: None,
         edit: Callable[[Batch], Batch] = lambda batch: batch,
@@ -138,7 +135,7 @@ class Server:
         self._plan = plan
         self._report = report
         self._edit = edit
-        self._allocator = BlockAllocator(plan.num_blocks)
+        self._cache = cache
         self._running: list[_Sequence] = []
         self._served = Served()
         self._clock = 0
@@ -185,17 +182,22 @@ class Server:
             wanted = range(self._plan.rows) if request.row is None else [request.row]
             row = next((row for row in wanted if row not in taken), None)
             # Room to the end is kept for everyone who runs, so nobody has to be put out half way.
-            promised = sum(sequence.blocks_to_come for sequence in self._running)
+            promised = sum(self._blocks_to_come(sequence) for sequence in self._running)
             needed = blocks_for(request.length, self._plan.block_size)
-            if row is None or self._allocator.num_free - promised < needed:
+            if row is None or self._cache.num_free_blocks - promised < needed:
                 return
             waiting.popleft()
-            self._running.append(_Sequence(request, row, BlockTable(self._allocator, self._plan.block_size)))
+            self._cache.allocate(request.request_id)
+            self._running.append(_Sequence(request, row))
             self._served.rows[request.request_id] = row
             self._report(
                 f"step {self._clock:3d}  sequence {request.request_id} joins in row {row}: "
                 f"{len(request.prompt)} prompt tokens, {request.max_new_tokens} to generate"
             )
+
+    def _blocks_to_come(self, sequence: _Sequence) -> int:
+        held = len(self._cache.block_table(sequence.request.request_id))
+        return blocks_for(sequence.request.length, self._plan.block_size) - held
 
     def _forward(self, sequences: list[_Sequence], width: int) -> None:
         """One step for ``sequences``; the other rows are padding."""
@@ -208,9 +210,10 @@ class Server:
         for sequence in sequences:
             row = sequence.row
             piece, sequence.unread = sequence.unread[:width], sequence.unread[width:]
-            start = sequence.table.num_tokens
-            slots[row] = sequence.table.append(len(piece))
-            tables[row] = sequence.table.blocks
+            name = sequence.request.request_id
+            start = self._cache.num_tokens(name)
+            slots[row] = self._cache.append(name, len(piece))
+            tables[row] = self._cache.block_table(name)
             tokens[row, : len(piece)] = piece
             positions[row, : len(piece)] = np.arange(start, start + len(piece))
             logit_rows[row] += len(piece) - 1
@@ -232,11 +235,14 @@ class Server:
     def _retire(self) -> None:
         for sequence in [sequence for sequence in self._running if sequence.is_done]:
             self._running.remove(sequence)
-            blocks = sequence.table.release()
+            blocks = self._cache.block_table(sequence.request.request_id)
+            self._cache.free(sequence.request.request_id)
             self._served.tokens[sequence.request.request_id] = sequence.generated
             self._report(f"step {self._clock:3d}  sequence {sequence.request.request_id} leaves, frees blocks {blocks}")
 
     def _report_state(self) -> None:
-        used = self._plan.num_blocks - self._allocator.num_free
-        rows = " ".join(f"{s.request.request_id}({s.table.num_tokens} tokens)" for s in self._running)
+        used = self._plan.num_blocks - self._cache.num_free_blocks
+        rows = " ".join(
+            f"{s.request.request_id}({self._cache.num_tokens(s.request.request_id)} tokens)" for s in self._running
+        )
         self._report(f"step {self._clock:3d}  {used}/{self._plan.num_blocks} blocks in use; running: {rows}")

@@ -5,11 +5,20 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from serving.checkpoint import ModelConfig, generated_model
-from serving.model import Attention, Decoder, PagedKV, cache_shape, neighbours, rope_tables, rotate
+from ms_scatter_pa import PagedKVCache
+from serving.byte_model import ModelConfig, Weights, weight_shapes
+from serving.decoder import Attention, Decoder, PagedKV, neighbours, rope_tables, rotate
 
 CONFIG = ModelConfig(dim=32, hidden_dim=40, n_layers=2, n_heads=4, n_kv_heads=2, vocab_size=23, seq_len=24)
 BLOCK_SIZE, MAX_BLOCKS, NUM_BLOCKS = 4, 6, 13
+
+
+def random_weights(config: ModelConfig) -> Weights:
+    rng = np.random.default_rng(2026)
+    shapes = {**weight_shapes(config), "wcls": (config.vocab_size, config.dim)}
+    return {
+        name: (rng.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float32) for name, shape in shapes.items()
+    }
 
 
 def attention_by_definition(query, keys, values):
@@ -66,23 +75,26 @@ def mode(request):
     ms.set_context(mode=before)
 
 
-def paged(name, cache_mode, dtype=ms.float32):
-    return PagedKV(
-        name,
+def paged(cache_mode, dtype=ms.float32):
+    """Cells over the layers of one cache, the first layer first."""
+    cache = PagedKVCache(
+        num_layers=CONFIG.n_layers,
         num_blocks=NUM_BLOCKS,
         block_size=BLOCK_SIZE,
         num_kv_heads=CONFIG.n_kv_heads,
         head_size=CONFIG.head_size,
-        cache_mode=cache_mode,
         dtype=dtype,
+        layout=cache_mode,
     )
+    return iter([PagedKV(cache, layer, (CONFIG.n_kv_heads, CONFIG.head_size)) for layer in range(CONFIG.n_layers)])
 
 
 @pytest.mark.parametrize("cache_mode", ["Norm", "PA_NZ"])
 def test_decoder_follows_the_definition(mode, cache_mode):
     """Two sequences with scattered pages: one prompt in one piece, one token by token beside it."""
-    config, weights = generated_model(CONFIG)
-    decoder = Decoder(config, weights, lambda name: paged(name, cache_mode), BLOCK_SIZE * MAX_BLOCKS)
+    config, weights = CONFIG, random_weights(CONFIG)
+    layers = paged(cache_mode)
+    decoder = Decoder(config, weights, lambda name: next(layers), BLOCK_SIZE * MAX_BLOCKS)
     rng = np.random.default_rng(0)
     sequences = rng.integers(0, config.vocab_size, (2, 11)).tolist()
     tables = np.array([[7, 2, 11, 0, 0, 0], [1, 12, 4, 0, 0, 0]], np.int32)
@@ -119,8 +131,8 @@ def test_attention_follows_the_definition(mode):
     """Grouped queries, rows of different lengths, garbage behind each length, and a row that sees nothing."""
     rng = np.random.default_rng(1)
     batch, steps, length = 3, 2, 12
-    weights = {name: array[0] for name, array in generated_model(CONFIG)[1].items() if array.ndim == 3}
-    attention = Attention(CONFIG, weights, paged("kv", "Norm"), "layer")
+    weights = {name: array[0] for name, array in random_weights(CONFIG).items() if array.ndim == 3}
+    attention = Attention(CONFIG, weights, next(paged("Norm")), "layer")
     query = rng.standard_normal((batch * steps, CONFIG.n_heads, CONFIG.head_size)).astype(np.float32)
     keys, values = rng.standard_normal((2, batch, length, CONFIG.n_kv_heads, CONFIG.head_size)).astype(np.float32)
     lengths = np.array([[5, 6], [1, 2], [12, 0]])
@@ -146,7 +158,7 @@ def test_rotary_embedding_follows_the_definition():
 @pytest.mark.parametrize("dtype", [ms.float16, ms.float32], ids=["float16", "float32"])
 @pytest.mark.parametrize("cache_mode", ["Norm", "PA_NZ"])
 def test_pages_are_read_back_in_order(mode, cache_mode, dtype):
-    kv = paged("kv", cache_mode, dtype)
+    kv = next(paged(cache_mode, dtype))
     rng = np.random.default_rng(3)
     tables = rng.permutation(NUM_BLOCKS)[: 2 * MAX_BLOCKS].reshape(2, MAX_BLOCKS).astype(np.int32)
     length = MAX_BLOCKS * BLOCK_SIZE
@@ -156,13 +168,3 @@ def test_pages_are_read_back_in_order(mode, cache_mode, dtype):
     keys, values = kv(Tensor(key), Tensor(value), Tensor(slots), Tensor(tables))
     np.testing.assert_array_equal(keys.asnumpy().reshape(key.shape), key)
     np.testing.assert_array_equal(values.asnumpy().reshape(value.shape), value)
-
-
-def test_cache_shapes():
-    assert cache_shape(5, 4, 2, 8, "Norm", ms.float16) == (5, 4, 2, 8)
-    assert cache_shape(5, 4, 2, 8, "PA_NZ", ms.float16) == (5, 1, 4, 16)
-    assert cache_shape(5, 4, 2, 8, "PA_NZ", ms.float32) == (5, 2, 4, 8)
-    with pytest.raises(ValueError, match="cache_mode"):
-        cache_shape(5, 4, 2, 8, "nz", ms.float16)
-    with pytest.raises(ValueError, match="multiple of 16"):
-        cache_shape(5, 4, 1, 8, "PA_NZ", ms.float16)
