@@ -1,5 +1,5 @@
 """Pictures of who has which blocks of a cache."""
 
-from .draw import draw_occupancy
+from .draw import Drawing, draw_occupancy
 
-__all__ = ["draw_occupancy"]
+__all__ = ["Drawing", "draw_occupancy"]

@@ -38,15 +38,34 @@ def draw_occupancy(cache: Any, path: str | Path | None = None, *, slot_mapping: 
         <BLANKLINE>
         A  chat  3 tokens  blocks 0-1
     """
-    if isinstance(cache, Occupancy):
-        if slot_mapping is not None:
-            raise ValueError("slot_mapping: an Occupancy has its own; expected None")
-        occupancy = cache
-    else:
-        occupancy = cache.occupancy(slot_mapping)
+    occupancy = _occupancy_of(cache, slot_mapping)
     if path is not None:
         write_drawing(occupancy, path)
     return to_text(occupancy)
+
+
+class Drawing:
+    """The same picture in a notebook, which shows what the last line of a cell gives.
+
+    Args:
+        cache: a ``PagedKVCache`` or an ``Occupancy``.
+        slot_mapping: as ``draw_occupancy`` takes it.
+    """
+
+    def __init__(self, cache: Any, *, slot_mapping: Any = None) -> None:
+        self.occupancy = _occupancy_of(cache, slot_mapping)
+
+    def _repr_svg_(self) -> str:
+        return to_svg(self.occupancy)
+
+
+def _occupancy_of(cache: Any, slot_mapping: Any) -> Occupancy:
+    if not isinstance(cache, Occupancy):
+        made: Occupancy = cache.occupancy(slot_mapping)
+        return made
+    if slot_mapping is not None:
+        raise ValueError("slot_mapping: an Occupancy has its own; expected None")
+    return cache
 
 
 def write_drawing(occupancy: Occupancy, path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""The picture of an Occupancy as rectangles and texts, which ``svg.py`` and ``png.py`` put on paper."""
+"""The picture of an Occupancy as rectangles and texts, which ``draw.py`` writes as SVG and as PNG."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

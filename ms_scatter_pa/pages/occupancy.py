@@ -206,12 +206,6 @@ class Occupancy:
             raise ValueError(f"{path}: num_blocks and block_size must be at least 1")
         return loaded
 
-    def _repr_svg_(self) -> str:
-        """The picture in a notebook."""
-        from ..drawing.draw import to_svg
-
-        return to_svg(self)
-
 
 def table_runs(blocks: Sequence[int], width: int) -> list[Run]:
     """The runs of a block table padded with -1 to ``width``."""

@@ -32,9 +32,8 @@ INDEX_TYPES = (np.int32, np.int64)
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
     """The dtype that holds the bits; uint8 for hifloat8, which NumPy does not have."""
-    table = {"bfloat16": ml_dtypes.bfloat16, "float8_e5m2": ml_dtypes.float8_e5m2}
-    table["float8_e4m3fn"] = ml_dtypes.float8_e4m3fn
-    return np.dtype(table.get(name, dtype_named(name).numpy_name or "uint8"))
+    numpy_name = dtype_named(name).numpy_name or "uint8"
+    return np.dtype(getattr(ml_dtypes, numpy_name, numpy_name))
 
 
 def random_array(rng: np.random.Generator, shape: Sequence[int], name: str, *, any_bits: bool) -> Array:

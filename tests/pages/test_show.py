@@ -7,7 +7,7 @@ import pytest
 
 from ms_scatter_pa import PagedKVCache
 from ms_scatter_pa.cli.show import main
-from ms_scatter_pa.drawing import draw_occupancy
+from ms_scatter_pa.drawing import Drawing, draw_occupancy
 from ms_scatter_pa.drawing.draw import to_svg, to_text
 from ms_scatter_pa.drawing.picture import key_of
 from ms_scatter_pa.pages import Occupancy, Pages
@@ -87,7 +87,7 @@ def test_draw_occupancy_of_a_live_cache(tmp_path):
     for suffix in ("svg", "png", "json"):
         text = draw_occupancy(cache, tmp_path / f"cache.{suffix}", slot_mapping=slot_mapping)
         assert "slot_mapping 0-5" in text
-    assert (tmp_path / "cache.svg").read_text() == cache.occupancy(slot_mapping)._repr_svg_()
+    assert (tmp_path / "cache.svg").read_text() == Drawing(cache, slot_mapping=slot_mapping)._repr_svg_()
     assert (tmp_path / "cache.png").read_bytes().startswith(b"\x89PNG")
     assert Occupancy.load(tmp_path / "cache.json") == cache.occupancy(slot_mapping)
     assert draw_occupancy(cache, slot_mapping=[0, 1]).endswith("slot_mapping 0-1")
