@@ -1,6 +1,7 @@
 """Draws a benchmark's JSON: every case's time over the physical limit, and how time grows."""
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,30 +20,37 @@ Result = dict[str, Any]
 def draw(source: Path, target: Path) -> None:
     """Writes ``target`` (.svg or .png), the ratios of all cases to their limits, from the JSON file ``source``.
 
+    Cases that differ in T alone share a row: a line from the least to the most, and a dot for each.
+
     Raises:
         ImportError: matplotlib is not installed (``pip install ms_scatter_pa[plot]``).
     """
     plt = _pyplot()
     about, results = _read(source)
-    results = [r for r in results if "against" not in r["group"]]
-    colours = _colours(results)
-    figure, axis = plt.subplots(figsize=(10, 1.2 + 0.34 * len(results)))
-    for position, result in enumerate(results):
-        for name, colour in colours.items():
-            if name in result["contenders"]:
-                ratio = result["contenders"][name]["ratio_to_limit"]
-                axis.plot(ratio, position, "o", color=colour, markersize=6, alpha=0.9)
+    rows: dict[str, list[Result]] = {}
+    for result in results:
+        if "against" not in result["group"]:
+            rows.setdefault(re.sub(r" T=\d+", "", result["name"]), []).append(result)
+    colours = _colours(result for of_row in rows.values() for result in of_row)
+    figure, axis = plt.subplots(figsize=(10, 1.6 + 0.26 * len(rows)), layout="constrained")
+    for position, of_row in enumerate(rows.values()):
+        for index, (name, colour) in enumerate(colours.items()):
+            ratios = [r["contenders"][name]["ratio_to_limit"] for r in of_row if name in r["contenders"]]
+            if ratios:
+                height = position + 0.7 * (index / max(len(colours) - 1, 1) - 0.5)
+                axis.plot([min(ratios), max(ratios)], [height] * 2, "-", color=colour, linewidth=1.5)
+                axis.plot(ratios, [height] * len(ratios), "o", color=colour, markersize=3)
     axis.axvline(1.0, color="#444444", linewidth=1)
     axis.set_xscale("log")
     axis.set_xticks([1, 2, 5, 10, 20, 50], ["1x", "2x", "5x", "10x", "20x", "50x"])
-    axis.set_yticks(range(len(results)), [r["name"] for r in results], fontsize=8)
+    axis.set_yticks(range(len(rows)), list(rows), fontsize=8)
     axis.margins(y=0.01)
     axis.invert_yaxis()
     axis.grid(axis="x", alpha=0.3)
-    axis.set_xlabel("time over the best streaming copy of the same bytes (lower is better)")
-    handles = [plt.Line2D([], [], marker="o", linestyle="", color=c, label=n) for n, c in colours.items()]
-    axis.legend(handles=handles, loc="lower right", fontsize=8)
-    _save(plt, figure, target, about)
+    axis.set_xlabel(f"time over the best streaming copy of the same bytes (lower is better); {_machine(about)}")
+    handles = [plt.Line2D([], [], marker="o", linestyle="-", color=c, label=n) for n, c in colours.items()]
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=8)
+    _save(plt, figure, target)
 
 
 def draw_growth(source: Path, target: Path) -> None:
@@ -51,7 +59,9 @@ def draw_growth(source: Path, target: Path) -> None:
     about, results = _read(source)
     colours = _colours(results)
     groups = [name.format(layout) for name in PER_LAYOUT for layout in ("Norm", "PA_NZ")]
-    figure, axes = plt.subplots(len(PER_LAYOUT), 2, figsize=(10, 3 * len(PER_LAYOUT)), squeeze=False)
+    figure, axes = plt.subplots(
+        len(PER_LAYOUT), 2, figsize=(10, 3 * len(PER_LAYOUT)), squeeze=False, layout="constrained"
+    )
     for axis, group in zip(axes.flat, groups, strict=True):
         series = sorted((r for r in results if r["group"] == group), key=lambda r: float(r["x"]))
         axis.plot([r["x"] for r in series], [1e6 * r["limit_seconds"] for r in series], "k--", linewidth=1)
@@ -72,7 +82,8 @@ def draw_growth(source: Path, target: Path) -> None:
     handles = [plt.Line2D([], [], linestyle="--", color="k", label="limit")]
     handles += [plt.Line2D([], [], marker="o", color=c, label=n) for n, c in colours.items()]
     axes[0][0].legend(handles=handles, fontsize=6)
-    _save(plt, figure, target, about)
+    figure.suptitle(_machine(about), fontsize=10)
+    _save(plt, figure, target)
 
 
 def _pyplot() -> Any:
@@ -95,9 +106,11 @@ def _colours(results: Iterable[Result]) -> dict[str, str]:
     return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
 
 
-def _save(plt: Any, figure: Any, target: Path, about: dict[str, Any]) -> None:
-    figure.suptitle(f"{about['kernels']}, {about['threads']} threads", fontsize=10)
-    figure.tight_layout()
+def _machine(about: dict[str, Any]) -> str:
+    return f"{about['kernels']}, {about['threads']} threads"
+
+
+def _save(plt: Any, figure: Any, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target)
     plt.close(figure)
