@@ -5,6 +5,7 @@ The source is parsed, not imported, so this runs without MindSpore.
 
 import argparse
 import ast
+import builtins
 import inspect
 import re
 import sys
@@ -117,7 +118,11 @@ def describe(entry: Public) -> str:
     name, node = entry
     parts = [f"### {name}\n", _fence(_signature(name, node)), to_markdown(ast.get_docstring(node) or "")]
     if isinstance(node, ast.ClassDef):
-        if bases := [f"[{base.id}](#{base.id.lower()})" for base in node.bases if isinstance(base, ast.Name)]:
+        if bases := [
+            f"[{base.id}](#{base.id.lower()})"
+            for base in node.bases
+            if isinstance(base, ast.Name) and not hasattr(builtins, base.id)
+        ]:
             parts.append(f"Has what {' and '.join(bases)} has, and:\n")
         for member in node.body:
             if isinstance(member, ast.FunctionDef) and not member.name.startswith("_"):
