@@ -114,7 +114,7 @@ def measure(case: Case, *, seconds: float, min_rounds: int = 7, max_rounds: int 
     deadline = time.perf_counter() + seconds
     rounds = 0
     while rounds <= max_rounds and (rounds <= min_rounds or time.perf_counter() < deadline):
-        # In a random order: whoever always came after a peer would always find that peer's threads still spinning.
+        # In a random order: a way that always came after a peer would always find that peer's threads still spinning.
         for contender in order.sample(case.contenders, count):
             variants = contender.variants
             if case.settling_calls:

@@ -1,6 +1,6 @@
 """Where do the demo's readable words come from? This trains its byte-level model and writes it.
 
-A Llama-style decoder of 0.4 million weights learns the rhymes and fables of ``data/`` nearly by heart, one token per
+A Llama-style decoder of 0.4 million weights learns the rhymes and fables of ``data/`` nearly word for word, one token per
 byte, in some ten minutes on one core:
 
     python examples/train_byte_model.py --out examples/serving/data/rhymes.bin

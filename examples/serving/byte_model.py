@@ -90,7 +90,7 @@ def read_model(path: str | os.PathLike[str] = RHYMES) -> tuple[ModelConfig, Weig
     config = ModelConfig(*fields)
     shapes = weight_shapes(config)
     sizes = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in shapes.items()}
-    tables = config.seq_len * config.head_size  # the rotary tables, which the decoder makes anew
+    tables = config.seq_len * config.head_size  # the rotary tables, which the decoder makes itself
     if data.size != len(HEADER_FIELDS) + sum(sizes.values()) + tables:
         raise ValueError(f"{path}: {data.size * 4} bytes do not fit its header {fields}")
     weights: Weights = {}
