@@ -64,7 +64,7 @@ class Refusal:
         kind: what decides: types, modes, shapes, values, or where memory lies.
         late: a dynamic graph finds it in the kernel, since no rank is concerned.
         record: the status code with on_error="record", for what the kernel finds.
-        graph: whether a graph can be asked at all; where not, ``why_not`` says why.
+        why_not: why a graph cannot be asked; empty where it can.
     """
 
     what: str
