@@ -66,7 +66,7 @@ MSSP_TARGET void RunNzLines(const NzRun& run, int64_t first_token) {
 template <int kBegin, int kEnd>
 MSSP_TARGET inline void StreamWords(char* to, __m512i x) {
   if constexpr (kBegin < kEnd) {
-    Stream16(to + ptrdiff_t{8} * kBegin, _mm512_maskz_extracti64x2_epi64(0xFF, x, kBegin / 2));
+    Stream16(to + int64_t{8} * kBegin, _mm512_maskz_extracti64x2_epi64(0xFF, x, kBegin / 2));
     StreamWords<kBegin + 2, kEnd>(to, x);
   }
 }
