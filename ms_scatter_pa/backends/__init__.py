@@ -22,11 +22,13 @@ class Backend(NamedTuple):
         name: MindSpore's device target.
         eager: runs a call in PyNative and returns the status.
         graph: the same inside a graph; compiled by MindSpore, never run as Python.
+        copy_blocks: moves whole blocks of caches, as ``pages.moving.copy_blocks``; None: operators do.
     """
 
     name: str
     eager: Callable[..., Any]
     graph: Callable[..., Any]
+    copy_blocks: Callable[..., None] | None = None
 
 
 @lru_cache(maxsize=1)

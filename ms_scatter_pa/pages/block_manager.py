@@ -6,19 +6,41 @@
 >>> manager.fork("a", "b")
 >>> manager.block_table("b"), manager.num_free_blocks
 ([0, 1], 6)
+>>> manager.append("b")                 # block 1 is shared and not full: "b" gets a block of its own
+[10]
+>>> manager.clear_copy_on_writes()      # what the owner of the caches copies before it writes: (source, target)
+[(1, 2)]
 """
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
-from .block_table import BlockAllocator, BlockTable, OutOfBlocksError, blocks_for
+from .block_table import (
+    BlockAllocator,
+    Entry,
+    OutOfBlocksError,
+    blocks_for,
+    blocks_to_append,
+    plan_append,
+    plan_fork,
+    slot_list,
+)
+from .integers import int64_array, integer
+from .journal import Action, Actions, Journal
 
 SeqId = Hashable
+Tables = dict[SeqId, Entry]
 
 
 class BlockManager:
     """Which blocks each sequence has. ``PagedKVCache`` is one that also holds and moves what the blocks contain.
 
-    A sequence is known by any hashable id but None, such as a request's number.
+    A sequence is known by any hashable id but None, such as a request's number. Counts may be integers of any type.
+
+    Atomic: a call either raises and has changed nothing, or it has happened. Threads may share a manager: every call
+    runs alone. A caller that asks and then acts on the answer (``can_append``, then ``append``) needs a lock of its own
+    for the two, or catches OutOfBlocksError.
 
     Args:
         num_blocks: blocks in the cache, >= 1.
@@ -26,21 +48,26 @@ class BlockManager:
         num_host_blocks: blocks that swapped-out sequences may take on the host.
 
     Raises:
-        ValueError: a count that is too small.
+        ValueError: a count that is too small, or slots that int64 does not hold. TypeError: no integer.
     """
 
     def __init__(self, num_blocks: int, block_size: int, num_host_blocks: int = 0):
+        num_blocks, block_size = integer(num_blocks, "num_blocks"), integer(block_size, "block_size")
+        num_host_blocks = integer(num_host_blocks, "num_host_blocks")
         if block_size < 1 or num_host_blocks < 0:
             raise ValueError(
                 f"block_size and num_host_blocks: given {block_size} and {num_host_blocks}, expected >= 1 and >= 0"
             )
+        if num_blocks * block_size >= 2**63:
+            raise ValueError(f"num_blocks * block_size: given {num_blocks * block_size}, expected less than 2**63")
         self.num_blocks = num_blocks
         self.block_size = block_size
         self.num_host_blocks = num_host_blocks
-        self._allocator = BlockAllocator(num_blocks)
-        self._host_allocator = BlockAllocator(num_host_blocks) if num_host_blocks else None
-        self._tables: dict[SeqId, BlockTable] = {}
-        self._swapped: dict[SeqId, BlockTable] = {}
+        self._journal = Journal()
+        self._allocator = BlockAllocator(num_blocks, journal=self._journal)
+        self._host_allocator = BlockAllocator(num_host_blocks, journal=self._journal) if num_host_blocks else None
+        self._tables: Tables = {}
+        self._swapped: Tables = {}
 
     @property
     def num_free_blocks(self) -> int:
@@ -55,16 +82,16 @@ class BlockManager:
     @property
     def seq_ids(self) -> list[SeqId]:
         """The sequences in the cache, the oldest first."""
-        return list(self._tables)
+        return self._journal.look(list, self._tables)
 
     @property
     def swapped_seq_ids(self) -> list[SeqId]:
         """The sequences on the host."""
-        return list(self._swapped)
+        return self._journal.look(list, self._swapped)
 
     def can_allocate(self, num_tokens: int) -> bool:
-        """Whether a new sequence of ``num_tokens`` tokens fits now."""
-        return blocks_for(num_tokens, self.block_size) <= self.num_free_blocks
+        """Whether a new sequence of ``num_tokens`` tokens fits now. ValueError: num_tokens < 0."""
+        return blocks_for(_num_tokens(num_tokens), self.block_size) <= self.num_free_blocks
 
     def allocate(self, seq_id: SeqId, num_tokens: int = 0) -> list[int]:
         """Begins a sequence with room for ``num_tokens`` tokens and returns their slots.
@@ -73,26 +100,31 @@ class BlockManager:
             ValueError: the sequence exists already, its id is None, or num_tokens < 0.
             OutOfBlocksError: not enough free blocks; the sequence is not begun.
         """
-        self._check_new(seq_id)
-        table = BlockTable(self._allocator, self.block_size)
-        slots = table.append(num_tokens)
-        self._tables[seq_id] = table
-        return slots
+        return self._journal.run(self._allocate, seq_id, _num_tokens(num_tokens))
 
     def can_append(self, seq_id: SeqId, num_tokens: int = 1) -> bool:
         """Whether ``append`` finds enough free blocks. KeyError: no such sequence in the cache."""
-        return self._table(seq_id).blocks_to_append(num_tokens) <= self.num_free_blocks
+        return self._journal.look(self._can_append, seq_id, _num_tokens(num_tokens))
 
     def append(self, seq_id: SeqId, num_tokens: int = 1) -> list[int]:
         """Makes room for ``num_tokens`` more tokens and returns their slots.
 
-        Where the last block is shared and not full, the sequence gets one of its own (copy-on-write).
+        Where the last block is shared and not full, the sequence gets one of its own (copy-on-write):
+        ``clear_copy_on_writes`` tells the owner of the caches what to copy.
 
         Raises:
             KeyError: no such sequence in the cache. ValueError: num_tokens < 0.
             OutOfBlocksError: not enough free blocks; nothing has changed.
         """
-        return self._table(seq_id).append(num_tokens)
+        return self._journal.run(self._append, seq_id, _num_tokens(num_tokens))
+
+    def clear_copy_on_writes(self) -> list[tuple[int, int]]:
+        """The blocks to copy, (source, target), since the last call; empty for a PagedKVCache, which copies by itself.
+
+        The owner of the caches copies them in every layer, in this order, before anything is written to a slot that it
+        was given since. A copy that nobody needs any more, because its target is free again, is not in the list.
+        """
+        return self._allocator.clear_copy_on_writes()
 
     def fork(self, parent: SeqId, child: SeqId, num_tokens: int | None = None) -> None:
         """Begins ``child`` with the first ``num_tokens`` tokens of ``parent``, all by default. Takes no block.
@@ -103,9 +135,7 @@ class BlockManager:
         Raises:
             KeyError: no parent in the cache. ValueError: the child exists, or the parent has fewer tokens.
         """
-        table = self._table(parent)
-        self._check_new(child)
-        self._tables[child] = table.fork(num_tokens)
+        self._journal.run(self._fork, parent, child, num_tokens)
 
     def free(self, seq_id: SeqId) -> None:
         """Ends a sequence, in the cache or swapped out; blocks that nobody else holds are free.
@@ -113,26 +143,24 @@ class BlockManager:
         Raises:
             KeyError: no such sequence.
         """
-        owner = self._swapped if seq_id in self._swapped else self._tables
-        self._table(seq_id, owner).release()
-        del owner[seq_id]
+        self._journal.run(self._free, seq_id)
 
     def can_swap_out(self, seq_ids: SeqId | Sequence[SeqId]) -> bool:
         """Whether the host has room for the sequences. KeyError: no such sequence in the cache."""
-        needed = _num_blocks(self._tables_of(seq_ids, self._tables).values())
-        return self._host_allocator is not None and needed <= self.num_free_host_blocks
+        return self._journal.look(self._can_move, seq_ids, self._tables, self._host_allocator)
 
     def can_swap_in(self, seq_ids: SeqId | Sequence[SeqId]) -> bool:
         """Whether the cache has room for the sequences. KeyError: no such sequence on the host."""
-        return _num_blocks(self._tables_of(seq_ids, self._swapped).values()) <= self.num_free_blocks
+        return self._journal.look(self._can_move, seq_ids, self._swapped, self._allocator)
 
     def swap_out(self, seq_ids: SeqId | Sequence[SeqId]) -> list[tuple[int, int]]:
         """Moves sequences to the host: one, or a list that moves together and keeps sharing among itself.
 
-        Blocks that others share stay for them.
+        Blocks that others share stay for them. The owner of the caches copies the blocks that
+        ``clear_copy_on_writes`` gives, then these.
 
         Returns:
-            What was copied, (block, host block).
+            What is to be copied, (block, host block); a PagedKVCache has copied it.
 
         Raises:
             KeyError: no such sequence in the cache. ValueError: an id is listed twice.
@@ -140,27 +168,28 @@ class BlockManager:
         """
         if self._host_allocator is None:
             raise OutOfBlocksError("num_host_blocks is 0: there is no room on the host")
-        return self._move(seq_ids, self._tables, self._swapped, self._host_allocator)
+        return self._journal.run(self._swap_out, seq_ids)
 
     def swap_in(self, seq_ids: SeqId | Sequence[SeqId]) -> list[tuple[int, int]]:
         """Moves swapped-out sequences back, into other blocks than before in general.
 
         Returns:
-            What was copied, (host block, block).
+            What is to be copied, (host block, block); a PagedKVCache has copied it.
 
         Raises:
             KeyError: no such sequence on the host. ValueError: an id is listed twice.
             OutOfBlocksError: the cache has not that many free blocks; nothing has changed.
         """
-        return self._move(seq_ids, self._swapped, self._tables, self._allocator)
+        return self._journal.run(self._swap_in, seq_ids)
 
     def num_tokens(self, seq_id: SeqId) -> int:
         """Tokens of a sequence, in the cache or swapped out. KeyError: no such sequence."""
-        return self._table(seq_id, {**self._tables, **self._swapped}).num_tokens
+        return self._journal.look(self._anywhere, seq_id).num_tokens
 
     def block_table(self, seq_id: SeqId) -> list[int]:
         """The blocks of a sequence, in the order of its tokens. KeyError: no such sequence in the cache."""
-        return list(self._table(seq_id).blocks)
+        blocks: list[int] = self._journal.look(self._table, seq_id).blocks.tolist()
+        return blocks
 
     def slots(self, seq_id: SeqId, start: int = 0, stop: int | None = None) -> list[int]:
         """The slots of a sequence's tokens from ``start`` to ``stop``.
@@ -168,44 +197,111 @@ class BlockManager:
         Raises:
             KeyError: no such sequence in the cache. IndexError: no such token.
         """
-        return self._table(seq_id).slots(start, stop)
+        return slot_list(self._journal.look(self._table, seq_id), self.block_size, start, stop)
 
     def ref_count(self, block: int) -> int:
         """How many sequences hold a block of the cache."""
         return self._allocator.ref_count(block)
 
+    # What moves blocks' contents, before the books say so: nothing here, everything in PagedKVCache.
+
+    def _copy_on_write(self, source: int, target: int) -> Actions:
+        return self._allocator.plan_copy(source, target)
+
+    def _copy_out(self, pairs: list[tuple[int, int]]) -> None:
+        pass
+
+    def _copy_in(self, pairs: list[tuple[int, int]]) -> None:
+        pass
+
+    # Operations: what they return is carried out after them, as a whole.
+
+    def _allocate(self, seq_id: SeqId, num_tokens: int) -> tuple[Actions, list[int]]:
+        self._check_new(seq_id)
+        grown = plan_append(Entry(), num_tokens, self._allocator, self.block_size)
+        slots = slot_list(grown.entry, self.block_size, 0)
+        return (*grown.actions, (self._tables.__setitem__, (seq_id, grown.entry))), slots
+
+    def _append(self, seq_id: SeqId, num_tokens: int) -> tuple[Actions, list[int]]:
+        entry = self._table(seq_id)
+        grown = plan_append(entry, num_tokens, self._allocator, self.block_size)
+        slots = slot_list(grown.entry, self.block_size, entry.num_tokens)
+        copy = self._copy_on_write(*grown.copy) if grown.copy else ()
+        return (*grown.actions, *copy, (self._tables.__setitem__, (seq_id, grown.entry))), slots
+
+    def _fork(self, parent: SeqId, child: SeqId, num_tokens: int | None) -> tuple[Actions, None]:
+        entry = self._table(parent)
+        self._check_new(child)
+        entry, actions = plan_fork(entry, num_tokens, self._allocator, self.block_size)
+        return (*actions, (self._tables.__setitem__, (child, entry))), None
+
+    def _free(self, seq_id: SeqId) -> tuple[Actions, None]:
+        entry = self._anywhere(seq_id)
+        swapped = seq_id in self._swapped
+        owner, allocator = (self._swapped, self._host_allocator) if swapped else (self._tables, self._allocator)
+        assert allocator is not None
+        _, actions = allocator.plan(touched=entry.blocks, change=-1)
+        return (*actions, (owner.pop, (seq_id, None))), None
+
+    def _swap_out(self, seq_ids: SeqId | Sequence[SeqId]) -> tuple[Actions, list[tuple[int, int]]]:
+        assert self._host_allocator is not None
+        actions, pairs = self._move(seq_ids, self._tables, self._swapped, self._allocator, self._host_allocator)
+        self._copy_out(pairs)
+        return actions, pairs
+
+    def _swap_in(self, seq_ids: SeqId | Sequence[SeqId]) -> tuple[Actions, list[tuple[int, int]]]:
+        # Without room on the host no sequence is found there.
+        host = self._host_allocator or self._allocator
+        actions, pairs = self._move(seq_ids, self._swapped, self._tables, host, self._allocator)
+        self._copy_in(pairs)
+        return actions, pairs
+
     def _move(
         self,
         seq_ids: SeqId | Sequence[SeqId],
-        source: dict[SeqId, BlockTable],
-        target: dict[SeqId, BlockTable],
-        allocator: BlockAllocator,
-    ) -> list[tuple[int, int]]:
+        source: Tables,
+        target: Tables,
+        source_allocator: BlockAllocator,
+        target_allocator: BlockAllocator,
+    ) -> tuple[Actions, list[tuple[int, int]]]:
         moving = self._tables_of(seq_ids, source)
-        blocks = _distinct(moving.values())
-        moved = dict(zip(blocks, allocator.allocate(len(blocks)), strict=True))
-        first_use = set(blocks)
-        for seq_id, table in moving.items():
-            allocator.share([moved[block] for block in table.blocks if block not in first_use])
-            first_use.difference_update(table.blocks)
-            there = [moved[block] for block in table.blocks]
-            target[seq_id] = BlockTable.over(there, table.num_tokens, allocator, self.block_size)
-            table.release()
-            del source[seq_id]
-        return list(moved.items())
+        uses = _uses(moving.values())
+        counts = int64_array(list(uses.values()), "uses")
+        taken, taking = target_allocator.plan(take=len(uses), uses=counts)
+        blocks = int64_array(list(uses), "blocks")
+        # What is still to be copied to a block that moves is needed where it moves to.
+        _, leaving = source_allocator.plan(touched=blocks, change=-counts, forget_copies=False)
+        moved = dict(zip(uses, taken.tolist(), strict=True))
+        actions: list[Action] = [*taking, *leaving]
+        for seq_id, entry in moving.items():
+            there = int64_array([moved[block] for block in entry.blocks.tolist()], "blocks")
+            actions.append((target.__setitem__, (seq_id, Entry(there, entry.num_tokens))))
+            actions.append((source.pop, (seq_id, None)))
+        return tuple(actions), list(moved.items())
 
-    def _tables_of(
-        self, seq_ids: SeqId | Sequence[SeqId], owner: Mapping[SeqId, BlockTable]
-    ) -> dict[SeqId, BlockTable]:
+    def _can_append(self, seq_id: SeqId, num_tokens: int) -> bool:
+        needed = blocks_to_append(self._table(seq_id), num_tokens, self._allocator, self.block_size)
+        return needed <= self._allocator.free_now()
+
+    def _can_move(
+        self, seq_ids: SeqId | Sequence[SeqId], source: Tables, target_allocator: BlockAllocator | None
+    ) -> bool:
+        needed = len(_uses(self._tables_of(seq_ids, source).values()))
+        return target_allocator is not None and needed <= target_allocator.free_now()
+
+    def _tables_of(self, seq_ids: SeqId | Sequence[SeqId], owner: Mapping[SeqId, Entry]) -> Tables:
         group = seq_ids if isinstance(seq_ids, list) else [seq_ids]
         if len(set(group)) != len(group):
             raise ValueError(f"seq_ids: given {group}, expected each once")
         return {seq_id: self._table(seq_id, owner) for seq_id in group}
 
-    def _table(self, seq_id: SeqId, owner: Mapping[SeqId, BlockTable] | None = None) -> BlockTable:
-        table = (self._tables if owner is None else owner).get(seq_id)
-        if table is not None:
-            return table
+    def _anywhere(self, seq_id: SeqId) -> Entry:
+        return self._table(seq_id, self._swapped if seq_id in self._swapped else self._tables)
+
+    def _table(self, seq_id: SeqId, owner: Mapping[SeqId, Entry] | None = None) -> Entry:
+        entry = (self._tables if owner is None else owner).get(seq_id)
+        if entry is not None:
+            return entry
         if seq_id in self._swapped:
             where = "it is swapped out"
         elif seq_id in self._tables:
@@ -220,10 +316,17 @@ class BlockManager:
         if seq_id in self._tables or seq_id in self._swapped:
             raise ValueError(f"sequence {seq_id!r} exists already")
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self._journal.look(vars(self).copy)
 
-def _distinct(tables: Iterable[BlockTable]) -> list[int]:
-    return list(dict.fromkeys(block for table in tables for block in table.blocks))
+
+def _uses(entries: Iterable[Entry]) -> "Counter[int]":
+    """How many entries list each block, in the order of the blocks' first use."""
+    return Counter(block for entry in entries for block in entry.blocks.tolist())
 
 
-def _num_blocks(tables: Iterable[BlockTable]) -> int:
-    return len(_distinct(tables))
+def _num_tokens(value: Any) -> int:
+    count = integer(value, "num_tokens")
+    if count < 0:
+        raise ValueError(f"num_tokens must not be negative, got {count}")
+    return count

@@ -1,6 +1,5 @@
 """The paged KV cache of a model: block tables, and the caches of its layers that they point into."""
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -13,9 +12,14 @@ from ..cache import Array
 from ..functional import CacheMode, npu_scatter_pa_kv_cache
 from ..rules.options import dtype_name
 from .block_manager import BlockManager, SeqId
+from .block_table import NO_BLOCKS, Entry, slot_array
+from .integers import Int64Array, integer, narrowed
+from .journal import Actions, Journal
 from .occupancy import Occupancy, Pages
 from .padding import PADDING_SLOT, pad_rows
 from .storage import CacheGeometry, CacheStorage, Rows
+
+_INT32_LIMIT = 2**31  # slots that int32 counts
 
 
 class PagedKVCache(BlockManager):
@@ -27,9 +31,15 @@ class PagedKVCache(BlockManager):
     PyNative and in graph mode.
 
     Cost: ``fork`` copies nothing. An ``append`` to a sequence whose last block is shared and not full copies that one
-    block in every layer, ``block_size * num_kv_heads * (head_size + v_head_size) * itemsize`` bytes per layer, which
-    are read into a buffer and written from it; it happens once per fork, and whole blocks are shared for good. A swap
-    copies every distinct block of the sequences between device and host, and returns when that is done.
+    block in every layer, ``block_size * num_kv_heads * (head_size + v_head_size) * itemsize`` bytes per layer; it
+    happens once per fork, and whole blocks are shared for good. A swap copies every distinct block of the sequences
+    between device and host. Neither depends on the size of the caches. Both wait for what MindSpore has queued, and
+    return when the bytes are where they belong.
+
+    Atomic: ``append``, ``swap_out`` and ``swap_in`` move the bytes first and change the books last. Where one raises,
+    an earlier call's error that surfaces in it included, nothing has changed, and it can be repeated. Threads may share
+    a cache as they may a ``BlockManager``; a thread that writes, reads, swaps or frees a sequence must be the only one
+    that does so with this sequence.
 
     Args:
         num_layers, num_blocks, block_size, num_kv_heads, head_size: counts, each >= 1.
@@ -38,7 +48,8 @@ class PagedKVCache(BlockManager):
         value_dtype: of V; by default that of K. Only PA_NZ takes another one.
         layout: ``Norm``, ``PA_NZ`` or ``NHSD``.
         key_only: no value caches, as MLA models need.
-        num_host_blocks: room for swapped-out sequences, in ordinary memory, taken when first used.
+        num_host_blocks: room for swapped-out sequences, in ordinary memory, reserved by the first ``swap_out``; pages
+            of it are taken when first used, and kept.
         name: prefix of the Parameters' names, ``{name}.{layer}.key_cache``.
 
     Raises:
@@ -84,18 +95,18 @@ class PagedKVCache(BlockManager):
             raise ValueError(
                 f"value_dtype: given {_name(value_dtype)} with dtype {_name(dtype)}; only PA_NZ takes two dtypes"
             )
+        num_layers = integer(num_layers, "num_layers")
         if num_layers < 1:
             raise ValueError(f"num_layers: given {num_layers}, expected >= 1")
         geometry = CacheGeometry(
             num_layers,
-            num_blocks,
-            block_size,
+            self.num_blocks,
+            self.block_size,
             num_kv_heads,
             head_sizes=(head_size, None if key_only else head_size if v_head_size is None else v_head_size),
             dtypes=(dtype, value_dtype),
         )
-        self._storage = CacheStorage(geometry, layout, name)
-        self._host: dict[int, list[Rows]] = {}  # host block -> what it holds, per layer
+        self._storage = CacheStorage(geometry, layout, name, self.num_host_blocks)
 
     @property
     def layout(self) -> str:
@@ -116,40 +127,6 @@ class PagedKVCache(BlockManager):
     def value_caches(self) -> list[Any]:
         """The value cache of each layer, or None each where the cache is key-only."""
         return self._storage.value_caches
-
-    def append(self, seq_id: SeqId, num_tokens: int = 1) -> list[int]:
-        """Makes room for ``num_tokens`` more tokens and returns their slots; a shared last block is copied first.
-
-        Raises:
-            KeyError: no such sequence in the cache. ValueError: num_tokens < 0.
-            OutOfBlocksError: not enough free blocks; nothing has changed.
-        """
-        slots = super().append(seq_id, num_tokens)
-        self._storage.copy_blocks(self._allocator.clear_copy_on_writes())
-        return slots
-
-    def free(self, seq_id: SeqId) -> None:
-        """Ends a sequence, in the cache or swapped out; blocks that nobody else holds are free. KeyError: none such."""
-        super().free(seq_id)
-        self._forget_unused_host_blocks()
-
-    def swap_out(self, seq_ids: SeqId | Sequence[SeqId]) -> list[tuple[int, int]]:
-        """Copies sequences to the host and frees their blocks; as ``BlockManager.swap_out``."""
-        pairs = super().swap_out(seq_ids)
-        blocks = [block for block, _ in pairs]
-        layers = [self._storage.read_blocks(layer, blocks) for layer in range(self.num_layers)]
-        for index, (_, host_block) in enumerate(pairs):
-            self._host[host_block] = [_block(rows, index) for rows in layers]
-        return pairs
-
-    def swap_in(self, seq_ids: SeqId | Sequence[SeqId]) -> list[tuple[int, int]]:
-        """Copies sequences from the host to free blocks; as ``BlockManager.swap_in``."""
-        pairs = super().swap_in(seq_ids)
-        for layer in range(self.num_layers if pairs else 0):
-            rows = _stack([self._host[host_block][layer] for host_block, _ in pairs])
-            self._storage.write_blocks(layer, [block for _, block in pairs], rows)
-        self._forget_unused_host_blocks()
-        return pairs
 
     def write(self, layer: int, key: Any, value: Any, slot_mapping: Any, **options: Any) -> Any:
         """Writes a step's K and V rows into one layer's caches with ``npu_scatter_pa_kv_cache``.
@@ -174,17 +151,12 @@ class PagedKVCache(BlockManager):
         """A sequence's K and V, in the order of its tokens and in no layout: each [tokens, num_kv_heads, head_size].
 
         NumPy arrays with the caches' bits (hifloat8 as uint8); V is None for a key-only cache. Swapped-out sequences
-        are read from the host. For tests and debugging: it waits for the device and copies.
+        are read from the host. It waits for what was queued before, and copies the sequence's blocks and nothing else.
 
         Raises:
             KeyError: no such sequence. IndexError: no such layer.
         """
-        table = self._swapped.get(seq_id) or self._table(seq_id)
-        if seq_id in self._swapped and table.blocks:
-            key, value = _stack([self._host[block][layer] for block in table.blocks])
-        else:
-            key, value = self._storage.read_blocks(layer, table.blocks)
-        return _flat(key)[: table.num_tokens], None if value is None else _flat(value)[: table.num_tokens]
+        return self._journal.look(self._read, seq_id, layer)
 
     def slot_mapping(
         self,
@@ -193,7 +165,7 @@ class PagedKVCache(BlockManager):
         *,
         width: int | None = None,
         pad_to: int | None = None,
-        dtype: Any = ms.int32,
+        dtype: Any = None,
     ) -> Tensor:
         """The slots of the newest tokens of a batch of sequences: where the step's K and V rows go.
 
@@ -203,24 +175,22 @@ class PagedKVCache(BlockManager):
                 it, for prefill, 1 for decoding; call ``allocate`` or ``append`` first.
             width: pads every row to that many slots with -1; by default rows are packed without padding.
             pad_to: pads the whole to that many slots with -1, for a graph of fixed shape.
-            dtype: int32 or int64.
+            dtype: int32 or int64; by default int32 where every slot of the cache fits, else int64.
 
         Returns:
             Tensor [len(seq_ids) * width], or [sum(query_lens)] packed, or [pad_to].
 
         Raises:
             KeyError: no such sequence in the cache.
-            ValueError: lengths that disagree, a query_len that the sequence has not, or padding that is too short.
+            ValueError: lengths that disagree, a query_len that the sequence has not, padding that is too short, or a
+                slot that does not fit in dtype.
         """
-        if len(seq_ids) != len(query_lens):
-            raise ValueError(f"query_lens: given {len(query_lens)}, expected {len(seq_ids)}, one per sequence")
-        rows = [self._last_slots(seq_id, count) for seq_id, count in zip(seq_ids, query_lens, strict=True)]
-        if width is not None:
-            rows = pad_rows(rows, width, PADDING_SLOT, "slots").tolist()
-        slots = [slot for row in rows for slot in row]
+        slots = self._journal.look(self._newest_slots, seq_ids, query_lens, width)
         if pad_to is not None:
-            slots = pad_rows([slots], pad_to, PADDING_SLOT, "slots")[0].tolist()
-        return Tensor(np.array(slots, np.int64), dtype)
+            slots = pad_rows([slots], pad_to, PADDING_SLOT, "slots")[0]
+        if dtype is None:
+            dtype = ms.int32 if self.num_blocks * self.block_size <= _INT32_LIMIT else ms.int64
+        return _tensor(slots, dtype, "slot_mapping")
 
     def block_tables(
         self, seq_ids: Sequence[SeqId], *, max_blocks: int | None = None, padding: int = -1, dtype: Any = ms.int32
@@ -239,14 +209,14 @@ class PagedKVCache(BlockManager):
         Raises:
             KeyError: no such sequence in the cache. ValueError: a sequence has more than ``max_blocks`` blocks.
         """
-        rows = [[] if seq_id is None else self.block_table(seq_id) for seq_id in seq_ids]
+        rows = [entry.blocks for entry in self._journal.look(self._entries, seq_ids)]
         width = max([1, *map(len, rows)]) if max_blocks is None else max_blocks
-        return Tensor(pad_rows(rows, width, padding, "blocks"), dtype)
+        return _tensor(pad_rows(rows, width, padding, "blocks"), dtype, "block_tables")
 
     def seq_lens(self, seq_ids: Sequence[SeqId], *, dtype: Any = ms.int32) -> Tensor:
         """How many tokens each sequence of a batch has in the cache, 0 for None: Tensor [len(seq_ids)]."""
-        lengths = [0 if seq_id is None else self._table(seq_id).num_tokens for seq_id in seq_ids]
-        return Tensor(np.array(lengths, np.int64), dtype)
+        lengths = [entry.num_tokens for entry in self._journal.look(self._entries, seq_ids)]
+        return _tensor(np.array(lengths, np.int64), dtype, "seq_lens")
 
     def to_layout(self, layout: str, name: str | None = None) -> "PagedKVCache":
         """A second cache with the same sequences, blocks and contents in another layout; this one stays as it is.
@@ -259,25 +229,17 @@ class PagedKVCache(BlockManager):
             ValueError: an unknown layout, or channels that fill no whole 32 bytes (PA_NZ).
             MemoryError: both caches do not fit.
         """
-        other = copy.copy(self)
-        state = (self._allocator, self._host_allocator, self._tables, self._swapped)
-        other._allocator, other._host_allocator, other._tables, other._swapped = copy.deepcopy(state)
-        other._host = dict(self._host)
-        storage = self._storage
-        other._storage = CacheStorage(storage.geometry, layout, name or f"{storage.name}.{layout}")
-        used = sorted({block for table in self._tables.values() for block in table.blocks})
-        for layer in range(self.num_layers if used else 0):
-            other._storage.write_blocks(layer, used, storage.read_blocks(layer, used))
-        return other
+        return self._journal.look(self._in_layout, layout, name)
 
     def occupancy(self, slot_mapping: Any = None) -> Occupancy:
         """A snapshot of who has which blocks, to draw, to check or to save; ``slot_mapping`` adds a step's slots."""
         slots = None if slot_mapping is None else np.asarray(getattr(slot_mapping, "asnumpy", lambda: slot_mapping)())
+        sequences, swapped = self._journal.look(self._pages)
         return Occupancy(
             num_blocks=self.num_blocks,
             block_size=self.block_size,
-            sequences=tuple(Pages(str(i), tuple(t.blocks), t.num_tokens) for i, t in self._tables.items()),
-            swapped=tuple(Pages(str(i), tuple(t.blocks), t.num_tokens) for i, t in self._swapped.items()),
+            sequences=sequences,
+            swapped=swapped,
             slot_mapping=None if slots is None else tuple(int(slot) for slot in slots.reshape(-1)),
             description=f"{self.num_layers} layers, {self.layout}",
         )
@@ -286,17 +248,70 @@ class PagedKVCache(BlockManager):
         """Saves ``occupancy(slot_mapping)`` as JSON, which ``python -m ms_scatter_pa show`` draws. OSError: no file."""
         self.occupancy(slot_mapping).save(path)
 
-    def _last_slots(self, seq_id: SeqId, count: int) -> list[int]:
-        if seq_id is None:
-            return []
-        end = self._table(seq_id).num_tokens
-        if not 0 <= count <= end:
-            raise ValueError(f"query_lens: given {count} for sequence {seq_id!r}, which has {end} tokens")
-        return self.slots(seq_id, end - count, end)
+    def _copy_on_write(self, source: int, target: int) -> Actions:
+        self._storage.copy([(source, target)])
+        return ()
 
-    def _forget_unused_host_blocks(self) -> None:
-        used = {block for table in self._swapped.values() for block in table.blocks}
-        self._host = {block: layers for block, layers in self._host.items() if block in used}
+    def _copy_out(self, pairs: list[tuple[int, int]]) -> None:
+        self._storage.copy_out(pairs)
+
+    def _copy_in(self, pairs: list[tuple[int, int]]) -> None:
+        self._storage.copy_in(pairs)
+
+    def _read(self, seq_id: SeqId, layer: int) -> Rows:
+        entry = self._anywhere(seq_id)
+        key, value = self._storage.read(layer, entry.blocks.tolist(), on_host=seq_id in self._swapped)
+        return _flat(key)[: entry.num_tokens], None if value is None else _flat(value)[: entry.num_tokens]
+
+    def _entries(self, seq_ids: Sequence[SeqId]) -> list[Entry]:
+        return [Entry() if seq_id is None else self._table(seq_id) for seq_id in seq_ids]
+
+    def _newest_slots(self, seq_ids: Sequence[SeqId], query_lens: Sequence[int], width: int | None) -> Int64Array:
+        if len(seq_ids) != len(query_lens):
+            raise ValueError(f"query_lens: given {len(query_lens)}, expected {len(seq_ids)}, one per sequence")
+        rows = [
+            self._last_slots(seq_id, integer(count, "query_lens"))
+            for seq_id, count in zip(seq_ids, query_lens, strict=True)
+        ]
+        return (
+            np.concatenate([NO_BLOCKS, *rows])
+            if width is None
+            else pad_rows(rows, width, PADDING_SLOT, "slots").reshape(-1)
+        )
+
+    def _last_slots(self, seq_id: SeqId, count: int) -> Int64Array:
+        if seq_id is None:
+            return NO_BLOCKS
+        entry = self._table(seq_id)
+        if not 0 <= count <= entry.num_tokens:
+            raise ValueError(f"query_lens: given {count} for sequence {seq_id!r}, which has {entry.num_tokens} tokens")
+        return slot_array(entry, self.block_size, entry.num_tokens - count, entry.num_tokens)
+
+    def _in_layout(self, layout: str, name: str | None) -> "PagedKVCache":
+        storage = self._storage
+        there = CacheStorage(storage.geometry, layout, name or f"{storage.name}.{layout}", self.num_host_blocks)
+        for tables, on_host in ((self._tables, False), (self._swapped, True)):
+            used = sorted({block for entry in tables.values() for block in entry.blocks.tolist()})
+            for layer in range(self.num_layers if used else 0):
+                there.write(layer, used, storage.read(layer, used, on_host=on_host), on_host=on_host)
+        other = type(self).__new__(type(self))
+        journal = Journal()
+        books = {
+            "_journal": journal,
+            "_allocator": self._allocator.copied(journal),
+            "_host_allocator": self._host_allocator and self._host_allocator.copied(journal),
+            "_tables": dict(self._tables),
+            "_swapped": dict(self._swapped),
+        }
+        vars(other).update(vars(self), **books, _storage=there)
+        return other
+
+    def _pages(self) -> tuple[tuple[Pages, ...], tuple[Pages, ...]]:
+        sequences, swapped = (
+            tuple(Pages(str(seq_id), tuple(e.blocks.tolist()), e.num_tokens) for seq_id, e in tables.items())
+            for tables in (self._tables, self._swapped)
+        )
+        return sequences, swapped
 
 
 def _name(dtype: Any) -> str:
@@ -308,11 +323,8 @@ def _flat(rows: Array) -> Array:
     return rows.reshape(-1, *rows.shape[2:])
 
 
-def _block(rows: Rows, index: int) -> Rows:
-    """A copy of one block of each side."""
-    return rows[0][index].copy(), None if rows[1] is None else rows[1][index].copy()
-
-
-def _stack(blocks: Sequence[Rows]) -> Rows:
-    values = [value for _, value in blocks if value is not None]
-    return np.stack([key for key, _ in blocks]), np.stack(values) if values else None
+def _tensor(numbers: Int64Array, dtype: Any, name: str) -> Tensor:
+    """An int32 or int64 Tensor; ValueError: a number does not fit, TypeError: another dtype."""
+    if dtype not in (ms.int32, ms.int64):
+        raise TypeError(f"dtype: given {dtype}, expected int32 or int64")
+    return Tensor(narrowed(numbers, np.int32 if dtype == ms.int32 else np.int64, name))

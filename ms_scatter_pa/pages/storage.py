@@ -1,20 +1,22 @@
-"""What the blocks hold: one key and one value cache per layer, read and written a block at a time, in any layout."""
+"""What the blocks hold: one key and one value cache per layer, copied a block at a time, in any layout."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-import mindspore as ms
 import numpy as np
-from mindspore import Tensor, ops
+from mindspore import Tensor
 
-from ..cache import Array, from_numpy, from_nz, make_cache, numpy_dtype, to_numpy, to_nz
-from ..functional import CacheMode, npu_scatter_pa_kv_cache
+from ..cache import Array, aligned_memory, from_numpy, from_nz, make_cache, numpy_dtype, to_numpy, to_nz
 from ..rules.options import dtype_name
 from ..rules.table import CACHE_MODES
+from .moving import copy_blocks
 
+Pair = tuple[int, int]
 Rows = tuple[Array, Array | None]
+
+_HUGE = 4 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -53,89 +55,98 @@ class CacheGeometry:
 
 
 class CacheStorage:
-    """The caches of all layers.
+    """The caches of all layers, and the room on the host for blocks that are swapped out.
 
-    Blocks travel as rows, [blocks, block_size, num_kv_heads, head_size], whatever the layout is. They are read with a
-    gather over the cache's bytes, which every dtype and both modes take, and written by the operator.
+    What a block holds travels as bytes, in the layout of the caches. Every method waits for what was queued before and
+    returns when its copies are done; one that raises may have written to its targets, which nobody reads yet.
 
     Args:
         geometry: sizes and dtypes.
         layout: ``Norm``, ``PA_NZ`` or ``NHSD``.
         name: prefix of the Parameters' names.
+        num_host_blocks: room on the host.
     """
 
-    def __init__(self, geometry: CacheGeometry, layout: str, name: str):
+    def __init__(self, geometry: CacheGeometry, layout: str, name: str, num_host_blocks: int = 0):
         self.geometry = geometry
         self.layout = layout
         self.name = name
+        self.num_host_blocks = num_host_blocks
         self.key_caches = geometry.caches(layout, name, 0)
         self.value_caches = geometry.caches(layout, name, 1)
+        self._host: list[Array] | None = None
 
-    def read_blocks(self, layer: int, blocks: Sequence[int]) -> Rows:
-        """What ``blocks`` hold, K and V, in NumPy."""
-        # A gather of nothing is refused.
-        key, value = (
-            None if cache is None else _as_array(rows, cache.dtype)[: len(blocks)]
-            for cache, rows in self._gather(layer, blocks or [0])
-        )
+    def copy(self, pairs: Sequence[Pair]) -> None:
+        """Copies blocks, (source, target), in every layer."""
+        self._move([(cache, cache) for cache in self._caches()], pairs)
+
+    def copy_out(self, pairs: Sequence[Pair]) -> None:
+        """Copies blocks to the host, (block, host block), in every layer. MemoryError: there is no room for any."""
+        self._move(list(zip(self._caches(), self._host_arrays(), strict=True)), pairs)
+
+    def copy_in(self, pairs: Sequence[Pair]) -> None:
+        """Copies blocks from the host, (host block, block), in every layer."""
+        self._move(list(zip(self._host_arrays(), self._caches(), strict=True)), pairs)
+
+    def read(self, layer: int, blocks: Sequence[int], *, on_host: bool = False) -> Rows:
+        """What ``blocks`` hold of K and V, each [blocks, block_size, num_kv_heads, head_size]."""
+        caches = (self.key_caches[layer], self.value_caches[layer])
+        held = iter(self._host_arrays()[self._first_of(layer) :] if on_host and blocks else caches)
+        memories = [None if cache is None else next(held) if on_host and blocks else cache for cache in caches]
+        pages = [None if c is None else _empty((len(blocks), *c.shape[1:]), numpy_dtype(c.dtype)) for c in caches]
+        moves = [(memory, page) for memory, page in zip(memories, pages, strict=True) if page is not None]
+        if blocks:
+            copy_blocks(moves, blocks, None)
+        key, value = (None if page is None else _to_rows(page, self) for page in pages)
         assert key is not None
         return key, value
 
-    def write_blocks(self, layer: int, blocks: Sequence[int], rows: Rows) -> None:
-        """Writes what ``read_blocks`` gave to ``blocks``."""
-        caches = (self.key_caches[layer], self.value_caches[layer])
-        self._write(
-            layer,
-            blocks,
-            [None if r is None else from_numpy(_joined(r), c.dtype) for r, c in zip(rows, caches, strict=True)],
-        )
-
-    def copy_blocks(self, pairs: Sequence[tuple[int, int]]) -> None:
-        """Copies blocks, (source, target), in every layer; nothing leaves the device.
-
-        All sources are read before a target is written. A block is written as one row of bytes, which is the same in
-        every layout and dtype.
-        """
-        if not pairs:
+    def write(self, layer: int, blocks: Sequence[int], rows: Rows, *, on_host: bool = False) -> None:
+        """Writes what ``read`` gave, of a cache in any layout, to ``blocks``."""
+        if not blocks:
             return
-        sources, targets = (Tensor(np.array(blocks, np.int32)) for blocks in zip(*pairs, strict=True))
-        for cache in (*self.key_caches, *self.value_caches):
-            if cache is not None:
-                blocks = cache.view(ms.uint8).view(cache.shape[0], 1, 1, -1)
-                rows = ops.gather(blocks, sources, 0).view(len(pairs), 1, -1)
-                npu_scatter_pa_kv_cache(rows, None, blocks, None, targets, cache_mode="Norm")
+        caches = (self.key_caches[layer], self.value_caches[layer])
+        held = self._host_arrays()[self._first_of(layer) :] if on_host else [c for c in caches if c is not None]
+        pages = [convert_layout(r, "Norm", self.layout, self.geometry.num_kv_heads) for r in rows if r is not None]
+        copy_blocks(list(zip(pages, held, strict=False)), None, blocks)
 
-    def _gather(self, layer: int, blocks: Sequence[int]) -> Iterator[tuple[Any, Any]]:
-        """For K and V: the cache, and a copy of its blocks as uint8 rows [blocks, block_size, heads, bytes]."""
-        index = Tensor(np.asarray(blocks, np.int32))
-        for cache in (self.key_caches[layer], self.value_caches[layer]):
-            yield cache, None if cache is None else self._rows(ops.gather(cache.view(ms.uint8), index, 0))
+    def _caches(self) -> list[Any]:
+        """All of them, layer by layer, K before V."""
+        sides = zip(self.key_caches, self.value_caches, strict=True)
+        return [cache for layer in sides for cache in layer if cache is not None]
 
-    def _rows(self, pages: Any) -> Any:
-        if self.layout == "PA_NZ":
-            return from_nz(pages, self.geometry.num_kv_heads)
-        return ops.transpose(pages, (0, 2, 1, 3)) if self.layout == "NHSD" else pages
+    def _first_of(self, layer: int) -> int:
+        """Where a layer begins in ``_caches``; IndexError as a list's."""
+        return range(0, len(self._caches()), 1 if self.value_caches[0] is None else 2)[layer]
 
-    def _write(self, layer: int, blocks: Sequence[int], rows: list[Any]) -> None:
-        block_size = self.geometry.block_size
-        slots = np.asarray(blocks, np.int64)[:, None] * block_size + np.arange(block_size)
-        npu_scatter_pa_kv_cache(
-            rows[0],
-            rows[1],
-            self.key_caches[layer],
-            self.value_caches[layer],
-            Tensor(slots.reshape(-1)),
-            cache_mode=cast(CacheMode, self.layout),
-        )
+    def _host_arrays(self) -> list[Array]:
+        """One for each cache, with its blocks' bytes; made when first used. MemoryError: they do not fit."""
+        if self._host is None:
+            self._host = [_host_array(cache, self.num_host_blocks) for cache in self._caches()]
+        return self._host
+
+    def _move(self, memories: list[tuple[Any, Any]], pairs: Sequence[Pair]) -> None:
+        if pairs:
+            sources, targets = zip(*pairs, strict=True)
+            copy_blocks(memories, sources, targets)
 
 
-def _as_array(rows: Any, dtype: Any) -> Array:
-    return np.ascontiguousarray(rows.asnumpy()).view(numpy_dtype(dtype))
+def _host_array(cache: Any, num_blocks: int) -> Array:
+    size = math.prod(cache.shape[1:]) * cache.itemsize
+    return aligned_memory(num_blocks * size).reshape(num_blocks, size)
 
 
-def _joined(rows: Any) -> Any:
-    """[blocks, block_size, N, D] -> [blocks * block_size, N, D]."""
-    return rows.reshape((math.prod(rows.shape[:2]), *rows.shape[2:]))
+def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
+    """Memory to be filled, on huge pages where that pays."""
+    size = math.prod(shape) * dtype.itemsize
+    return aligned_memory(size).view(dtype).reshape(shape) if size >= _HUGE else np.empty(shape, dtype)
+
+
+def _to_rows(pages: Array, storage: CacheStorage) -> Array:
+    """[blocks, ...] in the storage's layout -> [blocks, block_size, N, D]."""
+    if storage.layout == "PA_NZ":
+        return np.asarray(from_nz(pages, storage.geometry.num_kv_heads))
+    return pages.transpose(0, 2, 1, 3) if storage.layout == "NHSD" else pages
 
 
 def convert_layout(cache: Any, source: str, target: str, num_head: int) -> Any:

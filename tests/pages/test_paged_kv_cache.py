@@ -7,7 +7,7 @@ from mindspore import Tensor, nn
 
 from ms_scatter_pa import PagedKVCache, ScatterPaKvCache
 from ms_scatter_pa.cache import from_numpy, numpy_dtype, to_numpy
-from ms_scatter_pa.pages import OutOfBlocksError, convert_layout
+from ms_scatter_pa.pages import OutOfBlocksError, convert_layout, moving, storage
 from ms_scatter_pa.rules.table import DTYPES
 
 LAYOUTS = ("Norm", "PA_NZ", "NHSD")
@@ -48,6 +48,26 @@ def test_every_dtype_is_written_copied_swapped_and_read_bit_for_bit(dtype, layou
     assert not set(cache.block_table("a")) & set(cache.block_table("b"))
     for seq_id in ("a", "b"):
         for found, rows in zip(cache.read(seq_id, 0), (key, value), strict=True):
+            assert found[:6].tobytes() == rows.tobytes()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [dtype.name for dtype in DTYPES])
+def test_operators_move_the_same_blocks(dtype, layout, monkeypatch):
+    """The way of a backend that has no routine of its own, such as Ascend's, on this device."""
+    monkeypatch.setattr(storage, "copy_blocks", moving.copy_with_operators)
+    cache = PagedKVCache(**SIZES, dtype=dtype, layout=layout, num_host_blocks=4)
+    key, value = random_rows(6, dtype, seed=1), random_rows(6, dtype, seed=2)
+    cache.allocate("a", 6)
+    cache.write(0, from_numpy(key, dtype), from_numpy(value, dtype), cache.slot_mapping(["a"], [6]))
+    cache.fork("a", "b")
+    cache.append("b")
+    cache.swap_out("a")
+    assert cache.read("a", 0)[0].tobytes() == key.tobytes()
+    cache.swap_in("a")
+    other = cache.to_layout("NHSD" if layout == "Norm" else "Norm")
+    for pages, seq_id in ((cache, "a"), (cache, "b"), (other, "a"), (other, "b")):
+        for found, rows in zip(pages.read(seq_id, 0), (key, value), strict=True):
             assert found[:6].tobytes() == rows.tobytes()
 
 

@@ -160,7 +160,6 @@ class Serving(RuleBasedStateMachine):
         held = [block for pages in cache.occupancy().sequences for block in pages.blocks]
         assert all(cache.ref_count(block) == held.count(block) for block in range(cache.num_blocks))
         assert cache.occupancy().problems() == []
-        assert set(cache._host) == {block for pages in cache.occupancy().swapped for block in pages.blocks}
 
     @invariant()
     def every_row_is_where_its_slot_says(self):
