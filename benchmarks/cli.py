@@ -43,11 +43,12 @@ def main(argv: list[str] | None = None) -> int:
     if inside:
         import mindspore as ms
 
-        from . import mindspore_bench
+        from . import mindspore_bench, pages_bench
 
         about["mindspore"] = ms.__version__
     if with_mindspore:
         makers += [*mindspore_bench.dispatch_cases(), *([] if options.quick else mindspore_bench.own_ways_cases())]
+        makers += pages_bench.pages_cases(library)
         # Before anything else, as in a process that has a network and nothing more.
         print("measuring graph mode ...", end="\r", file=sys.stderr, flush=True)
         about["graph_microseconds_per_layer"] = {
@@ -69,9 +70,9 @@ def _report(results: list[harness.Result], about: dict[str, Any], folder: Path) 
     print(
         f"{about['kernels']}, {about['threads']} threads; microseconds per call (ratio to the limit; ! misses its goal)"
     )
-    groups = {result.case.group in ("dispatch", "own ways") for result in results}
-    for small in sorted(groups, reverse=True):
-        print(harness.table([r for r in results if (r.case.group in ("dispatch", "own ways")) == small]), end="\n\n")
+    for table in ("calls", "pages", "bandwidth"):
+        if of_table := [result for result in results if _table_of(result) == table]:
+            print(harness.table(of_table), end="\n\n")
     if "graph_microseconds_per_layer" in about:
         print("graph mode, microseconds per layer beyond an empty graph:", about["graph_microseconds_per_layer"])
     target = folder / "results.json"
@@ -86,6 +87,10 @@ def _report(results: list[harness.Result], about: dict[str, Any], folder: Path) 
             plot.draw_growth(target, folder / "growth.svg")
             written.append(str(folder / "growth.svg"))
     print("wrote", " and ".join(written))
+
+
+def _table_of(result: harness.Result) -> str:
+    return {"dispatch": "calls", "own ways": "calls", "pages": "pages"}.get(result.case.group, "bandwidth")
 
 
 def _parser() -> argparse.ArgumentParser:

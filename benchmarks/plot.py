@@ -98,7 +98,9 @@ def _pyplot() -> Any:
 def _read(source: Path) -> tuple[dict[str, Any], list[Result]]:
     """What the run says about itself, and its bandwidth cases."""
     document: dict[str, Any] = json.loads(source.read_text())
-    return document["about"], [r for r in document["results"] if r["limit_seconds"] and r["group"] != "dispatch"]
+    return document["about"], [
+        r for r in document["results"] if r["limit_seconds"] and r["group"] not in ("dispatch", "pages")
+    ]
 
 
 def _colours(results: Iterable[Result]) -> dict[str, str]:

@@ -15,6 +15,22 @@ WHEN_BAD = {"CPU": "nothing was written", "Ascend": "bad rows were skipped, the 
 """MindSpore's device target, which in lower case is the folder -> what a status with a code means for the caches."""
 
 
+class Blocks(NamedTuple):
+    """Memory that holds blocks.
+
+    Attributes:
+        memory: a Tensor, or an array on the host.
+        num_blocks: how many.
+        stride: bytes from a block to the next.
+        block_bytes: bytes of a block, which lie together.
+    """
+
+    memory: Any
+    num_blocks: int
+    stride: int
+    block_bytes: int
+
+
 class Backend(NamedTuple):
     """What a device can do with a call, one tuple in the order of ``Operator.call``.
 
@@ -22,7 +38,7 @@ class Backend(NamedTuple):
         name: MindSpore's device target.
         eager: runs a call in PyNative and returns the status.
         graph: the same inside a graph; compiled by MindSpore, never run as Python.
-        copy_blocks: moves whole blocks of caches, as ``pages.moving.copy_blocks``; None: operators do.
+        copy_blocks: moves whole blocks between ``Blocks``, as ``pages.moving.copy_blocks``; None: operators do.
     """
 
     name: str

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor
 
+from ..backends import Blocks
 from ..cache import Array, aligned_memory, from_numpy, from_nz, make_cache, numpy_dtype, to_numpy, to_nz
 from ..rules.options import dtype_name
 from ..rules.table import CACHE_MODES
-from .moving import copy_blocks
+from .moving import blocks_of, copy_blocks
 
 Pair = tuple[int, int]
 Rows = tuple[Array, Array | None]
@@ -74,66 +75,61 @@ class CacheStorage:
         self.num_host_blocks = num_host_blocks
         self.key_caches = geometry.caches(layout, name, 0)
         self.value_caches = geometry.caches(layout, name, 1)
-        self._host: list[Array] | None = None
+        sides = zip(self.key_caches, self.value_caches, strict=True)
+        # Of all caches, layer by layer, K before V.
+        self._device = [blocks_of(cache) for layer in sides for cache in layer if cache is not None]
+        self._host: list[Blocks] | None = None
 
     def copy(self, pairs: Sequence[Pair]) -> None:
         """Copies blocks, (source, target), in every layer."""
-        self._move([(cache, cache) for cache in self._caches()], pairs)
+        self._move([(blocks, blocks) for blocks in self._device], pairs)
 
     def copy_out(self, pairs: Sequence[Pair]) -> None:
         """Copies blocks to the host, (block, host block), in every layer. MemoryError: there is no room for any."""
-        self._move(list(zip(self._caches(), self._host_arrays(), strict=True)), pairs)
+        self._move(list(zip(self._device, self._host_blocks(), strict=True)), pairs)
 
     def copy_in(self, pairs: Sequence[Pair]) -> None:
         """Copies blocks from the host, (host block, block), in every layer."""
-        self._move(list(zip(self._host_arrays(), self._caches(), strict=True)), pairs)
+        self._move(list(zip(self._host_blocks(), self._device, strict=True)), pairs)
 
     def read(self, layer: int, blocks: Sequence[int], *, on_host: bool = False) -> Rows:
         """What ``blocks`` hold of K and V, each [blocks, block_size, num_kv_heads, head_size]."""
         caches = (self.key_caches[layer], self.value_caches[layer])
-        held = iter(self._host_arrays()[self._first_of(layer) :] if on_host and blocks else caches)
-        memories = [None if cache is None else next(held) if on_host and blocks else cache for cache in caches]
         pages = [None if c is None else _empty((len(blocks), *c.shape[1:]), numpy_dtype(c.dtype)) for c in caches]
-        moves = [(memory, page) for memory, page in zip(memories, pages, strict=True) if page is not None]
         if blocks:
-            copy_blocks(moves, blocks, None)
+            targets = [blocks_of(page) for page in pages if page is not None]
+            copy_blocks(list(zip(self._of_layer(layer, on_host), targets, strict=True)), blocks, None)
         key, value = (None if page is None else _to_rows(page, self) for page in pages)
         assert key is not None
         return key, value
 
     def write(self, layer: int, blocks: Sequence[int], rows: Rows, *, on_host: bool = False) -> None:
         """Writes what ``read`` gave, of a cache in any layout, to ``blocks``."""
-        if not blocks:
-            return
-        caches = (self.key_caches[layer], self.value_caches[layer])
-        held = self._host_arrays()[self._first_of(layer) :] if on_host else [c for c in caches if c is not None]
         pages = [convert_layout(r, "Norm", self.layout, self.geometry.num_kv_heads) for r in rows if r is not None]
-        copy_blocks(list(zip(pages, held, strict=False)), None, blocks)
+        if blocks:
+            sources = [blocks_of(page) for page in pages]
+            copy_blocks(list(zip(sources, self._of_layer(layer, on_host), strict=True)), None, blocks)
 
-    def _caches(self) -> list[Any]:
-        """All of them, layer by layer, K before V."""
-        sides = zip(self.key_caches, self.value_caches, strict=True)
-        return [cache for layer in sides for cache in layer if cache is not None]
+    def _of_layer(self, layer: int, on_host: bool) -> list[Blocks]:
+        """K's blocks and V's, if there are any. IndexError: no such layer."""
+        sides = len(self._device) // self.geometry.num_layers
+        first = range(0, len(self._device), sides)[layer]
+        return (self._host_blocks() if on_host else self._device)[first : first + sides]
 
-    def _first_of(self, layer: int) -> int:
-        """Where a layer begins in ``_caches``; IndexError as a list's."""
-        return range(0, len(self._caches()), 1 if self.value_caches[0] is None else 2)[layer]
-
-    def _host_arrays(self) -> list[Array]:
-        """One for each cache, with its blocks' bytes; made when first used. MemoryError: they do not fit."""
+    def _host_blocks(self) -> list[Blocks]:
+        """One for each cache; made when first used. MemoryError: they do not fit."""
         if self._host is None:
-            self._host = [_host_array(cache, self.num_host_blocks) for cache in self._caches()]
+            self._host = [_host_like(blocks, self.num_host_blocks) for blocks in self._device]
         return self._host
 
-    def _move(self, memories: list[tuple[Any, Any]], pairs: Sequence[Pair]) -> None:
+    def _move(self, memories: list[tuple[Blocks, Blocks]], pairs: Sequence[Pair]) -> None:
         if pairs:
             sources, targets = zip(*pairs, strict=True)
             copy_blocks(memories, sources, targets)
 
 
-def _host_array(cache: Any, num_blocks: int) -> Array:
-    size = math.prod(cache.shape[1:]) * cache.itemsize
-    return aligned_memory(num_blocks * size).reshape(num_blocks, size)
+def _host_like(blocks: Blocks, num_blocks: int) -> Blocks:
+    return blocks_of(aligned_memory(num_blocks * blocks.block_bytes).reshape(num_blocks, blocks.block_bytes))
 
 
 def _empty(shape: tuple[int, ...], dtype: Any) -> Array:

@@ -1,5 +1,6 @@
 """Sequences begin, grow, fork, swap and end at random: no block is lost, shared wrongly or freed twice, and every token
-reads back with the bytes that were written for it, whatever shares a block with whatever."""
+reads back with the bytes that were written for it, whatever shares a block with whatever, and wherever a call is
+interrupted."""
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from mindspore import Tensor
 
 from ms_scatter_pa.cache import to_numpy
 from ms_scatter_pa.pages import OutOfBlocksError, PagedKVCache, blocks_for, convert_layout
+from tests.support.interruptions import Interrupted, interrupted
 
 HEADS, HEAD_SIZE, V_HEAD_SIZE, LAYERS = 2, 8, 16, 2
 PICK = st.integers(0, 50)
@@ -50,6 +52,14 @@ class Serving(RuleBasedStateMachine):
         self.next_id += 1
         return self.next_id
 
+    def call(self, operation, *arguments):
+        """Calls, often interrupted somewhere: nothing has changed then, and the call is repeated."""
+        try:
+            return interrupted(lambda: operation(*arguments), int(self.rng.integers(0, 120)), MemoryError)
+        except Interrupted:
+            self.every_block_has_the_references_of_its_tables()
+            return operation(*arguments)
+
     def state(self):
         cache = self.cache
         tables = {seq_id: (cache.block_table(seq_id), cache.num_tokens(seq_id)) for seq_id in cache.seq_ids}
@@ -79,7 +89,7 @@ class Serving(RuleBasedStateMachine):
                 self.cache.allocate(seq_id, count)
             assert self.state() == before
             return
-        slots = self.cache.allocate(seq_id, count)
+        slots = self.call(self.cache.allocate, seq_id, count)
         assert slots == self.cache.slots(seq_id)
         empty = [np.zeros((0, HEADS, size), np.float16) for size in (HEAD_SIZE, V_HEAD_SIZE)]
         self.model[seq_id] = [tuple(empty)] * LAYERS
@@ -97,7 +107,7 @@ class Serving(RuleBasedStateMachine):
                 self.cache.append(seq_id, count)
             assert self.state() == before
             return
-        slots = self.cache.append(seq_id, count)
+        slots = self.call(self.cache.append, seq_id, count)
         new = self.cache.block_table(seq_id)
         # Only a last block that is shared may change, and nothing that is about to be written is shared.
         assert new[: max(len(table) - 1, 0)] == table[:-1]
@@ -111,7 +121,7 @@ class Serving(RuleBasedStateMachine):
         parent = self.pick(self.cache.seq_ids, index)
         child, free = self.new_id(), self.cache.num_free_blocks
         kept = max(self.cache.num_tokens(parent) - cut, 0)
-        self.cache.fork(parent, child, kept if cut else None)
+        self.call(self.cache.fork, parent, child, kept if cut else None)
         self.model[child] = [(key[:kept], value[:kept]) for key, value in self.model[parent]]
         assert self.cache.num_free_blocks == free
         self.append_to(child if grow_child else parent, count)
@@ -120,7 +130,7 @@ class Serving(RuleBasedStateMachine):
     @rule(index=PICK)
     def free(self, index):
         seq_id = self.pick([*self.cache.seq_ids, *self.cache.swapped_seq_ids], index)
-        self.cache.free(seq_id)
+        self.call(self.cache.free, seq_id)
         del self.model[seq_id]
         with pytest.raises(KeyError):
             self.cache.free(seq_id)
@@ -143,7 +153,7 @@ class Serving(RuleBasedStateMachine):
                 move(group)
             assert self.state() == before
             return
-        pairs = move(group)
+        pairs = self.call(move, group)
         assert len({source for source, _ in pairs}) == len({target for _, target in pairs}) == len(pairs)
 
     @invariant()

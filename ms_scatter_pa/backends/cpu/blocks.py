@@ -1,7 +1,6 @@
 """Whole blocks of caches moved by the core, through pointers after a sync: nothing but the blocks is touched."""
 
 import ctypes
-import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -9,21 +8,22 @@ from typing import Any
 import numpy as np
 from mindspore.graph.api import _pynative_executor
 
+from .. import Blocks
 from . import library
-from .bindings import BlockCopy, Status
+from .bindings import Status
 
 _NO_MEMORY, _BAD_BLOCK = -1, 1
 
 
 def copy_blocks(
-    memories: Sequence[tuple[Any, Any]], sources: Sequence[int] | None, targets: Sequence[int] | None
+    pairs: Sequence[tuple[Blocks, Blocks]], sources: Sequence[int] | None, targets: Sequence[int] | None
 ) -> None:
     """Block ``targets[i]`` gets what block ``sources[i]`` holds, one after another, in each pair of memories.
 
     Whatever MindSpore has queued is done before; the copies are done when the call returns.
 
     Args:
-        memories: (source, target), each a contiguous Tensor or array [num_blocks, ...]; they may be the same.
+        pairs: (source, target), which may be the same.
         sources, targets: blocks; None: 0, 1, 2, ...
 
     Raises:
@@ -32,40 +32,46 @@ def copy_blocks(
         MemoryError: some blocks may have been copied.
     """
     _pynative_executor.sync()
-    numbers = [None if blocks is None else np.ascontiguousarray(blocks, np.int64) for blocks in (sources, targets)]
-    count = next((n.size for n in numbers if n is not None), memories[0][0].shape[0] if memories else 0)
+    numbers = [None if blocks is None else np.array(blocks, np.int64) for blocks in (sources, targets)]
+    count = next((n.size for n in numbers if n is not None), pairs[0][0].num_blocks if pairs else 0)
     if any(n is not None and n.size != count for n in numbers):
         raise ValueError(f"targets: given {len(targets or ())} blocks, expected {count}, as many as sources")
-    copies = (BlockCopy * len(memories))()
-    for copy, (source, target) in zip(copies, memories, strict=True):
-        copy.source, copy.source_num_blocks, copy.source_stride = _locate(source)
-        copy.target, copy.target_num_blocks, copy.target_stride = _locate(target)
-        if copy.source_stride != copy.target_stride:
-            raise ValueError(f"blocks: given {copy.source_stride} and {copy.target_stride} bytes, expected one size")
-        copy.block_bytes = copy.source_stride
-        copy.count = count
-        copy.source_blocks, copy.target_blocks = (None if n is None else n.ctypes.data for n in numbers)
-    status: Status = _function()(copies, len(copies), 0)
+    if any(source.block_bytes != target.block_bytes for source, target in pairs):
+        raise ValueError("pairs: given blocks of two sizes, expected one")
+    from_blocks, to_blocks = (0 if n is None else n.ctypes.data for n in numbers)
+    rows = [
+        (
+            _address(source.memory),
+            _address(target.memory),
+            from_blocks,
+            to_blocks,
+            count,
+            source.num_blocks,
+            target.num_blocks,
+            source.stride,
+            target.stride,
+            target.block_bytes,
+        )
+        for source, target in pairs
+    ]
+    copies = np.array(rows, np.int64)  # MsspBlockCopy: ten fields of eight bytes
+    status: Status = _function()(copies.ctypes.data, len(rows), 0)
     if status.code == _NO_MEMORY:
         raise MemoryError("no memory to copy blocks")
     if status.code == _BAD_BLOCK:
         raise IndexError(f"blocks[{status.position}] = {status.value}, expected 0 <= block < {status.limit}")
     if status.code:
-        raise ValueError(f"memories[{status.position}]: blocks of {status.value} bytes cannot lie there")
+        raise ValueError(f"pairs[{status.position}]: blocks of {status.value} bytes cannot lie there")
 
 
-def _locate(memory: Any) -> tuple[int, int, int]:
-    """Address, blocks, and bytes of a block."""
-    if isinstance(memory, np.ndarray):
-        assert memory.flags.c_contiguous
-        return memory.ctypes.data, memory.shape[0], math.prod(memory.shape[1:]) * memory.itemsize
-    assert memory.is_contiguous()
-    return memory.data_ptr(), memory.shape[0], math.prod(memory.shape[1:]) * memory.itemsize
+def _address(memory: Any) -> int:
+    address: int = memory.ctypes.data if isinstance(memory, np.ndarray) else memory.data_ptr()
+    return address
 
 
 @lru_cache(maxsize=1)
 def _function() -> Any:
     function = library.load().MsspCopyBlocks
-    function.argtypes = [ctypes.POINTER(BlockCopy), ctypes.c_int64, ctypes.c_int32]
+    function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32]
     function.restype = Status
     return function
