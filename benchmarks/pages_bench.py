@@ -27,6 +27,7 @@ def pages_cases(library: CoreLibrary) -> list[Callable[[], harness.Case]]:
     """Copy-on-write in a small and a large cache, swap and read of 32 MiB, and 131,072 slots."""
     return [
         _copy_on_write,
+        lambda: _copy_on_write_in_layers(library),
         lambda: _swap(library),
         lambda: _read(library),
         _slot_mapping,
@@ -34,9 +35,9 @@ def pages_cases(library: CoreLibrary) -> list[Callable[[], harness.Case]]:
     ]
 
 
-def _cache(num_blocks: int, num_host_blocks: int = 0) -> PagedKVCache:
+def _cache(num_blocks: int, num_host_blocks: int = 0, num_layers: int = 1) -> PagedKVCache:
     return PagedKVCache(
-        num_layers=1,
+        num_layers=num_layers,
         num_blocks=num_blocks,
         block_size=BLOCK_SIZE,
         num_kv_heads=HEADS,
@@ -47,32 +48,37 @@ def _cache(num_blocks: int, num_host_blocks: int = 0) -> PagedKVCache:
     )
 
 
+def _append_to_fork(cache: PagedKVCache) -> Callable[[], None]:
+    cache.allocate("prompt", 5)
+
+    def append() -> None:
+        cache.fork("prompt", "answer")
+        cache.append("answer")
+        cache.free("answer")
+
+    for _ in range(cache.num_blocks):  # every block is in memory
+        append()
+    return append
+
+
+def _copy_on_write_in_layers(library: CoreLibrary) -> harness.Case:
+    """fork, append, free in 64 layers: 64 blocks of 128 KiB, one in each cache, are copied."""
+    append = _append_to_fork(_cache(32, num_layers=64))
+    contenders = [_streaming(library, 1, 64 * BLOCK_BYTES), harness.Contender("PagedKVCache", [append])]
+    return harness.Case("copy-on-write of 8 MiB in 64 caches", GROUP, 8, contenders, goal={"PagedKVCache": 1.5})
+
+
 def _copy_on_write() -> harness.Case:
     """fork, append, free: one block of 128 KiB is copied."""
-
-    def append_in(num_blocks: int) -> Callable[[], None]:
-        cache = _cache(num_blocks)
-        cache.allocate("prompt", 5)
-
-        def append() -> None:
-            cache.fork("prompt", "answer")
-            cache.append("answer")
-            cache.free("answer")
-
-        for _ in range(num_blocks):  # every block is in memory
-            append()
-        return append
-
-    small, large = append_in(240), append_in(24_000)
+    small, large = (_append_to_fork(_cache(num_blocks)) for num_blocks in (240, 24_000))
     contenders = [harness.Contender(SMALL, [small]), harness.Contender("in 3 GB", [large])]
     return harness.Case(
         "copy-on-write of 128 KiB", GROUP, 3, contenders, calls_per_sample=50, goal={"in 3 GB": 1.2}, settling_calls=20
     )
 
 
-def _streaming(library: CoreLibrary, copies: int) -> harness.Contender:
+def _streaming(library: CoreLibrary, copies: int, size: int = MOVED_BLOCKS * BLOCK_BYTES) -> harness.Contender:
     """``copies`` copies of the moved bytes, between arrays that are in memory."""
-    size = MOVED_BLOCKS * BLOCK_BYTES
     arrays = [aligned_memory(size) for _ in range(2)]
     for array in arrays:
         array.fill(1)

@@ -80,19 +80,35 @@ struct Wave {
   bool stream;
 };
 
-void CopyPiece(const Wave& wave, int64_t piece, const Kernels& kernels) {
+// Bytes that lie together on both sides.
+struct Run {
+  char* to = nullptr;
+  const char* from = nullptr;
+  int64_t bytes = 0;
+  bool stream = false;
+
+  bool GoesOnWith(const Run& next) const {
+    return from + bytes == next.from && to + bytes == next.to && stream == next.stream;
+  }
+
+  void Copy(const Kernels& kernels) const {
+    if (from == to) return;
+    if (stream) {
+      kernels.stream_long(to, from, bytes);
+    } else {
+      std::memcpy(to, from, static_cast<size_t>(bytes));
+    }
+  }
+};
+
+Run FindPiece(const Wave& wave, int64_t piece) {
   const MsspBlockCopy& copy = *wave.copy;
   const int64_t pair = wave.begin + piece / wave.pieces_per_block;
   const int64_t offset = piece % wave.pieces_per_block * kPieceBytes;
-  const int64_t bytes = std::min(kPieceBytes, copy.block_bytes - offset);
-  const char* const from = static_cast<const char*>(copy.source) + SourceBlock(copy, pair) * copy.source_stride;
-  char* const to = static_cast<char*>(copy.target) + TargetBlock(copy, pair) * copy.target_stride;
-  if (from == to) return;
-  if (wave.stream) {
-    kernels.stream_long(to + offset, from + offset, bytes);
-  } else {
-    std::memcpy(to + offset, from + offset, static_cast<size_t>(bytes));
-  }
+  const int64_t from = SourceBlock(copy, pair) * copy.source_stride + offset;
+  const int64_t to = TargetBlock(copy, pair) * copy.target_stride + offset;
+  return {static_cast<char*>(copy.target) + to, static_cast<const char*>(copy.source) + from,
+          std::min(kPieceBytes, copy.block_bytes - offset), wave.stream};
 }
 
 void CopyWaves(const std::vector<Wave>& waves, int64_t num_pieces, int64_t bytes, int32_t num_threads) {
@@ -105,10 +121,18 @@ void CopyWaves(const std::vector<Wave>& waves, int64_t num_pieces, int64_t bytes
     const int self = pieces.Join();
     for (Range range; pieces.Take(self, &range);) {
       size_t w = 0;
+      Run run;
       for (int64_t i = range.begin; i < range.end; ++i) {
         while (w + 1 < waves.size() && waves[w + 1].first_piece <= i) ++w;
-        CopyPiece(waves[w], i - waves[w].first_piece, kernels);
+        const Run piece = FindPiece(waves[w], i - waves[w].first_piece);
+        if (run.GoesOnWith(piece)) {
+          run.bytes += piece.bytes;
+        } else {
+          run.Copy(kernels);
+          run = piece;
+        }
       }
+      run.Copy(kernels);
     }
     kernels.fence();
   });

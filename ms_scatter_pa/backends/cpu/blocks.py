@@ -1,6 +1,7 @@
 """Whole blocks of caches moved by the core, through pointers after a sync: nothing but the blocks is touched."""
 
 import ctypes
+from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -39,23 +40,13 @@ def copy_blocks(
     if any(source.block_bytes != target.block_bytes for source, target in pairs):
         raise ValueError("pairs: given blocks of two sizes, expected one")
     from_blocks, to_blocks = (0 if n is None else n.ctypes.data for n in numbers)
-    rows = [
-        (
-            _address(source.memory),
-            _address(target.memory),
-            from_blocks,
-            to_blocks,
-            count,
-            source.num_blocks,
-            target.num_blocks,
-            source.stride,
-            target.stride,
-            target.block_bytes,
-        )
-        for source, target in pairs
-    ]
-    copies = np.array(rows, np.int64)  # MsspBlockCopy: ten fields of eight bytes
-    status: Status = _function()(copies.ctypes.data, len(rows), 0)
+    fields = array("q")  # of MsspBlockCopy, ten of eight bytes
+    for source, target in pairs:
+        begin = _address(source.memory)
+        to = begin if target is source else _address(target.memory)
+        fields.extend((begin, to, from_blocks, to_blocks, count, source.num_blocks, target.num_blocks))
+        fields.extend((source.stride, target.stride, target.block_bytes))
+    status: Status = _function()(fields.buffer_info()[0], len(pairs), 0)
     if status.code == _NO_MEMORY:
         raise MemoryError("no memory to copy blocks")
     if status.code == _BAD_BLOCK:
