@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import hifloat8
+from .float_environment import ieee_floats
 
 Array = npt.NDArray[Any]
 Status = list[int]
@@ -236,7 +237,7 @@ def mean_row(rows: Array, dtype: str) -> Array:
         return np.array([_truncating_mean([int(x) for x in column], n) for column in rows.T], rows.dtype)
     else:
         widened = rows.astype(np.float32)
-    with np.errstate(all="ignore"):
+    with ieee_floats(), np.errstate(all="ignore"):
         total = np.zeros(rows.shape[1], np.float32)
         for row in widened:
             total = total + row

@@ -1,0 +1,80 @@
+"""The NumPy reference keeps subnormal numbers where a library has turned flush-to-zero on in the calling thread."""
+
+import ctypes
+import platform
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from ms_scatter_pa import write_reference
+from ms_scatter_pa.float_environment import _mathematics, ieee_floats
+from ms_scatter_pa.reference import mean_row
+
+# Where glibc's fenv_t has the register, and its bits for flush-to-zero (x86-64: denormals-are-zero too).
+REGISTER = {"x86_64": (28, 0x8040), "aarch64": (0, 1 << 24)}
+SMALLEST = np.float32(2.0**-149)
+
+
+@contextmanager
+def flush_to_zero() -> Iterator[None]:
+    offset, bits = REGISTER[platform.machine()]
+    before, changed = ctypes.create_string_buffer(64), ctypes.create_string_buffer(64)
+    _mathematics().fegetenv(before)
+    _mathematics().fegetenv(changed)
+    (register,) = struct.unpack_from("I", changed, offset)
+    struct.pack_into("I", changed, offset, register | bits)
+    _mathematics().fesetenv(changed)
+    try:
+        yield
+    finally:
+        _mathematics().fesetenv(before)
+
+
+def _bits(values: np.ndarray) -> list[int]:
+    return values.view(np.uint32).tolist()
+
+
+def test_the_test_turns_it_on() -> None:
+    ones = np.full(4, SMALLEST)
+    with flush_to_zero():
+        flushed = ones + ones
+    assert _bits(flushed) == [0] * 4
+    assert _bits(ones + ones) == [2] * 4
+
+
+def test_the_environment_is_left_as_it_was() -> None:
+    ones = np.full(4, SMALLEST)
+    with flush_to_zero():
+        with ieee_floats():
+            inside = ones + ones
+        after = ones + ones
+    assert (_bits(inside), _bits(after)) == ([2] * 4, [0] * 4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_mean_of_subnormal_numbers(dtype: str) -> None:
+    rows = np.full((3, 4), 1, np.uint32 if dtype == "float32" else np.uint16).view(dtype)
+    with flush_to_zero():
+        mean = mean_row(rows, dtype)
+    assert mean.view(rows.view(f"u{rows.itemsize}").dtype).tolist() == [1] * 4
+
+
+def test_write_reference() -> None:
+    cache = np.zeros((1, 4, 1, 4), np.float32)
+    with flush_to_zero():
+        write_reference(
+            np.full((1, 2, 1, 4), SMALLEST),
+            None,
+            cache,
+            None,
+            np.array([[0]]),
+            layout="Norm",
+            scatter_mode="Rope",
+            compress_lens=np.array([[2]]),
+            compress_seq_offsets=np.array([0]),
+            seq_lens=np.array([2]),
+        )
+    assert _bits(cache[0, 0, 0]) == [1] * 4
