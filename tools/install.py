@@ -6,8 +6,12 @@ MindSpore comes first, because the package is compiled against it; build isolati
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import tomllib
+try:
+    import tomllib
+except ImportError:  # Python 3.10; pip brings its own
+    from pip._vendor import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 EXTRAS = ("test", "lint", "plot")
@@ -17,8 +21,13 @@ def _pip(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *arguments], check=True)
 
 
+def project() -> dict[str, Any]:
+    """What ``pyproject.toml`` says."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
 def main() -> None:
-    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    config = project()
     print("installing build tools", flush=True)
     _pip("--upgrade", "pip", *config["build-system"]["requires"])
     print("installing MindSpore and the other dependencies (a few minutes the first time)", flush=True)

@@ -18,6 +18,7 @@ import zipfile
 from pathlib import Path
 
 import debian
+from interpreters import find_python
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "wheels"
@@ -62,8 +63,9 @@ def builder(python: str) -> Path:
     environment = WORK / f"python-{python}"
     interpreter = environment / "bin" / "python"
     if not interpreter.exists():
-        own = f"{sys.version_info.major}.{sys.version_info.minor}" == python
-        base = sys.executable if own else debian.need(f"python{python}", f"python{python} python{python}-dev")
+        base = find_python(python)
+        if base is None:
+            raise SystemExit(f"python{python} was not found: install it, with its headers, or ask for another --python")
         subprocess.run([base, "-m", "venv", str(environment)], check=True)
         subprocess.run([str(interpreter), "-m", "pip", "install", "--quiet", "setuptools>=77", "wheel"], check=True)
     return interpreter
