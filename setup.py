@@ -27,9 +27,9 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 # What tools/wheels.py says: the folder of the MindSpore to compile against, another machine than this one, and that the
 # result is to be given to others.
-FOR_MINDSPORE = os.environ.get("MSSP_BUILD_MINDSPORE")
-FOR_MACHINE = os.environ.get("MSSP_BUILD_MACHINE")
-FOR_OTHERS = os.environ.get("MSSP_BUILD_WHEEL") == "1"
+FOR_MINDSPORE = os.environ.get("MS_SCATTER_PA_BUILD_MINDSPORE")
+FOR_MACHINE = os.environ.get("MS_SCATTER_PA_BUILD_MACHINE")
+FOR_OTHERS = os.environ.get("MS_SCATTER_PA_BUILD_WHEEL") == "1"
 # Extension -> its source. They need nothing of each other.
 EXTENSIONS = {"_eager": "entries/eager_entry.cc", "_dropin": "entries/reshape_and_cache_entry.cc"}
 # Those of them that the installed release has: 2.7 keeps the runner of extensions in mindspore_extension.

@@ -75,9 +75,9 @@ def build(python: str, against: Path, machine: str, compiler: Path, out: Path) -
     """Compiles, checks and names one wheel; ``against`` is the folder of a MindSpore of that machine."""
     variables = {
         "CXX": str(compiler),
-        "MSSP_BUILD_MINDSPORE": str(against),
-        "MSSP_BUILD_MACHINE": machine,
-        "MSSP_BUILD_WHEEL": "1",
+        "MS_SCATTER_PA_BUILD_MINDSPORE": str(against),
+        "MS_SCATTER_PA_BUILD_MACHINE": machine,
+        "MS_SCATTER_PA_BUILD_WHEEL": "1",
     }
     WORK.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,8 @@ PACKAGE = ROOT / "ms_scatter_pa"
 ARROWS = {
     "rules": set(),
     "hifloat8": set(),
-    "reference": {"rules", "hifloat8"},
+    "float_environment": set(),
+    "reference": {"rules", "hifloat8", "float_environment"},
     "backends": {"rules"},
     "status": {"rules", "backends"},
     "functional": {"backends"},
