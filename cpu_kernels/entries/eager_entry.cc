@@ -66,10 +66,16 @@ constexpr const char* kAdvice =
 
 std::string ForPython(const char* message) { return std::string(WithoutType(message)) + kAdvice; }
 
+// By the tensor's own dtype: a view of another dtype counts its offset in that one, while MindSpore's item sizes are
+// those of the memory below it.
+int64_t ItemSizeOf(const mindspore::tensor::Tensor& tensor) {
+  return static_cast<int64_t>(mindspore::abstract::TypeIdSize(tensor.data_type()));
+}
+
 uint8_t* DataOf(const mindspore::tensor::Tensor& tensor) {
   const auto& address = tensor.device_address();
   auto* data = address == nullptr ? nullptr : static_cast<uint8_t*>(address->GetMutablePtr());
-  return data == nullptr ? nullptr : data + tensor.storage_offset() * BytesPerElement(tensor);
+  return data == nullptr ? nullptr : data + static_cast<int64_t>(tensor.storage_offset()) * ItemSizeOf(tensor);
 }
 
 // Where the tensors of a request are and how large, kept: another thread may give a tensor other memory meanwhile.
@@ -255,7 +261,9 @@ PyObject* RunHere(const Request& call) {
   std::array<int64_t, MSSP_STATUS_SIZE> status{};
   size_t bytes = 0;
   for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
-    bytes += call.tensors[i] == nullptr || IsCache(i) ? 0 : call.tensors[i]->Size();
+    if (call.tensors[i] != nullptr && !IsCache(i)) {
+      bytes += call.tensors[i]->DataSize() * static_cast<size_t>(ItemSizeOf(*call.tensors[i]));
+    }
   }
   const Located at(call);
   if (bytes <= kMaxBytesLocked) {

@@ -10,14 +10,6 @@
 
 namespace mssp {
 
-inline size_t BytesPerElement(const mindspore::tensor::Tensor& tensor) {
-#if MSSP_MINDSPORE >= 20701
-  return tensor.DataItemSize();
-#else
-  return static_cast<size_t>(tensor.data().itemsize());
-#endif
-}
-
 inline mindspore::tensor::TensorPtr TensorOfBytes(mindspore::TypeId type, const ShapeVector& shape, void* data,
                                                   size_t size) {
 #if MSSP_MINDSPORE >= 20701
