@@ -17,6 +17,8 @@ from .rules.table import (
     WRITTEN,
 )
 
+_IN_MEMORY = (*(argument.name for argument in SCATTER_PA.arguments), "last_status", "status")
+
 
 def read_status(status: Any, *, device_target: str | None = None) -> str:
     """Says in a sentence what a status means.
@@ -65,7 +67,7 @@ def read_status(status: Any, *, device_target: str | None = None) -> str:
         )
     if code == BAD_SHAPES:
         name = SCATTER_PA.arguments[position].name
-        if value < 0:
-            return f"ValueError: {name} overlaps {SCATTER_PA.arguments[-1 - value].name} in memory; {consequence}"
+        if limit == -1:
+            return f"ValueError: {name} overlaps {_IN_MEMORY[-1 - value]} in memory; {consequence}"
         return f"ValueError: {name}: given {value} in its shape, expected {limit}; {consequence}"
     raise ValueError(f"status: given code {code}, expected 0 to {len(STATUS_CODES) - 1}")

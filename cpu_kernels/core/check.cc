@@ -8,6 +8,7 @@
 #include "index_array.h"
 #include "layout.h"
 #include "op_info.h"
+#include "overlap.h"
 #include "pair.h"
 
 namespace mssp {
@@ -15,66 +16,67 @@ namespace {
 
 constexpr MsspStatus kGood = {MSSP_WRITTEN, 0, 0, 0};
 
-MsspStatus BadShape(Argument argument, int64_t given, int64_t expected) {
+MsspStatus BadShape(int64_t argument, int64_t given, int64_t expected) {
   return {MSSP_BAD_SHAPES, argument, given, expected};
 }
 
-// Dimensions, enumerators and pointers that no caller of the package can get wrong, but a foreign one may: nothing
-// after this check can overflow or read through a null pointer.
-MsspStatus CheckSide(const MsspCall& call, const MsspSide& side, Argument rows, Argument cache) {
-  if (MsspItemSize(side.element_type) == 0) return BadShape(rows, side.element_type, MSSP_NUM_ELEMENT_TYPES - 1);
-  if (side.head_size < 0) return BadShape(rows, side.head_size, 0);
-  if (side.cache == nullptr) return BadShape(cache, 0, 1);
-  int64_t bytes = MsspItemSize(side.element_type);
-  for (const int64_t dimension : {side.head_size, call.num_head, call.block_size, call.num_blocks}) {
-    if (__builtin_mul_overflow(bytes, dimension, &bytes)) return BadShape(cache, dimension, INT64_MAX);
-  }
-  if (call.layout == MSSP_PA_NZ) {
-    const int64_t tail = side.head_size * call.num_head * MsspItemSize(side.element_type) % kUnitBytes;
-    if (tail != 0) return BadShape(cache, tail, 0);
-  }
-  return kGood;
+// A dimension as messages give it: the least that is legal, or a size that no memory has.
+MsspStatus CheckDimension(int64_t argument, int64_t given, int64_t least) {
+  if (given < least) return BadShape(argument, given, least);
+  return given > kMaxBytes ? BadShape(argument, given, kMaxBytes) : kGood;
 }
 
 bool IsEmpty(const MsspCall& call) { return (IsCompressed(call) ? call.batch : call.num_tokens) == 0; }
 
-MsspStatus CheckDescription(const MsspCall& call) {
-  if (call.layout < MSSP_NORM || call.layout > MSSP_NHSD) return BadShape(kKeyCache, call.layout, MSSP_NHSD);
-  if (call.scatter_mode < MSSP_NONE || call.scatter_mode > MSSP_OMNI) {
-    return BadShape(kCompressLens, call.scatter_mode, MSSP_OMNI);
+MsspStatus CheckSide(const MsspCall& call, const MsspSide& side, Argument rows, Argument cache) {
+  if (side.element_type < 0 || side.element_type >= MSSP_NUM_ELEMENT_TYPES) {
+    return BadShape(rows, side.element_type, MSSP_NUM_ELEMENT_TYPES - 1);
   }
-  if (call.index_type != MSSP_INDEX_INT32 && call.index_type != MSSP_INDEX_INT64) {
-    return BadShape(kSlotMapping, call.index_type, MSSP_INDEX_INT64);
+  const MsspStatus status = CheckDimension(rows, side.head_size, 1);
+  if (status.code != MSSP_WRITTEN) return status;
+  const int64_t itemsize = MsspItemSize(side.element_type);
+  const int64_t heads = IsCompressed(call) ? 1 : call.num_head;
+  int64_t bytes;
+  if (!Multiply(&bytes, itemsize, side.head_size, heads, call.block_size, std::max<int64_t>(call.num_blocks, 1))) {
+    return BadShape(cache, call.num_blocks, kMaxBytes);
   }
+  if (call.layout == MSSP_PA_NZ && itemsize * side.head_size * heads % MSSP_UNIT_BYTES != 0) {
+    return BadShape(cache, itemsize * side.head_size * heads % MSSP_UNIT_BYTES, 0);
+  }
+  const bool has_batch = HasBatch(call);
+  const int64_t batch = has_batch ? call.batch : 1;
+  const int64_t tokens = has_batch ? call.seq_len : call.num_tokens;
+  // Of rows that are one and the same memory too, so that no count of them is beyond all bounds.
+  if (!Multiply(&bytes, itemsize, side.head_size, call.num_head, std::max<int64_t>(tokens, 1),
+                std::max<int64_t>(batch, 1))) {
+    return BadShape(rows, tokens, kMaxBytes);
+  }
+  Region region;
+  if (!RowsRegion(call, side, &region)) return BadShape(rows, side.token_stride, kMaxBytes);
+  if (!CacheRegion(call, side, &region)) return BadShape(cache, call.num_blocks, kMaxBytes);
+  if (side.cache == nullptr && Capacity(call) > 0 && !IsEmpty(call)) return BadShape(cache, 0, 1);
+  return kGood;
+}
+
+MsspStatus CheckIndices(const MsspCall& call) {
   const bool compressed = IsCompressed(call);
-  if (compressed && call.layout != MSSP_NORM) return BadShape(kKeyCache, call.layout, MSSP_NORM);
-  if (call.num_tokens < 0) return BadShape(kKey, call.num_tokens, 0);
-  if (call.num_head < 0) return BadShape(kKey, call.num_head, 0);
-  if (call.num_blocks < 0) return BadShape(kKeyCache, call.num_blocks, 0);
-  if (call.block_size < 0) return BadShape(kKeyCache, call.block_size, 0);
-  int64_t product;
-  if (__builtin_mul_overflow(call.num_blocks, call.block_size, &product)) {
-    return BadShape(kKeyCache, call.num_blocks, INT64_MAX / call.block_size);
-  }
-  if (compressed) {
-    if (call.batch < 0) return BadShape(kSeqLens, call.batch, 0);
-    if (call.seq_len < 0) return BadShape(kKey, call.seq_len, 0);
-    if (__builtin_mul_overflow(call.batch, call.num_head, &product)) return BadShape(kSeqLens, call.batch, INT64_MAX);
-  }
-  if (IsEmpty(call)) return kGood;
-  if (call.slot_mapping == nullptr) return BadShape(kSlotMapping, 0, 1);
-  if (compressed) {
-    if (call.compress_lens == nullptr) return BadShape(kCompressLens, 0, 1);
-    if (call.seq_lens == nullptr) return BadShape(kSeqLens, 0, 1);
-    if (call.scatter_mode != MSSP_ALIBI && call.compress_seq_offsets == nullptr) {
-      return BadShape(kCompressSeqOffsets, 0, 1);
+  const struct {
+    int argument;
+    const void* data;
+    bool given;
+  } indices[] = {{kSlotMapping, call.slot_mapping, true},
+                 {kCompressLens, call.compress_lens, compressed},
+                 {kCompressSeqOffsets, call.compress_seq_offsets, compressed && call.scatter_mode != MSSP_ALIBI},
+                 {kSeqLens, call.seq_lens, compressed}};
+  for (const auto& index : indices) {
+    if (!index.given) continue;
+    const int64_t count = IndexCount(call, index.argument);
+    Region region;
+    if (count > 0 && index.data == nullptr) return BadShape(index.argument, 0, count);
+    if (!SpanOf(index.data, &count, nullptr, 1, MsspIndexSize(call.index_type), &region)) {
+      return BadShape(index.argument, count, kMaxBytes);
     }
   }
-  if (call.key.rows != nullptr) {
-    const MsspStatus status = CheckSide(call, call.key, kKey, kKeyCache);
-    if (status.code != MSSP_WRITTEN) return status;
-  }
-  if (call.value.rows != nullptr) return CheckSide(call, call.value, kValue, kValueCache);
   return kGood;
 }
 
@@ -147,18 +149,95 @@ MsspStatus CheckPairs(const MsspCall& call) {
   return kGood;
 }
 
-MsspStatus CheckValues(const MsspCall& call) {
-  if (IsCompressed(call)) return CheckPairs(call);
-  return call.index_type == MSSP_INDEX_INT64 ? CheckSlots<int64_t>(call) : CheckSlots<int32_t>(call);
-}
-
 }  // namespace
 
-MsspStatus CheckCall(const MsspCall& call) {
-  MsspStatus status = CheckDescription(call);
-  if (status.code != MSSP_WRITTEN) return status;
-  status = CheckValues(call);
-  if (status.code != MSSP_WRITTEN || !call.check_duplicates) return status;
+int64_t IndexCount(const MsspCall& call, int argument) {
+  if (!IsCompressed(call)) return argument == kSlotMapping ? call.num_tokens : 0;
+  if (argument == kCompressSeqOffsets && call.scatter_mode == MSSP_ALIBI) return 0;
+  return argument == kSeqLens ? call.batch : call.batch * call.num_head;
+}
+
+int64_t IndexBytes(const MsspCall& call) {
+  int64_t count = 0;
+  for (int i = kSlotMapping; i <= kSeqLens; ++i) count += IndexCount(call, i);
+  return count * MsspIndexSize(call.index_type);
+}
+
+bool RowsRegion(const MsspCall& call, const MsspSide& side, Region* region) {
+  const bool has_batch = HasBatch(call);
+  const int64_t shape[] = {has_batch ? call.batch : 1, has_batch ? call.seq_len : call.num_tokens, call.num_head,
+                           side.head_size};
+  const int64_t strides[] = {side.batch_stride, side.token_stride, side.head_stride, 1};
+  return SpanOf(side.rows, shape, strides, 4, MsspItemSize(side.element_type), region);
+}
+
+bool CacheRegion(const MsspCall& call, const MsspSide& side, Region* region) {
+  const int64_t shape[] = {call.num_blocks, call.block_size, IsCompressed(call) ? 1 : call.num_head, side.head_size};
+  return SpanOf(side.cache, shape, nullptr, 4, MsspItemSize(side.element_type), region);
+}
+
+MsspStatus CheckDescription(const MsspCall& call) {
+  if (call.layout < 0 || call.layout >= MSSP_NUM_LAYOUTS) return BadShape(kKeyCache, call.layout, MSSP_NHSD);
+  if (call.scatter_mode < 0 || call.scatter_mode >= MSSP_NUM_SCATTER_MODES) {
+    return BadShape(kCompressLens, call.scatter_mode, MSSP_OMNI);
+  }
+  if (call.index_type < 0 || call.index_type >= MSSP_NUM_INDEX_TYPES) {
+    return BadShape(kSlotMapping, call.index_type, MSSP_INDEX_INT64);
+  }
+  const bool compressed = IsCompressed(call);
+  const bool has_tokens = !HasBatch(call);
+  if (compressed && call.layout != MSSP_NORM) return BadShape(kKeyCache, call.layout, MSSP_NORM);
+  const struct {
+    int argument;
+    int64_t given;
+    int64_t least;
+    bool used;
+  } dimensions[] = {{kKey, call.num_tokens, 0, has_tokens}, {kKey, call.num_head, 1, true},
+                    {kKeyCache, call.num_blocks, 0, true},  {kKeyCache, call.block_size, 1, true},
+                    {kSeqLens, call.batch, 0, compressed},  {kKey, call.seq_len, 0, !has_tokens}};
+  for (const auto& dimension : dimensions) {
+    if (!dimension.used) continue;
+    const MsspStatus status = CheckDimension(dimension.argument, dimension.given, dimension.least);
+    if (status.code != MSSP_WRITTEN) return status;
+  }
+  int64_t product;
+  if (!Multiply(&product, call.num_blocks, call.block_size)) return BadShape(kKeyCache, call.num_blocks, kMaxBytes);
+  if (compressed && !Multiply(&product, call.batch, call.num_head)) return BadShape(kSeqLens, call.batch, kMaxBytes);
+  if (!has_tokens && !Multiply(&product, call.batch, call.seq_len)) return BadShape(kKey, call.seq_len, kMaxBytes);
+  const struct {
+    const MsspSide& side;
+    Argument rows;
+    Argument cache;
+  } sides[] = {{call.key, kKey, kKeyCache}, {call.value, kValue, kValueCache}};
+  for (const auto& [side, rows, cache] : sides) {
+    if (side.rows == nullptr) continue;
+    const MsspStatus status = CheckSide(call, side, rows, cache);
+    if (status.code != MSSP_WRITTEN) return status;
+  }
+  return CheckIndices(call);
+}
+
+MsspStatus CheckOverlap(const MsspCall& call) {
+  Region regions[kNumRegions];
+  const MsspSide* const sides[] = {&call.key, &call.value};
+  for (int i = 0; i < 2; ++i) {
+    if (sides[i]->rows == nullptr) continue;
+    RowsRegion(call, *sides[i], &regions[kKey + i]);
+    CacheRegion(call, *sides[i], &regions[kKeyCache + i]);
+  }
+  const void* const indices[] = {call.slot_mapping, call.compress_lens, call.compress_seq_offsets, call.seq_lens};
+  for (int i = kSlotMapping; i <= kSeqLens; ++i) {
+    const int64_t count = IndexCount(call, i);
+    SpanOf(indices[i - kSlotMapping], &count, nullptr, 1, MsspIndexSize(call.index_type), &regions[i]);
+  }
+  return FindOverlap(regions);
+}
+
+MsspStatus CheckValues(const MsspCall& call) {
+  const MsspStatus status = IsCompressed(call)                    ? CheckPairs(call)
+                            : call.index_type == MSSP_INDEX_INT64 ? CheckSlots<int64_t>(call)
+                                                                  : CheckSlots<int32_t>(call);
+  if (status.code != MSSP_WRITTEN || call.check_duplicates == 0) return status;
   return FindDuplicate(call);
 }
 

@@ -16,6 +16,13 @@ inline constexpr int64_t kLine = 64;  // of the processor's caches
 
 inline constexpr int64_t kPrefetchBytes = 8192;
 
+inline int64_t Capacity(const MsspCall& call) { return call.num_blocks * call.block_size; }
+inline bool IsCompressed(const MsspCall& call) { return call.scatter_mode != MSSP_NONE; }
+
+// Whether rows are [B, S, N, D].
+inline bool HasBatch(const MsspCall& call) { return IsCompressed(call) && call.packed == 0; }
+inline int64_t NumRows(const MsspCall& call) { return HasBatch(call) ? call.batch * call.seq_len : call.num_tokens; }
+
 // One side of the call (K or V).
 struct SideView {
   const char* rows;
@@ -40,24 +47,25 @@ struct SideView {
 };
 
 inline SideView ViewSide(const MsspCall& call, const MsspSide& side) {
+  SideView view{};
+  if (side.rows == nullptr) return view;  // whatever its other fields say
   const int64_t itemsize = MsspItemSize(side.element_type);
-  SideView view;
   view.rows = static_cast<const char*>(side.rows);
   view.cache = static_cast<char*>(side.cache);
   view.head_bytes = side.head_size * itemsize;
   view.token_bytes = view.head_bytes * call.num_head;
-  view.batch_stride = side.batch_stride * itemsize;
-  view.token_stride = side.token_stride * itemsize;
-  view.head_stride = side.head_stride * itemsize;
+  // The stride of a dimension of one step may be any number.
+  const bool has_batch = HasBatch(call);
+  view.batch_stride = has_batch && call.batch > 1 ? side.batch_stride * itemsize : 0;
+  view.token_stride =
+      (has_batch ? call.seq_len : call.num_tokens) > 1 ? side.token_stride * itemsize : view.token_bytes;
+  view.head_stride = call.num_head > 1 ? side.head_stride * itemsize : view.head_bytes;
   view.num_head = call.num_head;
   view.block_size = call.block_size;
   view.head_size = side.head_size;
   view.element_type = side.element_type;
   return view;
 }
-
-inline int64_t Capacity(const MsspCall& call) { return call.num_blocks * call.block_size; }
-inline bool IsCompressed(const MsspCall& call) { return call.scatter_mode != MSSP_NONE; }
 
 }  // namespace mssp
 

@@ -8,6 +8,7 @@
 #include "export.h"
 #include "layout.h"
 #include "op_info.h"
+#include "overlap.h"
 #include "pair.h"
 
 namespace mssp {
@@ -95,16 +96,20 @@ void AddBadLengths(const MsspCall* call, const MsspStatus& status, Sentence* out
   }
 }
 
+const char* NameOf(int64_t argument) {
+  if (argument >= 0 && argument < MSSP_NUM_ARGUMENTS) return kArgumentNames[argument];
+  if (argument == kLastStatusRegion) return "last_status";
+  return argument == kStatusRegion ? "status" : "an argument";
+}
+
 void AddBadShapes(const MsspCall* call, const MsspStatus& status, Sentence* out) {
-  const bool known = status.position >= 0 && status.position < MSSP_NUM_ARGUMENTS;
-  const char* const name = known ? kArgumentNames[status.position] : "an argument";
-  if (call != nullptr && call->packed && status.position == kKey && status.value == call->num_tokens) {
-    out->Add("ValueError: key has %" PRId64 " rows: expected sum(seq_lens) = %" PRId64, status.value, status.limit);
+  const char* const name = NameOf(status.position);
+  if (status.limit == -1) {
+    out->Add("ValueError: %s overlaps %s in memory: expected storage of its own", name, NameOf(-1 - status.value));
     return;
   }
-  if (status.value < 0 && known && -1 - status.value < MSSP_NUM_ARGUMENTS) {
-    out->Add("ValueError: %s overlaps %s in memory: expected storage of its own", name,
-             kArgumentNames[-1 - status.value]);
+  if (call != nullptr && call->packed != 0 && status.position == kKey && status.value == call->num_tokens) {
+    out->Add("ValueError: key has %" PRId64 " rows: expected sum(seq_lens) = %" PRId64, status.value, status.limit);
     return;
   }
   out->Add("ValueError: %s has a dimension that disagrees with the other arguments: got %" PRId64 ", expected %" PRId64,

@@ -52,7 +52,7 @@ enum MsspStatusCode {
   MSSP_DUPLICATE = 2,
   // position: flat index of the (batch, head) pair; limit: the bound broken
   MSSP_BAD_LENGTHS = 3,
-  // position: of the argument; value: given, or -1 - the argument that it overlaps; limit: expected
+  // position: of the argument; value: given; limit: expected, or -1: value is -1 - the argument that it overlaps
   MSSP_BAD_SHAPES = 4,
 };
 // A status is int64 [code, position, value, limit]; an Ascend kernel writes a line per core, so that no two share 32

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <mutex>
 
-#include "index_array.h"
+#include "pair.h"
 #include "scatter_pa.h"
 
 namespace mssp {
@@ -27,52 +27,77 @@ inline constexpr int64_t kChunkRows = 256;  // source rows, all heads, that a th
 // Hands the shares out in turn. Means first: they are the longest.
 class Shares {
  public:
-  Shares(const MsspCall& call, const IndexArray& lengths, const bool present[2], int64_t mean_heads)
+  Shares(const MsspCall& call, const PairArrays& arrays, const bool present[2], int64_t mean_heads)
       : call_(call),
-        lengths_(lengths),
+        arrays_(arrays),
         present_{present[0], present[1]},
         mean_heads_(mean_heads),
-        means_(call.scatter_mode == MSSP_ROPE) {}
+        means_(call.scatter_mode == MSSP_ROPE) {
+    EnterBatch();
+  }
 
   bool Take(Share* share) {
     const std::lock_guard<std::mutex> lock(mutex_);
     while (batch_ < call_.batch) {
-      // If all pairs are skipped the length of rows that are not packed may be anything.
-      const int64_t length = lengths_[batch_];
-      const int64_t rows = call_.packed ? length : std::min(length, call_.seq_len);
-      const int64_t bound = means_ ? call_.num_head : rows;
       if (side_ == 2) {
         side_ = 0;
         ++batch_;
-        first_row_ += rows;
+        first_row_ += call_.packed != 0 ? length_ : 0;
         if (batch_ == call_.batch && means_) {
           means_ = false;
           batch_ = first_row_ = 0;
         }
+        EnterBatch();
         continue;
       }
+      const int64_t bound = means_ ? call_.num_head : copied_end_;
       if (next_ >= bound || !present_[side_]) {
-        next_ = 0;
+        next_ = First();
         ++side_;
         continue;
       }
       const int64_t begin = next_;
       next_ = std::min(begin + (means_ ? mean_heads_ : kChunkRows), bound);
-      *share = {side_, means_, batch_, first_row_, length, begin, next_};
+      *share = {side_, means_, batch_, first_row_, length_, begin, next_};
       return true;
     }
     return false;
   }
 
  private:
+  // The rows from the first to the last that some head copies: those before an Alibi tail are no work, and where all
+  // pairs are skipped the length of rows that are not packed may be anything.
+  void EnterBatch() {
+    if (batch_ >= call_.batch) return;
+    length_ = arrays_.lengths[batch_];
+    copied_begin_ = INT64_MAX;
+    copied_end_ = 0;
+    for (int64_t h = 0; h < call_.num_head && !means_; ++h) {
+      const int64_t position = batch_ * call_.num_head + h;
+      const PairPlan plan = PlanPair(LoadPair(arrays_, call_.scatter_mode, position, length_), call_.scatter_mode);
+      Cover(plan.head_begin, plan.head_end);
+      Cover(plan.tail_begin, plan.tail_end);
+    }
+    next_ = First();
+  }
+
+  void Cover(int64_t begin, int64_t end) {
+    if (begin >= end) return;
+    copied_begin_ = std::min(copied_begin_, begin);
+    copied_end_ = std::max(copied_end_, end);
+  }
+
+  int64_t First() const { return means_ ? 0 : copied_begin_; }
+
   const MsspCall& call_;
-  const IndexArray& lengths_;
+  const PairArrays& arrays_;
   const bool present_[2];
   const int64_t mean_heads_;
   std::mutex mutex_;
   bool means_;
   int side_ = 0;
   int64_t batch_ = 0, next_ = 0, first_row_ = 0;
+  int64_t length_ = 0, copied_begin_ = 0, copied_end_ = 0;
 };
 
 }  // namespace mssp

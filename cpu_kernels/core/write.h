@@ -1,4 +1,4 @@
-// Writes a call whose values have been checked.
+// Writes a call whose description and values have been checked.
 #ifndef MS_SCATTER_PA_CORE_WRITE_H_
 #define MS_SCATTER_PA_CORE_WRITE_H_
 
@@ -11,6 +11,9 @@ void WriteTokens(const MsspCall& call);
 
 // Alibi, Rope and Omni.
 void WritePairs(const MsspCall& call);
+
+// One of the two.
+void Write(const MsspCall& call);
 
 }  // namespace mssp
 

@@ -66,9 +66,8 @@ void WritePairs(const MsspCall& call) {
   int64_t row_bytes = 0;
   for (int i = 0; i < 2; ++i) row_bytes += present[i] ? work.sides[i].token_bytes : 0;
   if (row_bytes == 0) return;
-  const int64_t rows = call.packed ? call.num_tokens : call.batch * call.seq_len;
-  const Team team = ChooseTeam(call.num_threads, rows * row_bytes);
-  Shares shares(call, work.arrays.lengths, present, MeanHeads(call, team.num_threads));
+  const Team team = ChooseTeam(call.num_threads, NumRows(call) * row_bytes);
+  Shares shares(call, work.arrays, present, MeanHeads(call, team.num_threads));
   RunOnThreads(team, [&] {
     const IeeeScope ieee;
     for (Share share; shares.Take(&share);) {

@@ -6,9 +6,13 @@
 #include <cstring>
 #include <vector>
 
+#include "core/check.h"
 #include "core/export.h"
+#include "core/index_copies.h"
 #include "core/message.h"
 #include "core/op_info.h"
+#include "core/overlap.h"
+#include "core/write.h"
 
 namespace mssp {
 namespace {
@@ -36,10 +40,16 @@ struct CacheShape {
   int64_t channels;   // num_head * head_size
 };
 
+// Beyond all bounds rather than wrapped around: what follows refuses it.
+int64_t Times(int64_t a, int64_t b) {
+  int64_t product;
+  return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
+}
+
 int64_t Product(const int64_t* shape, int64_t ndim) {
   int64_t product = 1;
   for (int64_t i = 0; i < ndim; ++i) {
-    product *= shape[i];
+    product = Times(product, shape[i]);
   }
   return product;
 }
@@ -52,15 +62,15 @@ CacheShape ReadCacheShape(const MsspTensor& cache, int64_t layout, Comparison* c
   }
   switch (layout) {
     case MSSP_NHSD:
-      return {s[0], s[2], s[1], s[3], s[1] * s[3]};
+      return {s[0], s[2], s[1], s[3], Times(s[1], s[3])};
     case MSSP_PA_NZ:
       comparison->Expect(argument, s[cache.ndim - 1], last_dim);
       if (cache.ndim == 5) {
-        return {s[0], s[3], s[1], s[2] * s[4], s[1] * s[2] * s[4]};
+        return {s[0], s[3], s[1], Times(s[2], s[4]), Times(s[1], Times(s[2], s[4]))};
       }
-      return {s[0], s[2], 0, 0, s[1] * s[3]};
+      return {s[0], s[2], 0, 0, Times(s[1], s[3])};
     default:
-      return {s[0], s[1], s[2], s[3], s[2] * s[3]};
+      return {s[0], s[1], s[2], s[3], Times(s[2], s[3])};
   }
 }
 
@@ -84,10 +94,10 @@ RowsShape ReadRowsShape(const MsspTensor& rows, bool flattened, const CacheShape
 }
 
 void SetStrides(const MsspTensor& rows, bool flattened, const RowsShape& shape, MsspSide* side) {
-  const int64_t row = shape.num_head * shape.head_size;
+  const int64_t row = Times(shape.num_head, shape.head_size);
   side->head_stride = shape.head_size;
   side->token_stride = row;
-  side->batch_stride = rows.ndim == 4 ? rows.shape[1] * row : 0;
+  side->batch_stride = rows.ndim == 4 ? Times(rows.shape[1], row) : 0;
   if (rows.strides == nullptr) {
     return;
   }
@@ -110,6 +120,52 @@ bool NeedsPacking(const MsspTensor& rows, bool flattened) {
     return true;
   }
   return flattened && rows.ndim == 3 && rows.shape[0] > 1 && rows.strides[0] != rows.shape[1] * rows.strides[1];
+}
+
+bool IsRank(const MsspTensor& tensor, int64_t least, int64_t most) {
+  return tensor.shape != nullptr && least <= tensor.ndim && tensor.ndim <= most;
+}
+
+// What Python's rules decide and a foreign caller of the C interface may get wrong: with it, what follows indexes a
+// table or a shape.
+MsspStatus CheckOptions(const MsspTensor* tensors, const MsspOptions& options) {
+  const bool compressed = options.scatter_mode != MSSP_NONE;
+  const auto bad = [](int64_t argument, int64_t given, int64_t expected) {
+    return MsspStatus{MSSP_BAD_SHAPES, argument, given, expected};
+  };
+  if (options.scatter_mode < 0 || options.scatter_mode >= MSSP_NUM_SCATTER_MODES) {
+    return bad(kCompressLens, options.scatter_mode, MSSP_OMNI);
+  }
+  if (options.layout < 0 || options.layout >= MSSP_NUM_LAYOUTS || (compressed && options.layout != MSSP_NORM)) {
+    return bad(kKeyCache, options.layout, compressed ? MSSP_NORM : MSSP_NHSD);
+  }
+  if (MsspIndexSize(options.index_type) == 0) {
+    return bad(kSlotMapping, options.index_type, MSSP_INDEX_INT64);
+  }
+  const bool has_batch = compressed && options.packed == 0;
+  const int64_t rows_ranks[2] = {options.flattened != 0 ? 2 : (has_batch ? 4 : 3), has_batch ? 4 : 3};
+  const int64_t cache_ranks[2] = {options.layout == MSSP_NORM && !compressed ? 3 : 4,
+                                  options.layout == MSSP_PA_NZ ? 5 : 4};
+  for (int i = 0; i < (options.key_only != 0 ? 1 : 2); ++i) {
+    const int64_t type = i == 0 ? options.key_type : options.value_type;
+    if (MsspItemSize(type) == 0) {
+      return bad(kKey + i, type, MSSP_NUM_ELEMENT_TYPES - 1);
+    }
+    if (!IsRank(tensors[kKey + i], rows_ranks[0], rows_ranks[1])) {
+      return bad(kKey + i, tensors[kKey + i].ndim, rows_ranks[1]);
+    }
+    if (!IsRank(tensors[kKeyCache + i], cache_ranks[0], cache_ranks[1])) {
+      return bad(kKeyCache + i, tensors[kKeyCache + i].ndim, cache_ranks[1]);
+    }
+  }
+  for (int i = kSlotMapping; i <= kSeqLens; ++i) {
+    const bool given =
+        i == kSlotMapping || (compressed && (i != kCompressSeqOffsets || options.scatter_mode != MSSP_ALIBI));
+    if (given && !IsRank(tensors[i], 1, kArgumentMaxRank[i])) {
+      return bad(i, tensors[i].ndim, kArgumentMaxRank[i]);
+    }
+  }
+  return {MSSP_WRITTEN, 0, 0, 0};
 }
 
 // Copies strided rows into contiguous memory, dimension by dimension.
@@ -139,58 +195,59 @@ void UsePackedRows(const MsspTensor& rows, bool flattened, const RowsShape& shap
   SetStrides(packed, flattened, shape, side);
 }
 
-void UsePackedIndices(const MsspTensor* tensors, const MsspOptions& options, MsspCall* call,
-                      std::vector<uint8_t>* memory) {
-  const int64_t item_size = MsspIndexSize(options.index_type);
+// A contiguous copy of every index array: what is checked is what is used.
+void UseOwnIndices(const MsspTensor* tensors, MsspCall* call, IndexCopies* copies) {
+  const int64_t item_size = MsspIndexSize(call->index_type);
   const void** const pointers[] = {&call->slot_mapping, &call->compress_lens, &call->compress_seq_offsets,
                                    &call->seq_lens};
   for (int i = kSlotMapping; i <= kSeqLens; ++i) {
-    if (tensors[i].strides != nullptr && *pointers[i - kSlotMapping] != nullptr) {
-      *pointers[i - kSlotMapping] = Pack(tensors[i], item_size, &memory[i]);
+    const int64_t bytes = IndexCount(*call, i) * item_size;
+    if (bytes == 0) {
+      continue;
     }
+    char* const own = copies->Take(bytes);
+    if (tensors[i].strides == nullptr) {
+      std::memcpy(own, tensors[i].data, static_cast<size_t>(bytes));
+    } else {
+      PackRows(static_cast<const uint8_t*>(tensors[i].data), tensors[i], 0, item_size, reinterpret_cast<uint8_t*>(own));
+    }
+    *pointers[i - kSlotMapping] = own;
   }
 }
 
-struct Range {
-  uintptr_t begin;
-  uintptr_t end;
-};
-
-Range BytesOf(const MsspTensor& tensor, int64_t item_size) {
-  int64_t span = 1;
-  for (int64_t i = 0; i < tensor.ndim; ++i) {
-    if (tensor.shape[i] == 0) {
-      return {0, 0};
-    }
-  }
-  if (tensor.strides == nullptr) {
-    span = Product(tensor.shape, tensor.ndim);
-  } else {
-    for (int64_t i = 0; i < tensor.ndim; ++i) {
-      span += (tensor.shape[i] - 1) * tensor.strides[i];
-    }
-  }
-  const auto begin = reinterpret_cast<uintptr_t>(tensor.data);
-  return {begin, begin + static_cast<uintptr_t>(span * item_size)};
-}
-
-MsspStatus FindOverlap(const MsspTensor* tensors, const MsspOptions& options) {
-  Range ranges[kSlotMapping];
-  for (int i = 0; i < kSlotMapping; ++i) {
+// Looks at the tensors as they were given: what the core is given may be copies of them.
+MsspStatus FindOverlapOf(const MsspTensor* tensors, const MsspOptions& options, const int64_t* status,
+                         const int64_t* last_status) {
+  Region regions[kNumRegions];
+  for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
+    const MsspTensor& tensor = tensors[i];
     const bool is_value = i == kValue || i == kValueCache;
-    const bool absent = is_value && options.key_only != 0;
-    ranges[i] = absent ? Range{0, 0}
-                       : BytesOf(tensors[i],
-                                 MsspItemSize(static_cast<int32_t>(is_value ? options.value_type : options.key_type)));
-  }
-  for (int cache : {kKeyCache, kValueCache}) {
-    for (int other = 0; other < cache; ++other) {
-      if (ranges[cache].begin < ranges[other].end && ranges[other].begin < ranges[cache].end) {
-        return {MSSP_BAD_SHAPES, cache, -1 - other, 0};  // a negative value: overlaps that argument
-      }
+    if (tensor.data == nullptr || (is_value && options.key_only != 0) ||
+        (i > kSlotMapping && options.scatter_mode == MSSP_NONE) ||
+        (i == kCompressSeqOffsets && options.scatter_mode == MSSP_ALIBI)) {
+      continue;  // absent, or a placeholder
+    }
+    const int64_t item_size = i >= kSlotMapping ? MsspIndexSize(options.index_type)
+                                                : MsspItemSize(is_value ? options.value_type : options.key_type);
+    if (!SpanOf(tensor.data, tensor.shape, tensor.strides, tensor.ndim, item_size, &regions[i])) {
+      return {MSSP_BAD_SHAPES, i, tensor.ndim > 0 ? tensor.shape[0] : 0, kMaxBytes};
     }
   }
-  return {MSSP_WRITTEN, 0, 0, 0};
+  constexpr int64_t kSize = MSSP_STATUS_SIZE;
+  if (last_status != nullptr) {
+    SpanOf(last_status, &kSize, nullptr, 1, sizeof(int64_t), &regions[kLastStatusRegion]);
+  }
+  SpanOf(status, &kSize, nullptr, 1, sizeof(int64_t), &regions[kStatusRegion]);
+  return FindOverlap(regions);
+}
+
+bool Touches(const MsspStatus& result, int64_t argument) {
+  return result.code == MSSP_BAD_SHAPES && result.limit == -1 && result.value == -1 - argument;
+}
+
+void Store(const MsspStatus& result, int64_t* to) {
+  const int64_t line[MSSP_STATUS_SIZE] = {result.code, result.position, result.value, result.limit};
+  std::copy(line, line + MSSP_STATUS_SIZE, to);
 }
 
 }  // namespace
@@ -201,6 +258,10 @@ using namespace mssp;  // NOLINT: the C functions below speak the core's names
 extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor* tensors, const MsspOptions* options,
                                                   MsspCall* call) {
   std::memset(call, 0, sizeof(*call));
+  const MsspStatus status = CheckOptions(tensors, *options);
+  if (status.code != MSSP_WRITTEN) {
+    return status;
+  }
   Comparison comparison;
   const bool compressed = options->scatter_mode != MSSP_NONE;
   const bool flattened = options->flattened != 0;
@@ -224,7 +285,7 @@ extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor* tensors, con
         comparison.Expect(argument, cache_shapes[i].num_head, shape.num_head);
         comparison.Expect(argument, cache_shapes[i].head_size, shape.head_size);
       }
-      comparison.Expect(argument, cache_shapes[i].channels, shape.num_head * shape.head_size);
+      comparison.Expect(argument, cache_shapes[i].channels, Times(shape.num_head, shape.head_size));
     }
     MsspSide* side = i == 0 ? &call->key : &call->value;
     side->rows = rows.data;
@@ -275,37 +336,46 @@ extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor* tensors, con
         comparison.Expect(i, tensors[i].shape[0], call->batch);
         comparison.Expect(i, tensors[i].shape[1], call->num_head);
       }
-      comparison.Expect(i, Product(tensors[i].shape, tensors[i].ndim), call->batch * call->num_head);
+      comparison.Expect(i, Product(tensors[i].shape, tensors[i].ndim), Times(call->batch, call->num_head));
     }
     call->compress_lens = tensors[kCompressLens].data;
     call->compress_seq_offsets = has_offsets ? tensors[kCompressSeqOffsets].data : nullptr;
     call->seq_lens = seq_lens.data;
   }
-  return comparison.ok() ? FindOverlap(tensors, *options) : comparison.status();
+  return comparison.ok() ? CheckDescription(*call) : comparison.status();
 }
 
 extern "C" MSSP_EXPORT MsspStatus MsspRun(const MsspTensor* tensors, const MsspOptions* options, int64_t* status,
                                           int64_t* last_status, char* message, int64_t size) {
   MsspCall call;
-  std::vector<uint8_t> packed[MSSP_NUM_ARGUMENTS];  // copies of what is strided beyond the core's understanding
   MsspStatus result = MsspPrepareCall(tensors, options, &call);
   if (result.code == MSSP_WRITTEN) {
-    UsePackedIndices(tensors, *options, &call, packed);
+    result = FindOverlapOf(tensors, *options, status, last_status);
+  }
+  const bool good = result.code == MSSP_WRITTEN;
+  IndexCopies indices(good ? IndexBytes(call) : 0);
+  if (good) {
+    UseOwnIndices(tensors, &call, &indices);
+    result = CheckValues(call);
+  }
+  if (result.code == MSSP_WRITTEN) {
+    std::vector<uint8_t> packed[2];  // copies of rows that are strided beyond the core's understanding
     for (int i = 0; i < (options->key_only != 0 ? 1 : 2); ++i) {
       const MsspTensor& rows = tensors[kKey + i];
       if (NeedsPacking(rows, options->flattened != 0)) {
         MsspSide* side = i == 0 ? &call.key : &call.value;
         UsePackedRows(rows, options->flattened != 0, {call.num_tokens, call.num_head, side->head_size}, side,
-                      &packed[kKey + i]);
+                      &packed[i]);
       }
     }
-    result = MsspScatterPaKvCache(&call);
+    Write(call);
   }
-  const int64_t line[MSSP_STATUS_SIZE] = {result.code, result.position, result.value, result.limit};
-  std::copy(line, line + MSSP_STATUS_SIZE, status);
+  if (!Touches(result, kStatusRegion)) {
+    Store(result, status);
+  }
   if (result.code != MSSP_WRITTEN) {
-    if (last_status != nullptr) {
-      std::copy(line, line + MSSP_STATUS_SIZE, last_status);
+    if (last_status != nullptr && !Touches(result, kLastStatusRegion)) {
+      Store(result, last_status);
     }
     const int64_t length = MsspFormatStatus(&call, &result, message, size);
     if (length < size) {

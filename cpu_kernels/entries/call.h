@@ -18,12 +18,14 @@ typedef struct {
   int64_t ndim;
 } MsspTensor;
 
-// Fills `call` from the tensors. Dimensions are compared again here, since a dynamic graph knows them only now, and
-// byte ranges that overlap are found. Any other code than MSSP_WRITTEN means that the call must not run.
+// Fills `call` from the tensors. Dimensions are compared again here, since a dynamic graph knows them only now. Any
+// other code than MSSP_WRITTEN means that the call must not run.
 MsspStatus MsspPrepareCall(const MsspTensor* tensors, const MsspOptions* options, MsspCall* call);
 
 // MsspPrepareCall and MsspScatterPaKvCache in one, the way every entry runs a call: the status goes to `status` and,
-// when it is bad, to `last_status` (NULL: nowhere). A bad status leaves a sentence in `message` (size bytes).
+// when it is bad, to `last_status` (NULL: nowhere); a status that overlaps a cache is not written. Overlap is looked
+// for among the tensors as they are given and the two statuses. A bad status leaves a sentence in `message` (size
+// bytes).
 MsspStatus MsspRun(const MsspTensor* tensors, const MsspOptions* options, int64_t* status, int64_t* last_status,
                    char* message, int64_t size);
 

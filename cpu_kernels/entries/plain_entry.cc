@@ -1,23 +1,43 @@
 #include "plain_entry.h"
 
+#include <cstdint>
+#include <cstring>
+
 #include "core/check.h"
 #include "core/export.h"
-#include "core/layout.h"
+#include "core/index_copies.h"
 #include "core/policy.h"
 #include "core/simd/cpu_features.h"
 #include "core/threads.h"
 #include "core/write.h"
 
+namespace {
+
+using mssp::IndexCopies;
+
+const void* Copy(const MsspCall& call, int argument, const void* data, IndexCopies* copies) {
+  const int64_t bytes = mssp::IndexCount(call, argument) * MsspIndexSize(call.index_type);
+  if (bytes == 0) return nullptr;
+  return std::memcpy(copies->Take(bytes), data, static_cast<size_t>(bytes));
+}
+
+}  // namespace
+
 extern "C" {
 
 MSSP_EXPORT MsspStatus MsspScatterPaKvCache(const MsspCall* call) {
-  const MsspStatus status = mssp::CheckCall(*call);
+  MsspCall own = *call;
+  MsspStatus status = mssp::CheckDescription(own);
   if (status.code != MSSP_WRITTEN) return status;
-  if (mssp::IsCompressed(*call)) {
-    mssp::WritePairs(*call);
-  } else {
-    mssp::WriteTokens(*call);
-  }
+  status = mssp::CheckOverlap(own);
+  if (status.code != MSSP_WRITTEN) return status;
+  IndexCopies copies(mssp::IndexBytes(own));
+  own.slot_mapping = Copy(own, mssp::kSlotMapping, call->slot_mapping, &copies);
+  own.compress_lens = Copy(own, mssp::kCompressLens, call->compress_lens, &copies);
+  own.compress_seq_offsets = Copy(own, mssp::kCompressSeqOffsets, call->compress_seq_offsets, &copies);
+  own.seq_lens = Copy(own, mssp::kSeqLens, call->seq_lens, &copies);
+  status = mssp::CheckValues(own);
+  if (status.code == MSSP_WRITTEN) mssp::Write(own);
   return status;
 }
 

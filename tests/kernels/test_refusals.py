@@ -170,9 +170,10 @@ IMPOSSIBLE = [
     ("num_blocks", -1, 2),
     ("block_size", 2**61, 2),
     ("block_size", -1, 2),
+    ("block_size", 0, 2),
     ("num_tokens", -1, 0),
     ("num_head", -1, 0),
-    ("num_head", 2**62, 2),
+    ("num_head", 2**62, 0),
     ("layout", 3, 2),
     ("layout", -1, 2),
     ("scatter_mode", 4, 5),
@@ -241,3 +242,58 @@ def test_sentence_without_the_call(library: CoreLibrary, code: int, sentence: st
 
 def test_no_sentence_about_a_written_call(library: CoreLibrary) -> None:
     assert library.message(None, WRITTEN) == ""
+
+
+@pytest.mark.parametrize("tokens", [[], [0, 1, 2]], ids=["empty", "three tokens"])
+@pytest.mark.parametrize(
+    ("side", "field", "given"),
+    [
+        ("key", "element_type", 12),
+        ("key", "element_type", -1),
+        ("value", "element_type", 1 << 20),
+        ("key", "head_size", 0),
+        ("value", "head_size", 2**61),
+        ("key", "token_stride", 2**61),
+        ("key", "head_stride", -(2**62)),
+    ],
+)
+def test_a_side_that_no_front_end_checked(
+    library: CoreLibrary, side: str, field: str, given: int, tokens: list[int]
+) -> None:
+    """Before an empty call returns, too; a stride of rows that are not there is no one's business."""
+    case = Tokens(tokens)
+    before = [cache.copy() for cache in case.caches]
+    call = case.call()
+    setattr(getattr(call, side), field, given)
+    status = library.scatter(call)
+    assert status[0] == (0 if not tokens and field.endswith("stride") else 4)
+    assert all(np.array_equal(cache, old) for cache, old in zip(case.caches, before, strict=True))
+
+
+def test_what_an_absent_side_holds_is_not_looked_at(library: CoreLibrary) -> None:
+    call = Tokens([0, 1, 2]).call()
+    call.value.rows = None
+    call.value.element_type, call.value.head_size, call.value.token_stride = 1 << 30, -5, 2**62
+    assert library.scatter(call) == [0, 0, 0, 0]
+
+
+def test_skipped_pairs_of_endless_rows_take_no_time(library: CoreLibrary) -> None:
+    """seq_len and seq_lens are enormous, all rows one and the same memory, and every slot says skip."""
+    rows = np.zeros((1, 1, 1, 16), np.float16)
+    cache = np.zeros((2, 4, 1, 16), np.float16)
+    lengths = np.array([2**40], np.int64)
+    call = make_call(
+        rows,
+        None,
+        cache,
+        None,
+        np.array([[-1]]),
+        layout="Norm",
+        scatter_mode="Alibi",
+        compress_lens=np.array([[2**40]]),
+        seq_lens=lengths,
+    )
+    call.seq_len, call.key.token_stride = 2**40, 0
+    assert library.scatter(call) == [0, 0, 0, 0]
+    call.seq_len = 2**62
+    assert library.scatter(call)[0] == 4

@@ -33,6 +33,14 @@ def test_corpus_and_random_inputs_against_the_oracle(fuzz_program: Path) -> None
     assert printed == f"{len(corpus)} files, {RANDOM_INPUTS} random inputs\n"
 
 
+def test_broken_structs_are_refused_or_right(build_dir: Path) -> None:
+    """Any subset of a call's fields is broken, arguments share memory, pointers are missing."""
+    sources = [HERE / "fuzz" / "struct_harness.cc", HERE / "fuzz" / "standalone_main.cc"]
+    program = fuzz.build("g++", sources, ["-fsanitize=address,undefined"], build_dir / "fuzz_structs")
+    printed = run_program([str(program), "--random", str(RANDOM_INPUTS)])
+    assert printed == f"0 files, {RANDOM_INPUTS} random inputs\n"
+
+
 def test_oracle_notices_a_wrong_byte(build_dir: Path, tmp_path: Path) -> None:
     """The harness can fail: a core that writes one byte too many is caught."""
     broken = tmp_path / "broken.cc"

@@ -176,6 +176,22 @@ def _key_inside_its_cache(call: Call) -> None:
     call.made["key_cache"], call.made["key"] = Tensor.from_numpy(base), Tensor.from_numpy(key)
 
 
+def _inside_its_cache(name: str) -> Any:
+    """The argument's values lie in the cache's last bytes."""
+
+    def damage(call: Call) -> None:
+        from mindspore import Tensor
+
+        indices, cache = call.arrays[name], call.arrays["key_cache"]
+        assert indices is not None and cache is not None
+        base = np.array(cache)
+        part = base.reshape(-1).view(indices.dtype)[-indices.size :].reshape(indices.shape)
+        part[...] = indices
+        call.made["key_cache"], call.made[name] = Tensor.from_numpy(base), Tensor.from_numpy(part)
+
+    return damage
+
+
 NORM = Spec("Norm")  # T=5, N=2, Dk=16, Dv=32, NB=4, BS=4
 INT64 = Spec("Norm", index="int64")
 NZ = Spec("PA_NZ")
@@ -831,6 +847,50 @@ TABLE: tuple[Refusal, ...] = (
         ValueError,
         "key_cache",
         "overlaps key",
+        "storage of its own",
+        MEMORY,
+        record=4,
+    ),
+    Refusal(
+        "slot_mapping inside a cache",
+        KEY_ONLY,
+        _inside_its_cache("slot_mapping"),
+        ValueError,
+        "key_cache",
+        "overlaps slot_mapping",
+        "storage of its own",
+        MEMORY,
+        record=4,
+    ),
+    Refusal(
+        "compress_lens inside a cache",
+        ROPE,
+        _inside_its_cache("compress_lens"),
+        ValueError,
+        "key_cache",
+        "overlaps compress_lens",
+        "storage of its own",
+        MEMORY,
+        record=4,
+    ),
+    Refusal(
+        "compress_seq_offsets inside a cache",
+        ROPE,
+        _inside_its_cache("compress_seq_offsets"),
+        ValueError,
+        "key_cache",
+        "overlaps compress_seq_offsets",
+        "storage of its own",
+        MEMORY,
+        record=4,
+    ),
+    Refusal(
+        "seq_lens inside a cache",
+        ROPE,
+        _inside_its_cache("seq_lens"),
+        ValueError,
+        "key_cache",
+        "overlaps seq_lens",
         "storage of its own",
         MEMORY,
         record=4,

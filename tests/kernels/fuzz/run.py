@@ -1,8 +1,9 @@
 """Fuzzes the core with libFuzzer under AddressSanitizer and UBSan, against the oracle of this folder.
 
-    python tests/kernels/fuzz/run.py --seconds 600 [--keep]
+    python tests/kernels/fuzz/run.py --seconds 600 [--keep] [--structs]
 
-Needs clang++. Crashing inputs are left in the folder printed at the end; ``--keep`` adds what the corpus lacked to it.
+Needs clang++. ``--structs`` draws whole ``MsspCall`` structs, any subset of whose fields is broken. Crashing inputs are
+left in the folder printed at the end; ``--keep`` adds to the corpus what it lacked.
 """
 
 import argparse
@@ -50,19 +51,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--jobs", type=int, default=1, help="fuzzing processes")
     parser.add_argument("--keep", action="store_true", help="merge new inputs into the corpus")
+    parser.add_argument("--structs", action="store_true", help="broken structs instead of good ones")
     options = parser.parse_args(argv)
     compiler = find_clang()
     if compiler is None:
         print("clang++ was not found: it brings libFuzzer", file=sys.stderr)
         return 2
     work = Path(tempfile.mkdtemp(prefix="mssp-fuzz-"))
-    program = build(compiler, [HERE / "harness.cc"], ["-fsanitize=fuzzer,address,undefined"], work / "fuzz")
+    harness = HERE / ("struct_harness.cc" if options.structs else "harness.cc")
+    program = build(compiler, [harness], ["-fsanitize=fuzzer,address,undefined"], work / "fuzz")
     found, corpus = work / "corpus", HERE / "corpus"
     found.mkdir()
     common = ["-max_len=400", f"-artifact_prefix={work}/"]
     limits = [f"-max_total_time={options.seconds}", f"-fork={options.jobs}", "-print_final_stats=1"]
     done = subprocess.run([str(program), *common, *limits, str(found), str(corpus)])
-    if options.keep and done.returncode == 0:
+    if options.keep and not options.structs and done.returncode == 0:
         merged = work / "merged"
         merged.mkdir()
         subprocess.run(

@@ -1,0 +1,77 @@
+#include "overlap.h"
+
+#include <algorithm>
+#include <cstdint>
+
+namespace mssp {
+namespace {
+
+struct Interval {
+  int64_t begin;
+  int64_t end;
+};
+
+Interval Hull(const Region& region, uintptr_t origin) {
+  const auto begin = static_cast<int64_t>(region.begin - origin);
+  return {begin, begin + (region.count - 1) * region.stride + region.bytes};
+}
+
+int64_t FloorDivide(int64_t a, int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
+
+}  // namespace
+
+bool SpanOf(const void* data, const int64_t* shape, const int64_t* strides, int64_t ndim, int64_t item_size,
+            Region* region) {
+  *region = Region{};
+  if (std::any_of(shape, shape + ndim, [](int64_t dimension) { return dimension == 0; })) return true;
+  int64_t before = 0;  // elements before and after the first one
+  int64_t after = 0;
+  int64_t contiguous = 1;
+  for (int64_t i = ndim - 1; i >= 0; --i) {
+    const int64_t stride = strides == nullptr ? contiguous : strides[i];
+    int64_t reach = 0;
+    if (shape[i] < 0 || __builtin_mul_overflow(shape[i] - 1, stride, &reach)) return false;
+    int64_t* const side = reach < 0 ? &before : &after;
+    if (__builtin_add_overflow(*side, reach, side) || after > kMaxBytes || before < -kMaxBytes) return false;
+    if (strides == nullptr && !Multiply(&contiguous, contiguous, shape[i])) return false;
+  }
+  const int64_t bytes = (after - before + 1) * item_size;
+  const auto first = reinterpret_cast<uintptr_t>(data) - static_cast<uintptr_t>(-before * item_size);
+  if (bytes > kMaxBytes || first > reinterpret_cast<uintptr_t>(data) ||
+      first > UINTPTR_MAX - static_cast<uintptr_t>(bytes)) {
+    return false;
+  }
+  *region = {first, bytes, bytes, 1};
+  return true;
+}
+
+bool Overlap(const Region& a, const Region& b) {
+  if (a.bytes == 0 || a.count == 0 || b.bytes == 0 || b.count == 0) return false;
+  const uintptr_t origin = std::min(a.begin, b.begin);
+  // Regions begin more than kMaxBytes apart, or their distance is a small number.
+  if (std::max(a.begin, b.begin) - origin > static_cast<uintptr_t>(2 * kMaxBytes)) return false;
+  const Interval hull_a = Hull(a, origin);
+  const Interval hull_b = Hull(b, origin);
+  if (hull_a.end <= hull_b.begin || hull_b.end <= hull_a.begin) return false;
+  if (a.count > 1 && b.count > 1 && a.stride != b.stride) return true;
+  // Block i of a and block j of b share a byte when b - bytes of a < (i - j) * stride < b + bytes of b, b its distance.
+  const int64_t stride = a.count > 1 ? a.stride : b.stride;
+  const int64_t distance = hull_b.begin - hull_a.begin;
+  const int64_t least = std::max(FloorDivide(distance - a.bytes, stride) + 1, 1 - b.count);
+  const int64_t most = std::min(FloorDivide(distance + b.bytes - 1, stride), a.count - 1);
+  return least <= most;
+}
+
+MsspStatus FindOverlap(const Region (&regions)[kNumRegions]) {
+  for (const int cache : {kKeyCache, kValueCache}) {
+    if (regions[cache].count == 0) continue;
+    for (int other = 0; other < kNumRegions; ++other) {
+      const bool is_later_cache = cache == kKeyCache && other == kValueCache;  // named as the later one
+      if (other == cache || is_later_cache) continue;
+      if (Overlap(regions[cache], regions[other])) return {MSSP_BAD_SHAPES, cache, -1 - other, -1};
+    }
+  }
+  return {MSSP_WRITTEN, 0, 0, 0};
+}
+
+}  // namespace mssp

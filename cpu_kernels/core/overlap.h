@@ -1,0 +1,51 @@
+// Which bytes an argument takes, and whether two arguments share one.
+#ifndef MS_SCATTER_PA_CORE_OVERLAP_H_
+#define MS_SCATTER_PA_CORE_OVERLAP_H_
+
+#include <cstdint>
+#include <initializer_list>
+
+#include "scatter_pa.h"
+
+namespace mssp {
+
+// No process can address more; sums and products of a few numbers below it are far from overflowing.
+inline constexpr int64_t kMaxBytes = int64_t{1} << 48;
+
+// a * b * ...; false when a factor is negative or the product is above kMaxBytes.
+template <typename... Factors>
+bool Multiply(int64_t* product, Factors... factors) {
+  *product = 1;
+  for (const int64_t factor : {static_cast<int64_t>(factors)...}) {
+    if (factor < 0 || __builtin_mul_overflow(*product, factor, product) || *product > kMaxBytes) return false;
+  }
+  return true;
+}
+
+// `count` blocks of `bytes` bytes, the first at `begin`, one every `stride` bytes. A cache is one, of one block unless
+// its blocks lie apart; anything else is one block from its first byte to its last.
+struct Region {
+  uintptr_t begin = 0;
+  int64_t bytes = 0;
+  int64_t stride = 0;
+  int64_t count = 0;
+};
+
+// The bytes from the first to the last of a tensor whose strides count elements (NULL: contiguous); no bytes when a
+// dimension is 0. False when they are more than kMaxBytes or wrap around the end of the address space.
+bool SpanOf(const void* data, const int64_t* shape, const int64_t* strides, int64_t ndim, int64_t item_size,
+            Region* region);
+
+// Whether a byte belongs to both. Blocks of two regions whose strides differ count as touching what lies between them.
+bool Overlap(const Region& a, const Region& b);
+
+// The tensors of a call by their positions in op_info's ARGUMENTS, and what follows those.
+enum { kLastStatusRegion = MSSP_NUM_ARGUMENTS, kStatusRegion, kNumRegions };
+
+// The rule of every entry: nothing that a call is given shares a byte with a cache that it writes. The status names the
+// cache (the later one of two) as its position, and the other argument a as value -1 - a with limit -1.
+MsspStatus FindOverlap(const Region (&regions)[kNumRegions]);
+
+}  // namespace mssp
+
+#endif  // MS_SCATTER_PA_CORE_OVERLAP_H_

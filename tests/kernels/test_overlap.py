@@ -1,0 +1,109 @@
+"""No argument shares a byte with a cache: every pair of arguments, layout and item size, through the plain C interface,
+at every distance around the borders."""
+
+import numpy as np
+import pytest
+
+from ms_scatter_pa.backends.cpu.bindings import Call, CoreLibrary, make_call
+from ms_scatter_pa.rules.table import ARGUMENTS
+
+BAD_SHAPES = 4
+SPACING = 1 << 13  # more than any argument here takes, so that one which is moved touches one other only
+FIELDS = {
+    "key": ("key", "rows"),
+    "value": ("value", "rows"),
+    "key_cache": ("key", "cache"),
+    "value_cache": ("value", "cache"),
+}
+NAMES = [argument.name for argument in ARGUMENTS]
+
+
+def a_call(mode: str, dtype: str, arena: np.ndarray) -> tuple[Call, dict[str, tuple[int, int]]]:
+    """A good call whose arguments lie apart in ``arena``, and each one's place: begin and size."""
+    places: dict[str, tuple[int, int]] = {}
+    at = 64
+
+    def take(name: str, kind: str, *shape: int) -> np.ndarray:
+        nonlocal at
+        size = int(np.prod(shape)) * np.dtype(kind).itemsize
+        places[name] = (at, size)
+        view = arena[at : at + size].view(kind).reshape(shape)
+        at += SPACING
+        return view
+
+    compressed = mode in ("Alibi", "Rope", "Omni")
+    rows = (2, 3, 2, 32) if compressed else (5, 2, 32)
+    item = np.dtype(dtype).itemsize
+    shapes = {"Norm": (3, 4, 2, 32), "PA_NZ": (3, 2 * item, 4, 32 // item), "NHSD": (3, 2, 4, 32)}
+    cache = (4, 4, 1, 32) if compressed else shapes[mode]
+    arrays = [take("key", dtype, *rows), take("value", dtype, *rows)]
+    arrays += [take("key_cache", dtype, *cache), take("value_cache", dtype, *cache)]
+    slots = take("slot_mapping", "int64", *((2, 2) if compressed else (5,)))
+    more = {}
+    if compressed:
+        names = ["compress_lens", "seq_lens"] + ([] if mode == "Alibi" else ["compress_seq_offsets"])
+        more = {name: take(name, "int64", *((2,) if name == "seq_lens" else (2, 2))) for name in names}
+        slots[...] = [[0, 4], [8, 12]]
+        more["seq_lens"][...] = 2
+        more["compress_lens"][...] = 1
+    else:
+        slots[...] = np.arange(5)
+    layout = "Norm" if compressed else mode
+    scatter_mode = mode if compressed else "None"
+    return make_call(*arrays, slots, layout=layout, scatter_mode=scatter_mode, **more), places
+
+
+def point(call: Call, name: str, address: int) -> None:
+    if name in FIELDS:
+        side, field = FIELDS[name]
+        setattr(getattr(call, side), field, address)
+    else:
+        setattr(call, name, address)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float16", "float32"])
+@pytest.mark.parametrize("mode", ["Norm", "PA_NZ", "NHSD", "Alibi", "Rope", "Omni"])
+def test_every_pair_at_every_border(library: CoreLibrary, mode: str, dtype: str) -> None:
+    arena = np.zeros(9 * SPACING, np.uint8)
+    call, places = a_call(mode, dtype, arena)
+    assert library.scatter(call) == [0, 0, 0, 0]
+    for cache in ("key_cache", "value_cache"):
+        begin, size = places[cache]
+        for other, (_, length) in places.items():
+            if other == cache:
+                continue
+            offsets = {1 - length, -(length // 2), 0, size // 2, size - 1}
+            for offset in offsets:
+                call, _ = a_call(mode, dtype, arena)
+                point(call, other, arena.ctypes.data + begin + offset)
+                before = arena.tobytes()
+                code, position, value, limit = library.scatter(call)
+                named = {NAMES[position], NAMES[-1 - value]}
+                assert (code, limit, named) == (BAD_SHAPES, -1, {cache, other}), (cache, other, offset)
+                assert NAMES[position].endswith("_cache")
+                message = library.message(call, [code, position, value, limit])
+                assert message.startswith(f"ValueError: {NAMES[position]} overlaps {NAMES[-1 - value]} in memory")
+                assert arena.tobytes() == before
+
+
+@pytest.mark.parametrize("gap", [0, 1, 64])
+def test_neighbours_do_not_overlap(library: CoreLibrary, gap: int) -> None:
+    """Key, cache, slot_mapping side by side."""
+    arena = np.zeros(4096, np.uint8)
+    key = arena[: 3 * 16].view(np.int8).reshape(3, 1, 16)
+    cache = arena[48 + gap : 48 + gap + 128].view(np.int8).reshape(2, 4, 1, 16)
+    slots = arena[176 + 2 * gap : 176 + 2 * gap + 24].view(np.int64)
+    key[...] = np.arange(48).reshape(3, 1, 16)
+    slots[...] = [7, 0, 3]
+    assert library.scatter(make_call(key, None, cache, None, slots, layout="Norm")) == [0, 0, 0, 0]
+    assert cache.reshape(8, 16)[[7, 0, 3]].tobytes() == key.tobytes()
+
+
+def test_memory_shared_by_what_is_only_read(library: CoreLibrary) -> None:
+    arena = np.arange(64, dtype=np.int64)
+    arena[:4] = [3, 1, 2, 0]
+    slots = arena[:4]
+    key = arena.view(np.int32)[:64].reshape(4, 1, 16)
+    cache = np.zeros((1, 4, 1, 16), np.int32)
+    assert library.scatter(make_call(key, None, cache, None, slots, layout="Norm")) == [0, 0, 0, 0]
+    assert cache.reshape(4, 16)[[3, 1, 2, 0]].tobytes() == key.tobytes()
