@@ -85,7 +85,10 @@ def make_cache(
     per_head: bool = False,
     name: str = "cache",
 ) -> Any:
-    """A cache of zeros on its own memory: a 64-byte boundary, and huge pages where the system gives them.
+    """A cache of zeros on its own memory: whole pages, from 2 MiB on huge ones where the system gives them.
+
+    It takes the bytes asked for and at most a page more. It is given back when nothing holds the cache any more, never
+    at the end of the process, where queued work and threads may still use it.
 
     Returns:
         A Parameter named ``name``; a plain Tensor for hifloat8, float8_e5m2 and float8_e4m3fn, which MindSpore cannot
@@ -118,7 +121,7 @@ def parameter_on(array: Array, dtype: Any, name: str) -> Parameter:
 
 
 def aligned_memory(size: int) -> npt.NDArray[np.uint8]:
-    """``size`` zero bytes on a 64-byte boundary, on huge pages where the system gives them; freed with the array.
+    """``size`` zero bytes on whole pages, from 2 MiB on huge ones where the system gives them; freed with the array.
 
     Raises:
         MemoryError: the system has not that much memory.
@@ -129,7 +132,8 @@ def aligned_memory(size: int) -> npt.NDArray[np.uint8]:
     if not address:
         raise MemoryError(f"no {size} bytes for a cache")
     buffer = (ctypes.c_uint8 * size).from_address(address)
-    weakref.finalize(buffer, library.MsspFreeCache, ctypes.c_void_p(address), ctypes.c_int64(size))
+    release = weakref.finalize(buffer, library.MsspFreeCache, ctypes.c_void_p(address), ctypes.c_int64(size))
+    release.atexit = False  # the interpreter ends before MindSpore's queue, threads and Parameters do
     return np.ctypeslib.as_array(buffer)
 
 

@@ -1,4 +1,5 @@
-// Memory for a cache: zeroed, on a 2 MiB boundary and on huge pages where the system gives them.
+// Memory for a cache: zeroed, whole pages, the last one begun for the bytes asked for. From 2 MiB on it begins on such
+// a boundary, and the whole 2 MiB in it are huge pages where the system gives them.
 #ifndef MS_SCATTER_PA_CORE_CACHE_MEMORY_H_
 #define MS_SCATTER_PA_CORE_CACHE_MEMORY_H_
 

@@ -1,8 +1,10 @@
 """``MsspAllocCache`` and caches of unusual size."""
 
 import ctypes
+import mmap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,7 @@ def cache_memory(library: CoreLibrary, nbytes: int) -> Iterator[npt.NDArray[np.u
 @pytest.mark.parametrize("nbytes", [1, 64, (2 << 20) - 1, 2 << 20, (2 << 20) + 1, 10 << 20])
 def test_aligned_zeroed_and_writable(library: CoreLibrary, nbytes: int) -> None:
     with cache_memory(library, nbytes) as memory:
-        assert memory.ctypes.data % (2 << 20) == 0
+        assert memory.ctypes.data % ((2 << 20) if nbytes >= 2 << 20 else mmap.PAGESIZE) == 0
         assert not memory.any()
         memory[:] = 7
 
@@ -49,6 +51,21 @@ def test_memory_is_given_back(library: CoreLibrary) -> None:
     for _ in range(200):
         with cache_memory(library, 4 << 20) as memory:
             memory[:] = 1
+
+
+def test_small_caches_take_what_was_asked_for_and_a_page_each(library: CoreLibrary) -> None:
+    """Resident bytes, which huge pages at any size would make 2 MiB each."""
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    count, nbytes = 200, (8 << 10) + 1
+    with ExitStack() as stack:
+        caches = [stack.enter_context(cache_memory(library, nbytes)) for _ in range(count)]
+        before = resident()
+        for cache in caches:
+            cache[:] = 1
+        assert resident() - before <= count * (nbytes + mmap.PAGESIZE) + (1 << 20)
 
 
 def rows_of(rng: np.random.Generator, *shape: int) -> npt.NDArray[np.int8]:

@@ -1,0 +1,134 @@
+"""Ways in which a process may end while writes are queued or under way: ``python -m tests.robustness.exits TIMES``.
+
+MindSpore is imported once; each way runs in a forked child (forking before the first operator works), which then ends as
+a script ends. Prints a line for each way with its exit statuses.
+"""
+
+import atexit
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, ops
+
+from ms_scatter_pa import PagedKVCache, ScatterPaKvCache, npu_scatter_pa_kv_cache
+from ms_scatter_pa.cache import make_cache
+
+SHAPE = {"num_blocks": 600, "block_size": 16, "num_head": 8, "head_size": 128, "dtype": "float16"}
+held: dict[str, Any] = {}
+
+
+def hold() -> tuple[Any, Tensor, Tensor]:
+    """A cache of this package's own memory, kept by a global until the end; slots; a key that MindSpore still makes."""
+    held["cache"] = cache = make_cache("Norm", **SHAPE)
+    x = Tensor(np.ones((500, 500), np.float32))
+    for _ in range(6):
+        x = ops.matmul(x, x) * 1e-3  # keeps the queue busy
+    key = Tensor(np.ones((512, 8, 128), np.float16)) + x[0, 0].astype(ms.float16)
+    return cache, Tensor(np.arange(512, dtype=np.int32)), key
+
+
+def queue() -> None:
+    cache, slots, key = hold()
+    for _ in range(20):
+        npu_scatter_pa_kv_cache(key, None, cache, None, slots, cache_mode="Norm")
+
+
+def pages() -> None:
+    held["pages"] = cache = PagedKVCache(
+        num_layers=1, num_blocks=600, block_size=16, num_kv_heads=8, head_size=128, dtype="float16"
+    )
+    cache.allocate("a", 512)
+    slots = cache.slot_mapping(["a"], [512])
+    key = hold()[2]
+    for _ in range(20):
+        cache.write(0, key, key, slots)
+
+
+def daemon_thread() -> None:
+    cache, slots, key = hold()
+    turns = threading.Event()
+
+    def forever() -> None:
+        while True:
+            npu_scatter_pa_kv_cache(key, None, cache, None, slots, cache_mode="Norm")
+            turns.set()
+
+    threading.Thread(target=forever, daemon=True).start()
+    turns.wait()
+
+
+def handler_registered_before() -> None:
+    atexit.register(lambda: print(float(held["cache"].asnumpy()[0, 0, 0, 0])))  # runs after this package's own
+    queue()
+
+
+class Reader:
+    def __del__(self) -> None:
+        cache = held.get("cache")
+        if cache is not None:
+            cache.asnumpy().sum()
+
+
+def destructor() -> None:
+    held["reader"] = Reader()
+    queue()
+
+
+def graph() -> None:
+    cache, slots, _ = hold()
+    ms.set_context(mode=ms.GRAPH_MODE)
+    held["cell"] = cell = ScatterPaKvCache(cache, cache_mode="Norm")
+    for _ in range(5):
+        cell(Tensor(np.ones((512, 8, 128), np.float16)), None, slots)
+
+
+def pool_of_threads() -> None:
+    cache, slots, key = hold()
+    held["executor"] = executor = ThreadPoolExecutor(2)
+    for _ in range(20):
+        executor.submit(npu_scatter_pa_kv_cache, key, None, cache, None, slots, cache_mode="Norm")
+
+
+def system_exit() -> None:
+    queue()
+    sys.exit(7)
+
+
+def exception() -> None:
+    queue()
+    raise KeyError("a user's own")
+
+
+WAYS = {
+    queue: 0,
+    pages: 0,
+    daemon_thread: 0,
+    handler_registered_before: 0,
+    destructor: 0,
+    graph: 0,
+    pool_of_threads: 0,
+    system_exit: 7,
+    exception: 1,
+}
+
+
+def main(times: int) -> None:
+    for way, expected in WAYS.items():
+        codes = []
+        for _ in range(times):
+            child = os.fork()
+            if child == 0:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+                way()
+                return  # ends as the script's last line does
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        print(way.__name__, "as expected" if codes == [expected] * times else codes, flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
