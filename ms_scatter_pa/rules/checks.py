@@ -127,7 +127,11 @@ def _check_caches(arguments: Arguments, scenario: Scenario) -> None:
         empty = (
             []
             if shape is None
-            else [dim for axis, dim in enumerate(shape) if dim == 0 and _must_be_positive(name, axis, shape)]
+            else [
+                dim
+                for axis, dim in enumerate(shape)
+                if dim == 0 and _must_be_positive(name, axis, shape, scenario.flattened)
+            ]
         )
         if shape is not None and empty:
             raise ValueError(
@@ -157,10 +161,11 @@ def _check_caches(arguments: Arguments, scenario: Scenario) -> None:
             )
 
 
-def _must_be_positive(name: str, axis: int, shape: Shape) -> bool:
+def _must_be_positive(name: str, axis: int, shape: Shape, flattened: bool) -> bool:
     if name.endswith("_cache"):
         return axis > 0
-    return axis >= (2 if len(shape) == 4 else 1) or (axis == len(shape) - 1)
+    counts = len(shape) - 1 if flattened else len(shape) - 2  # of tokens, or of batch elements and tokens
+    return axis >= counts
 
 
 def block_size_axis(layout: str, cache_rank: int) -> int:

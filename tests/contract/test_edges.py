@@ -1,11 +1,12 @@
 """Edges of the contract: huge sizes, smallest caches, slots near the limits of their type, empty calls."""
 
 from dataclasses import replace
+from typing import Any
 
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor, mint
+from mindspore import Tensor, mint, nn
 
 from ms_scatter_pa import npu_scatter_pa_kv_cache
 from tests.support.cases import Spec
@@ -29,6 +30,47 @@ def test_one_block_and_blocks_of_one_row(row: str, blocks: int, block_size: int,
 def test_empty_calls_write_nothing(row: str, entry: str) -> None:
     for spec in (Spec(row, tokens=0, batch=0), Spec(row, tokens=0, batch=0, value_size=None)):
         check(example_case(spec, 1), ENTRIES[entry])
+
+
+@pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
+@pytest.mark.parametrize("dynamic", [False, True], ids=["", "dynamic"])
+@pytest.mark.parametrize("rows", [(0, 64), (1, 0, 64), (3, 0, 64), (0, 5, 64), (0, 2, 32)])
+def test_no_token_in_every_form_of_rows(rows: tuple[int, ...], dynamic: bool, mode: int) -> None:
+    class Write(nn.Cell):
+        def construct(self, key: Any, cache: Any, slots: Any) -> Any:
+            return npu_scatter_pa_kv_cache(key, None, cache, None, slots, cache_mode="Norm")
+
+    before = np.random.default_rng(0).standard_normal((3, 4, 2, 32)).astype(np.float16)
+    cache, slots = Tensor(before), Tensor(np.zeros(0, np.int32))
+    ms.set_context(mode=mode)
+    try:
+        net = Write()
+        if dynamic:
+            shape = [None if i < len(rows) - (2 if rows[-1] == 32 else 1) else dim for i, dim in enumerate(rows)]
+            net.set_inputs(Tensor(shape=shape, dtype=ms.float16), cache, Tensor(shape=[None], dtype=ms.int32))
+        assert net(Tensor(np.zeros(rows, np.float16)), cache, slots).asnumpy().tolist() == [0, 0, 0, 0]
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+    assert np.array_equal(cache.asnumpy(), before)
+
+
+@pytest.mark.parametrize("mode", ["Norm", "PA_NZ", "NHSD"])
+def test_a_block_size_of_0_that_a_dynamic_graph_learns_at_run_time(mode: str) -> None:
+    class Write(nn.Cell):
+        def construct(self, key: Any, cache: Any, slots: Any) -> Any:
+            return npu_scatter_pa_kv_cache(key, None, cache, None, slots, cache_mode=mode, on_error="record")
+
+    shapes = {"Norm": (2, 0, 2, 16), "PA_NZ": (2, 2, 0, 16), "NHSD": (2, 2, 0, 16)}
+    dynamic = [None if dim == 0 else dim for dim in shapes[mode]]
+    key, slots = Tensor(np.ones((3, 2, 16), np.float16)), Tensor(np.full(3, -1, np.int32))
+    ms.set_context(mode=ms.GRAPH_MODE)
+    try:
+        net = Write()
+        net.set_inputs(key, Tensor(shape=dynamic, dtype=ms.float16), slots)
+        status = net(key, Tensor(np.zeros(shapes[mode], np.float16)), slots).asnumpy().tolist()
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+    assert status == [4, 2, 0, 1]
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
