@@ -52,7 +52,9 @@ def npu_scatter_pa_kv_cache(
     Args:
         key: float16, float32, bfloat16, (u)int8, (u)int16, (u)int32, hifloat8, float8_e5m2 or float8_e4m3fn.
         value: as ``key`` with Dv, of one dtype with it (PA_NZ: any), or None with ``value_cache`` (key-only write).
-        key_cache: contiguous; a Parameter, a Tensor or, in PyNative, a contiguous view. Written in place.
+        key_cache: contiguous; a Parameter, a Tensor or, in PyNative, a contiguous view, of another dtype than its base
+            too. Written in place. Inside a graph pass the tensor itself: what a graph reshapes, views, indexes or
+            slices is MindSpore's copy, and the write is lost without an error.
         value_cache: as ``key_cache``.
         slot_mapping: int32 or int64. Slot s is row s % BS of block s // BS; a negative one is padding and skipped.
         compress_lens: [B, N] or [B*N]; Alibi: rows kept; Rope and Omni: rows that are compressed.
@@ -69,7 +71,7 @@ def npu_scatter_pa_kv_cache(
 
     Raises:
         TypeError: an argument that is no Tensor, a dtype that is not taken, dtypes that differ.
-        ValueError: shapes, lengths or modes that do not fit, caches that are strided or overlap.
+        ValueError: shapes, lengths or modes that do not fit, a strided cache, an argument that shares memory with one.
         IndexError: a slot at or past NB * BS, or, on request, a duplicate.
             Values are checked in the kernel, before anything is written: in PyNative the error surfaces at the call
             when nothing was queued, else at the next synchronization, in a graph as a RuntimeError whose text begins
@@ -77,6 +79,9 @@ def npu_scatter_pa_kv_cache(
             others are written and the status tells.
 
     No other Python thread may change the tensors of a call before it returns: a large write lets other threads run.
+    Should one do it, nothing is written outside the caches: the values that are checked are copies, and those are used.
+
+    No gradient flows through a cache or the status: the operator's backward is 0, in both modes.
 
     Source: docs/contract.md, which starts from torch_npu's document of the operator.
 

@@ -1,10 +1,10 @@
 """What the ways into a graph share: telling that one is compiled, constants, and what is known while compiling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from mindspore import Tensor
+from mindspore import Tensor, ops
 from mindspore.ops import signature as sig
 from mindspore.ops.functional import isconstant
 from mindspore.ops.primitive import PrimitiveWithInfer, constexpr
@@ -14,8 +14,10 @@ from ..rules.table import SCATTER_PA
 from . import backend
 
 try:
+    from mindspore.graph import jit_trace
     from mindspore.graph.jit_context import jit_context, set_jit_context
 except ImportError:  # before MindSpore 2.9
+    from mindspore.common import jit_trace
     from mindspore.common.jit_context import jit_context, set_jit_context
 
 
@@ -50,12 +52,60 @@ class _InGraph(CompileTime):
 
     def __call__(self) -> bool:
         if jit_context() is not None:
-            set_jit_context(None)  # MindSpore would go on tracing after the error
+            _end_trace()
             raise RuntimeError(_TRACE)
         return False
 
 
+def _end_trace() -> None:
+    """Ends the trace under way, which MindSpore would go on with after an error, and forgets what it recorded.
+
+    Both sides of it end: Python's context and C++'s graph. What was recorded so far must not run as the whole function
+    when that is called again.
+    """
+    trace = jit_trace._trace_jit_context
+    try:
+        if not trace.is_nested():
+            jit_trace._compile_only = True
+            tensors = [given for given in trace.args if isinstance(given, Tensor)]
+            jit_trace._jit_trace_end(*(tensors[:1] or [Tensor(0)]))
+    finally:
+        jit_trace._compile_only = False
+        jit_trace._trace_compile_cache.discard(trace.phase)
+        jit_trace._using_trace = False
+        set_jit_context(None)
+
+
 in_graph = _InGraph("in_graph", lambda: backend() is not None)  # its errors keep their type here
+
+
+def _zeros(inputs: Any) -> Any:
+    return tuple([ops.zeros_like(given) for given in inputs])
+
+
+def _backward_of_6(a, b, c, d, e, f, out, dout):  # type: ignore[no-untyped-def]
+    return _zeros((a, b, c, d, e, f))
+
+
+def _backward_of_7(a, b, c, d, e, f, g, out, dout):  # type: ignore[no-untyped-def]
+    return _zeros((a, b, c, d, e, f, g))
+
+
+def _backward_of_9(a, b, c, d, e, f, g, h, i, out, dout):  # type: ignore[no-untyped-def]
+    return _zeros((a, b, c, d, e, f, g, h, i))
+
+
+def _backward_of_10(a, b, c, d, e, f, g, h, i, j, out, dout):  # type: ignore[no-untyped-def]
+    return _zeros((a, b, c, d, e, f, g, h, i, j))
+
+
+_BACKWARDS = {6: _backward_of_6, 7: _backward_of_7, 9: _backward_of_9, 10: _backward_of_10}
+
+
+def no_gradient(input_names: Sequence[str]) -> Any:
+    """The backward of an operator with these inputs: zero for each, since the status is an integer and nothing flows
+    through a cache. MindSpore counts a backward's parameters, hence one function for each number of inputs."""
+    return _BACKWARDS[len(input_names)]
 
 
 def mark_writes(operator: Any, input_names: tuple[str, ...], written: set[str]) -> Any:

@@ -10,7 +10,7 @@ from mindspore.ops.primitive import _primexpr
 from ...rules.options import check_modes, dtype_name, options_of
 from ...rules.scenario import Arguments
 from ...rules.table import SCATTER_PA
-from ..graph_tools import mark_writes, numbers, parts_of, placeholder
+from ..graph_tools import mark_writes, no_gradient, numbers, parts_of, placeholder
 from ..reg_info import CPU_OP_NAME, cpu_input_names, cpu_reg_info
 from .library import library_path
 
@@ -46,8 +46,10 @@ _operators = _Operators()
 
 def _make(compressed: bool, records: bool) -> Any:
     function = f"{library_path()}:{CPU_OP_NAME}"
-    operator = ops.Custom(function, None, ms.int64, "aot", reg_info=cpu_reg_info(compressed, records))
-    return mark_writes(operator, cpu_input_names(compressed, records), _WRITTEN)
+    names = cpu_input_names(compressed, records)
+    reg_info = cpu_reg_info(compressed, records)
+    operator = ops.Custom(function, None, ms.int64, "aot", bprop=no_gradient(names), reg_info=reg_info)
+    return mark_writes(operator, names, _WRITTEN)
 
 
 @_primexpr
