@@ -1,0 +1,147 @@
+"""A cache that is reshaped, viewed, indexed or sliced inside a graph is a copy of MindSpore's: the write is lost, MindSpore's
+own in-place operators' too. The compiler gives such a value and a Tensor argument the same type, so that it cannot be
+refused; each kind stands here, so that a MindSpore that keeps the write is noticed and the documents change."""
+
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor, mutable, nn, ops
+
+from ms_scatter_pa import npu_scatter_pa_kv_cache
+from tests.support.small import BS, CACHE, NB, D, N, put, same, step
+
+
+class Whole(nn.Cell):
+    def construct(self, key: Any, pool: Any, slots: Any) -> Any:
+        return npu_scatter_pa_kv_cache(key, None, pool, None, slots, cache_mode="Norm")
+
+
+class Reshaped(nn.Cell):
+    def construct(self, key: Any, pool: Any, slots: Any) -> Any:
+        return npu_scatter_pa_kv_cache(key, None, pool.reshape((NB, BS, N, D)), None, slots, cache_mode="Norm")
+
+
+class Viewed(nn.Cell):
+    def construct(self, key: Any, pool: Any, slots: Any) -> Any:
+        return npu_scatter_pa_kv_cache(key, None, pool.view((NB, BS, N, D)), None, slots, cache_mode="Norm")
+
+
+class Sliced(nn.Cell):
+    def construct(self, key: Any, pool: Any, slots: Any) -> Any:
+        return npu_scatter_pa_kv_cache(key, None, pool[0:NB], None, slots, cache_mode="Norm")
+
+
+class Indexed(nn.Cell):
+    def construct(self, key: Any, pool: Any, slots: Any) -> Any:
+        return npu_scatter_pa_kv_cache(key, None, pool[1], None, slots, cache_mode="Norm")
+
+
+class Interleaved(nn.Cell):
+    def construct(self, key: Any, pool: Any, slots: Any) -> Any:
+        return npu_scatter_pa_kv_cache(key, None, pool[:, 1], None, slots, cache_mode="Norm")
+
+
+COPIES: dict[str, tuple[type[nn.Cell], tuple[int, ...]]] = {
+    "reshape": (Reshaped, (NB * BS, N * D)),
+    "reshape to its own shape": (Reshaped, CACHE),
+    "view": (Viewed, (NB * BS, N * D)),
+    "slice": (Sliced, (NB + 2, *CACHE[1:])),
+    "index": (Indexed, (2, *CACHE)),
+    "index of the second axis": (Interleaved, (NB, 2, *CACHE[1:])),
+}
+
+
+class Own(nn.Cell):
+    """The pool is the Cell's own Parameter."""
+
+    def __init__(self, inner: nn.Cell, pool: Parameter) -> None:
+        super().__init__()
+        self.inner, self.pool = inner, pool
+
+    def construct(self, key: Any, slots: Any) -> Any:
+        return self.inner(key, self.pool, slots)
+
+
+def run(cell: type[nn.Cell], held: str, array: Any) -> tuple[Any, Any]:
+    key, _, slots = step(1)
+    tensors = Tensor(key), Tensor(slots)
+    pool: Any = Tensor(array) if held == "tensor" else Parameter(Tensor(array), name="pool", requires_grad=False)
+    if held == "own parameter":
+        return pool, Own(cell(), pool)(*tensors)
+    if held == "jit":
+        inner = cell()
+
+        @ms.jit
+        def compiled(key: Any, pool: Any, slots: Any) -> Any:
+            return inner.construct(key, pool, slots)
+
+        return pool, compiled(tensors[0], pool, tensors[1])
+    return pool, cell()(tensors[0], pool, tensors[1])
+
+
+@pytest.fixture(autouse=True)
+def graph_mode() -> Any:
+    ms.set_context(mode=ms.GRAPH_MODE)
+    yield
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+
+
+HELD = ["tensor", "parameter", "own parameter", "jit"]
+
+
+@pytest.mark.parametrize("held", HELD)
+def test_the_whole_tensor_is_written(held: str) -> None:
+    array = np.zeros(CACHE, np.float16)
+    pool, status = run(Whole, held, array)
+    key, _, slots = step(1)
+    assert status.asnumpy().tolist() == [0, 0, 0, 0]
+    assert same(pool, put(array, slots, key))
+
+
+@pytest.mark.parametrize("held", HELD)
+@pytest.mark.parametrize("kind", COPIES)
+def test_what_a_graph_derives_is_a_copy_as_the_documents_say(kind: str, held: str) -> None:
+    cell, shape = COPIES[kind]
+    array = np.zeros(shape, np.float16)
+    pool, status = run(cell, held, array)
+    written = not same(pool, array)
+    folded = kind == "reshape to its own shape" and written  # an optimiser may remove it: then the write is kept
+    assert status.asnumpy().tolist() == [0, 0, 0, 0]
+    assert folded or not written, "MindSpore keeps the write now: say so in README, refusals.md and the docstring"
+
+
+class Pool(nn.Cell):
+    """The way that works: an interleaved pool goes in whole, as [2*NB, BS, N, D]."""
+
+    def construct(self, key: Any, value: Any, pool: Any, key_slots: Any, value_slots: Any) -> Any:
+        status = npu_scatter_pa_kv_cache(key, None, pool, None, key_slots, cache_mode="Norm")
+        pool = ops.depend(pool, status)
+        return npu_scatter_pa_kv_cache(value, None, pool, None, value_slots, cache_mode="Norm")
+
+
+@pytest.mark.parametrize("hold", [Tensor, lambda a: Parameter(Tensor(a), name="pool", requires_grad=False)])
+def test_an_interleaved_pool_goes_in_whole(hold: Any) -> None:
+    array = np.zeros((2 * NB, *CACHE[1:]), np.float16)
+    pool = hold(array)
+    key, value, slots = step(1)
+    places = [np.where(slots < 0, slots, (slots // BS * 2 + i) * BS + slots % BS).astype(np.int32) for i in (0, 1)]
+    Pool()(Tensor(key), Tensor(value), pool, Tensor(places[0]), Tensor(places[1]))
+    got = pool.asnumpy().reshape(NB, 2, *CACHE[1:])
+    assert same(Tensor(got[:, 0]), put(np.zeros(CACHE, np.float16), slots, key))
+    assert same(Tensor(got[:, 1]), put(np.zeros(CACHE, np.float16), slots, value))
+
+
+def test_an_element_of_a_list_is_no_copy() -> None:
+    """``mutable([...])[0]`` names a Tensor that was passed; ``stacked[0]`` copies."""
+
+    @ms.jit
+    def write(key: Any, caches: Any, slots: Any) -> Any:
+        return npu_scatter_pa_kv_cache(key, None, caches[0], None, slots, cache_mode="Norm")
+
+    array = np.zeros(CACHE, np.float16)
+    key, _, slots = step(1)
+    cache = Tensor(array)
+    write(Tensor(key), mutable([cache, Tensor(array)]), Tensor(slots))
+    assert same(cache, put(array, slots, key))
