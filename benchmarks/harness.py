@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 LIMIT = "limit"
+# Groups that compare calls of one size, in a table of their own; the pictures are of the others.
+CALL_GROUPS = ("dispatch", "own ways", "strided rows")
 WIDTH = 22  # of a column
 Variant = Callable[[], object]
 

@@ -28,6 +28,9 @@ Call = Callable[[], Any]
 
 HEADS, HEAD_SIZE, BLOCK_SIZE = 8, 128, 16
 PEER = "limit, two torch index_put_"  # what the dispatch cases are held against
+STRIDED = "strided rows"
+CONTIGUOUS = "limit, contiguous rows"  # what the strided ones are held against
+TRANSPOSED, EVERY_SECOND = "[N,D,T] transposed", "every 2nd channel"
 DRAINED_CALLS = 1000
 LAYERS = 32
 
@@ -200,6 +203,43 @@ def _own_ways_case(tokens: int) -> harness.Case:
         _drained("ops.scatter_nd_update", scatter_nd_update, 1),
     ]
     return harness.Case(f"MindSpore's own ways T={tokens}, 2 x 64 MiB", "own ways", tokens, contenders)
+
+
+def strided_cases() -> list[Callable[[], harness.Case]]:
+    """Rows whose innermost dimension is strided, against the same call with contiguous rows."""
+    return [lambda tokens=tokens: _strided_case(tokens) for tokens in (64, 256, 2048)]  # type: ignore[misc]
+
+
+def _strided_case(tokens: int) -> harness.Case:
+    num_blocks = (64 << 20) // (BLOCK_SIZE * HEADS * HEAD_SIZE * 2)
+    slots = np.random.default_rng(5).choice(num_blocks * BLOCK_SIZE, tokens, replace=False).astype(np.int64)
+    slot_mapping = Tensor(slots)
+    caches = _caches("Norm", num_blocks)
+    contiguous = [Tensor(rows) for rows in _rows(tokens)]
+    transposed = [Tensor(np.ascontiguousarray(rows.transpose(1, 2, 0))).transpose(2, 0, 1) for rows in _rows(tokens)]
+    every_second = [Tensor(np.repeat(rows, 2, axis=-1))[..., ::2] for rows in _rows(tokens)]
+
+    def call(rows: list[Any]) -> Call:
+        (key, value), (key_cache, value_cache) = rows, caches
+        return lambda: npu_scatter_pa_kv_cache(key, value, key_cache, value_cache, slot_mapping, cache_mode="Norm")
+
+    contenders = [
+        _drained(CONTIGUOUS, call(contiguous), 20),
+        _drained(TRANSPOSED, call(transposed), 20),
+        _drained(EVERY_SECOND, call(every_second), 20),
+    ]
+    if torch is not None:
+        flat = [torch.zeros(num_blocks * BLOCK_SIZE, HEADS, HEAD_SIZE, dtype=torch.float16) for _ in range(2)]
+        rows = [torch.from_numpy(np.ascontiguousarray(r.transpose(1, 2, 0))).permute(2, 0, 1) for r in _rows(tokens)]
+        index = torch.from_numpy(slots)
+
+        def put() -> None:
+            for cache, side in zip(flat, rows, strict=True):
+                cache.index_put_((index,), side)
+
+        contenders.append(_drained("torch, transposed", put, 20))
+    goal = {TRANSPOSED: 5.0, EVERY_SECOND: 5.0}
+    return harness.Case(f"strided rows T={tokens}, 2 x 64 MiB", STRIDED, tokens, contenders, goal=goal)
 
 
 class _Layers(nn.Cell):  # type: ignore[misc]

@@ -4,9 +4,10 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <vector>
+#include <memory>
 
 #include "core/check.h"
+#include "core/contiguous.h"
 #include "core/export.h"
 #include "core/index_copies.h"
 #include "core/message.h"
@@ -168,27 +169,16 @@ MsspStatus CheckOptions(const MsspTensor* tensors, const MsspOptions& options) {
   return {MSSP_WRITTEN, 0, 0, 0};
 }
 
-// Copies strided rows into contiguous memory, dimension by dimension.
-uint8_t* PackRows(const uint8_t* from, const MsspTensor& rows, int64_t axis, int64_t item_size, uint8_t* to) {
-  for (int64_t i = 0; i < rows.shape[axis]; ++i, from += rows.strides[axis] * item_size) {
-    if (axis + 1 < rows.ndim) {
-      to = PackRows(from, rows, axis + 1, item_size, to);
-    } else {
-      std::memcpy(to, from, static_cast<size_t>(item_size));
-      to += item_size;
-    }
-  }
-  return to;
+// Not a vector, which would write zeros first.
+using Memory = std::unique_ptr<uint8_t[]>;
+
+const void* Pack(const MsspTensor& tensor, int64_t item_size, Memory* memory) {
+  memory->reset(new uint8_t[static_cast<size_t>(Product(tensor.shape, tensor.ndim) * item_size)]);
+  MsspCopyContiguous(memory->get(), tensor.data, tensor.shape, tensor.strides, tensor.ndim, item_size, 0);
+  return memory->get();
 }
 
-const void* Pack(const MsspTensor& tensor, int64_t item_size, std::vector<uint8_t>* memory) {
-  memory->resize(static_cast<size_t>(Product(tensor.shape, tensor.ndim) * item_size));
-  PackRows(static_cast<const uint8_t*>(tensor.data), tensor, 0, item_size, memory->data());
-  return memory->data();
-}
-
-void UsePackedRows(const MsspTensor& rows, bool flattened, const RowsShape& shape, MsspSide* side,
-                   std::vector<uint8_t>* memory) {
+void UsePackedRows(const MsspTensor& rows, bool flattened, const RowsShape& shape, MsspSide* side, Memory* memory) {
   side->rows = Pack(rows, MsspItemSize(side->element_type), memory);
   MsspTensor packed = rows;
   packed.strides = nullptr;
@@ -209,7 +199,7 @@ void UseOwnIndices(const MsspTensor* tensors, MsspCall* call, IndexCopies* copie
     if (tensors[i].strides == nullptr) {
       std::memcpy(own, tensors[i].data, static_cast<size_t>(bytes));
     } else {
-      PackRows(static_cast<const uint8_t*>(tensors[i].data), tensors[i], 0, item_size, reinterpret_cast<uint8_t*>(own));
+      MsspCopyContiguous(own, tensors[i].data, tensors[i].shape, tensors[i].strides, tensors[i].ndim, item_size, 0);
     }
     *pointers[i - kSlotMapping] = own;
   }
@@ -359,7 +349,7 @@ extern "C" MSSP_EXPORT MsspStatus MsspRun(const MsspTensor* tensors, const MsspO
     result = CheckValues(call);
   }
   if (result.code == MSSP_WRITTEN) {
-    std::vector<uint8_t> packed[2];  // copies of rows that are strided beyond the core's understanding
+    Memory packed[2];  // copies of rows that are strided beyond the core's understanding
     for (int i = 0; i < (options->key_only != 0 ? 1 : 2); ++i) {
       const MsspTensor& rows = tensors[kKey + i];
       if (NeedsPacking(rows, options->flattened != 0)) {

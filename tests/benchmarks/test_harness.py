@@ -4,10 +4,14 @@ import io
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from benchmarks import harness, plot
+from benchmarks import cli, core_bench, harness, plot
+from benchmarks.cases import Memory, Workload
 from benchmarks.harness import Case, Contender
 
 
@@ -88,3 +92,49 @@ def test_the_pictures_show_every_way(tmp_path: Path) -> None:
     plot.draw_growth(source, tmp_path / "growth.svg")
     for name in ("results.svg", "growth.svg"):
         assert "<svg" in (tmp_path / name).read_text()
+
+
+CHOICES = st.lists(st.sampled_from(core_bench.workloads()), max_size=6, unique=True)
+CONTENDERS = st.sets(st.sampled_from(("core", "core, helper's cache", "PyNative", "NumPy")))
+
+
+@settings(max_examples=12, deadline=None)
+@given(workloads=CHOICES, contenders=CONTENDERS, times=st.sampled_from((0.0, 1e-6, 1.0)))
+def test_any_choice_of_cases_is_drawn_or_left_out(
+    tmp_path_factory: pytest.TempPathFactory, workloads: list[Workload], contenders: set[str], times: float
+) -> None:
+    folder = tmp_path_factory.mktemp("pictures")
+    results = []
+    for workload in workloads:
+        measured = result({"limit, memcpy": [1e-6], **{name: [times] for name in sorted(contenders)}})
+        results.append({**measured.as_json(), "name": workload.name, "group": workload.group, "x": workload.x})
+    source = folder / "results.json"
+    source.write_text(json.dumps({"about": {"kernels": "avx2", "threads": 2}, "results": results}))
+    for draw in (plot.draw, plot.draw_growth):
+        target = folder / f"{draw.__name__}.svg"
+        assert draw(source, target) == target.is_file()
+
+
+def test_the_table_and_the_numbers_are_kept_whatever_the_picture_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "Memory", lambda library: Memory(library, 8 << 20))
+    name = "Norm random T=16 BS=16 8x128"
+    narrow = ["--only", name, "--no-mindspore", "--no-peers", "--seconds", "0.01", "--out", str(tmp_path / "out")]
+    assert cli.main(narrow) == 0
+    assert (tmp_path / "out" / "results.svg").is_file()
+
+    def fail(*_: Any) -> bool:
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(plot, "draw", fail)
+    assert cli.main(narrow) == 0
+    printed = capsys.readouterr()
+    assert printed.out.count(name) > 1 and "no font" in printed.err
+    assert len(json.loads((tmp_path / "out" / "results.json").read_text())["results"]) >= 1
+
+
+def test_a_choice_of_no_case_is_said_before_anything_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["--only", "no such case"])
+    assert "--only: no case's name contains 'no such case'" in capsys.readouterr().err

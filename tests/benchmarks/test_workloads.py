@@ -125,3 +125,11 @@ def test_cases_have_names_of_their_own_and_groups_grow_in_one_quantity() -> None
         assert sorted(groups[f"{layout} runs T=2048 against block_size"]) == [8, 16, 32, 64, 128, 256]
         assert groups[f"{layout} random T=2048 against threads"][0] == 1
         assert groups[f"{layout} random BS=16 8x128"] == [*cases.DECODE, *cases.PREFILL]
+
+
+def test_strided_rows_are_the_contiguous_ones_and_all_ways_write_them() -> None:
+    case = mindspore_bench.strided_cases()[0]()
+    ways = {contender.name: contender for contender in case.contenders}
+    assert set(case.goal) <= set(ways) and mindspore_bench.CONTIGUOUS in ways
+    for contender in ways.values():
+        contender.variants[0]()

@@ -107,6 +107,8 @@ class CoreLibrary:
         self.c.MsspSetThresholds.restype = None
         self.c.MsspStreamingCopy.argtypes = [pointer, pointer, i64, i32, i32]
         self.c.MsspStreamingCopy.restype = None
+        self.c.MsspCopyContiguous.argtypes = [pointer, pointer, pointer, pointer, i64, i64, i32]
+        self.c.MsspCopyContiguous.restype = None
 
     def scatter(self, call: Call) -> list[int]:
         status: Status = self.c.MsspScatterPaKvCache(ctypes.byref(call))
