@@ -22,15 +22,19 @@ def checked_scenario(arguments: Arguments) -> Scenario:
         ValueError: ranks, dimensions or modes that do not fit together.
     """
     _check_dtypes(arguments)
-    scenario = decide(arguments)
+    scenario = decide(arguments, _check_shapes)
     if scenario.layout != "PA_NZ":
         _check_same_dtype(arguments, "value", "key", f"{scenario.layout} caches hold K and V of one dtype")
+    _check_shapes(arguments, scenario)
+    return scenario
+
+
+def _check_shapes(arguments: Arguments, scenario: Scenario) -> None:
     if scenario.compressed:
         _check_compressed(arguments, scenario)
     else:
         _check_tokens(arguments, scenario)
     _check_caches(arguments, scenario)
-    return scenario
 
 
 def _check_dtypes(arguments: Arguments) -> None:

@@ -4,6 +4,7 @@ A dimension that a dynamic graph does not know while compiling is ``UNKNOWN``; i
 kernel compares it before it writes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -79,8 +80,12 @@ class Scenario:
         return self.scatter_mode != "None"
 
 
-def decide(arguments: Arguments) -> Scenario:
+def decide(arguments: Arguments, check: Callable[[Arguments, Scenario], None]) -> Scenario:
     """Tells the scenario by the modes given and by what fits all shapes (docs/contract.md, section 2.2).
+
+    Args:
+        arguments: the call.
+        check: compares all of the arguments with a scenario; raises ValueError.
 
     Raises:
         ValueError: an unknown mode, modes and arguments that contradict each other, shapes that fit no layout, or
@@ -101,48 +106,64 @@ def decide(arguments: Arguments) -> Scenario:
     slots = (arguments.shape("slot_mapping") or (UNKNOWN,))[0]
     candidates = [cache_mode] if cache_mode else ["Norm", "PA_NZ"]
     problems: dict[str, str] = {}
-    fitting: list[tuple[str, bool]] = []
+    fitting: list[Scenario] = []
     for layout in candidates:
-        flattened, problem = _best_reading(layout, sides)
+        flattened, problem = _best_reading(layout, sides, slots)
         if problem is None:
-            fitting.append((layout, flattened))
+            device_format = layout == "PA_NZ" and len(sides[0].cache_shape) == 3
+            fitting.append(Scenario(layout, key_only=key_only, flattened=flattened, device_format=device_format))
         else:
             problems[layout] = problem
-    if len(fitting) > 1:  # slot_mapping tells [1, T, N*D] from [T, N, D]
-        counted = [fit for fit in fitting if same(_row_count(sides[0].rows_shape, flattened=fit[1]), slots)]
-        fitting = counted if len(counted) == 1 else fitting
-    if len(fitting) > 1:
-        raise ValueError(
-            "cache_mode: the shapes fit both "
-            + " and ".join(layout for layout, _ in fitting)
-            + f" ({describe(sides)}); pass cache_mode='Norm' or cache_mode='PA_NZ'"
-        )
     if not fitting:
-        if cache_mode:
-            raise ValueError(problems[cache_mode])
-        raise ValueError(
-            f"key_cache: no layout fits {describe(sides)}; "
-            + "; ".join(f"{layout} expects {LAYOUTS[layout]}: {problem}" for layout, problem in problems.items())
-        )
-    layout, flattened = fitting[0]
-    device_format = layout == "PA_NZ" and len(sides[0].cache_shape) == 3
-    return Scenario(layout, key_only=key_only, flattened=flattened, device_format=device_format)
+        raise ValueError(problems[cache_mode] if cache_mode else _no_layout(sides, problems))
+    return fitting[0] if len(fitting) == 1 else _the_only_one(arguments, fitting, check)
 
 
-def _best_reading(layout: str, sides: list[Side]) -> tuple[bool, str | None]:
+def _the_only_one(
+    arguments: Arguments, fitting: list[Scenario], check: Callable[[Arguments, Scenario], None]
+) -> Scenario:
+    """Of scenarios that each side's shapes fit, the one that all arguments fit: slots tell [1, T, N*D] from [T, N, D]."""
+    legal: list[Scenario] = []
+    refusals: dict[str, list[str]] = {}
+    for scenario in fitting:
+        try:
+            check(arguments, scenario)
+        except ValueError as error:
+            refusals.setdefault(str(error), []).append(scenario.layout)
+        else:
+            legal.append(scenario)
+    if len(legal) == 1:
+        return legal[0]
+    if not legal:
+        raise ValueError("; ".join(f"{refusal}, read as {' or '.join(by)}" for refusal, by in refusals.items()))
+    raise ValueError(
+        "cache_mode: the shapes fit both "
+        + " and ".join(scenario.layout for scenario in legal)
+        + f" ({describe(arguments.sides())}); pass cache_mode='Norm' or cache_mode='PA_NZ'"
+    )
+
+
+def _no_layout(sides: list[Side], problems: dict[str, str]) -> str:
+    message = f"key_cache: no layout fits {describe(sides)}; " + "; ".join(
+        f"{layout} expects {LAYOUTS[layout]}: {problem}" for layout, problem in problems.items()
+    )
+    if _best_reading("NHSD", sides, UNKNOWN)[1] is None:
+        message += f"; NHSD {LAYOUTS['NHSD']} fits, and is never inferred: pass cache_mode='NHSD'"
+    return message
+
+
+def _best_reading(layout: str, sides: list[Side], slots: int) -> tuple[bool, str | None]:
     """Whether to read the rows as flattened, and what then does not fit: of both readings the one that fits better."""
     readings = {flattened: [misfit(layout, flattened, side) for side in sides] for flattened in (False, True)}
 
-    def score(flattened: bool) -> tuple[int, bool]:
+    def score(flattened: bool) -> tuple[int, bool, bool]:
         problems = [problem for problem in readings[flattened] if problem]
-        return -len(problems), not problems or problems[0].startswith(CACHES)
+        rows = sides[0].rows_shape
+        counted = same(product(*rows[:-1]) if flattened else rows[0], slots)
+        return -len(problems), counted, not problems or problems[0].startswith(CACHES)
 
     flattened = max((False, True), key=score)
     return flattened, next((problem for problem in readings[flattened] if problem), None)
-
-
-def _row_count(rows: Shape, *, flattened: bool) -> int:
-    return product(*rows[:-1]) if flattened else rows[0]
 
 
 def _key_only(arguments: Arguments) -> bool:

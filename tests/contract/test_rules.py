@@ -220,8 +220,59 @@ def test_shapes_that_fit_two_layouts_ask_for_cache_mode(spec: Spec, why: str) ->
 
 def test_nhsd_is_never_inferred() -> None:
     spec = Spec("NHSD", heads=3, key_size=5, value_size=None, block_size=7)
-    with pytest.raises(ValueError, match=r"^key_cache: no layout fits"):
+    with pytest.raises(
+        ValueError, match=r"^key_cache: no layout fits .*NHSD .*is never inferred: pass cache_mode='NHSD'"
+    ):
         checked_scenario(call_of(replace(spec, spelling="inferred")).arguments())
+
+
+def test_nhsd_is_not_offered_where_it_does_not_fit() -> None:
+    call = _with(call_of(Spec("Norm", spelling="inferred", value_size=None)), "key_cache", (4, 4, 9, 9), "float16")
+    with pytest.raises(ValueError, match=r"^key_cache: no layout fits") as refusal:
+        checked_scenario(call.arguments())
+    assert "NHSD" not in str(refusal.value)
+
+
+TWO_READINGS = {"key": (1, 2, 8), "value": (1, 2, 8), "key_cache": (1, 1, 2, 8), "value_cache": (1, 1, 2, 8)}
+
+
+def _two_readings(**changed: Shape | None) -> Call:
+    """Norm with one token of two heads, or PA_NZ with two tokens of eight channels."""
+    shapes = {**dict.fromkeys(NAMES), **TWO_READINGS, "slot_mapping": (1,), **changed}
+    dtypes = {n: None if shapes[n] is None else "float32" if n in NAMES[:4] else "int32" for n in NAMES}
+    return Call(shapes, dtypes, {"cache_mode": None, "scatter_mode": None})
+
+
+def test_slots_tell_two_readings_apart() -> None:
+    assert checked_scenario(_two_readings().arguments()).layout == "Norm"
+    assert checked_scenario(_two_readings(slot_mapping=(2,)).arguments()).layout == "PA_NZ"
+
+
+def test_slots_tell_which_cache_does_not_fit() -> None:
+    """K fits as [T, N, D] and V as [1, T, N*D]; there are two slots."""
+    caches = {"key_cache": (1, 2, 1, 16), "value_cache": (1, 1, 1, 16), "slot_mapping": (2,)}
+    call = _two_readings(key=(1, 2, 16), value=(1, 2, 16), **caches)
+    call = replace(call, dtypes={n: d and ("float16" if n in NAMES[:4] else d) for n, d in call.dtypes.items()})
+    with pytest.raises(ValueError, match=r"^key_cache: "):
+        checked_scenario(replace(call, modes={**call.modes, "cache_mode": "PA_NZ"}).arguments())
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "text"),
+    [
+        (
+            "slot_mapping",
+            (0,),
+            r"^slot_mapping: given shape \[0\], expected \[1\].* Norm; slot_mapping: .*\[2\].* PA_NZ",
+        ),
+        ("slot_mapping", (1, 1), r"^slot_mapping: given shape \[1, 1\], expected \[T\], read as Norm or PA_NZ$"),
+        ("value_cache", (2, 1, 2, 8), r"^value_cache: given num_blocks 2 .*"),
+        ("value_cache", (1, 2, 2, 8), r"^value_cache: "),
+    ],
+)
+def test_what_neither_reading_fits_is_named(name: str, shape: Shape, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        checked_scenario(_two_readings(**{name: shape}).arguments())
 
 
 def test_no_layout_prints_what_each_layout_expects() -> None:
