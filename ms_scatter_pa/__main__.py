@@ -1,8 +1,11 @@
 """``python -m ms_scatter_pa``: the subcommands, each loaded only when it is asked for."""
 
 import importlib
+import os
 import sys
 from typing import NamedTuple
+
+CLOSED_PIPE = 128 + 13  # as a shell tells of a program that SIGPIPE ended
 
 
 class Subcommand(NamedTuple):
@@ -30,7 +33,18 @@ def usage() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one subcommand and returns its exit status."""
-    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    try:
+        status = _run(sys.argv[1:] if arguments is None else arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    return status
+
+
+def _run(arguments: list[str]) -> int:
+    name, *rest = arguments or ["--help"]
     if name in ("-h", "--help"):
         print(usage())
         return 0

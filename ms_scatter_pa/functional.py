@@ -7,7 +7,10 @@ from typing import Literal
 from mindspore import Tensor
 
 from .backends import backend
+from .backends.cpu.library import require_built
 from .backends.graph import graph_backend, in_graph
+
+require_built()  # at the import, where it is not yet too late to look at another folder
 
 CacheMode = Literal["Norm", "PA_NZ", "NHSD"]
 ScatterMode = Literal["None", "Alibi", "Rope", "Omni", "NHSD"]
@@ -60,7 +63,9 @@ def npu_scatter_pa_kv_cache(
         compress_lens: [B, N] or [B*N]; Alibi: rows kept; Rope and Omni: rows that are compressed.
         compress_seq_offsets: [B*N] or [B, N]; Rope and Omni: where compression begins, -1 for none.
         seq_lens: [B].
-        cache_mode: ``"Norm"``, ``"PA_NZ"``, ``"NHSD"``, or None: told by the shapes, which is refused where two fit.
+        cache_mode: ``"Norm"``, ``"PA_NZ"``, ``"NHSD"``, or None: Norm or PA_NZ, as the shapes tell, which is refused where
+            both fit. NHSD is never inferred: where num_head equals block_size its caches have Norm's shape, and None
+            means Norm.
         scatter_mode: ``"None"``, ``"Alibi"``, ``"Rope"``, ``"Omni"``, ``"NHSD"``, or None: told by the arguments given.
         on_error: ``"raise"``, or ``"record"``: values never raise, the returned status tells.
         check_duplicates: refuse slots that are written twice (they are undefined otherwise). CPU only.

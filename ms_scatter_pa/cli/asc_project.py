@@ -95,6 +95,4 @@ def _run(step: str, command: list[str], folder: Path, environment: dict[str, str
         file.write(f"$ {' '.join(command)}\n{output}")
     # The installer of CANN's packages reports some failures in words alone.
     if done.returncode != 0 or (step.endswith(".run") and re.search(r"^\[?ERROR", output, re.MULTILINE)):
-        raise AscBuildError(
-            "\n".join([f"{step} failed; everything is in {log}. The end of it:", *output.splitlines()[-40:]])
-        )
+        raise AscBuildError("\n".join([f"{step} failed. The end of what it said:", *output.splitlines()[-40:]]))

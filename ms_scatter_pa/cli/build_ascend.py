@@ -15,13 +15,14 @@ from pathlib import Path
 
 from ..backends.ascend import cann_toolkit as cann_tools
 from ..backends.ascend.compile_callback import compile_callback
-from ..backends.ascend.operator_package import DEFAULT_INSTALL_PATH, HEADER, LIBRARY, VENDOR, export_line
+from ..backends.ascend.operator_package import HEADER, LIBRARY, VENDOR, default_install_path, export_line
 from ..backends.ascend.sources import AICORE_KERNELS
 from ..rules.table import TARGETS
 from . import asc_project
 
 SOCS = tuple(target.name for target in TARGETS if target.device == "Ascend")
 LOG_LINES = 40
+LOG_NAME = "build-ascend.log"  # of the last build that failed, beside the installed package
 
 
 class BuildError(Exception):
@@ -49,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cann", help="CANN's toolkit folder (default: ASCEND_HOME_PATH, else where CANN installs itself)"
     )
-    parser.add_argument("--install-path", type=Path, default=DEFAULT_INSTALL_PATH, help="default: %(default)s")
+    default = default_install_path()
+    help_text = "there is no default: no home folder can be told" if default is None else "default: %(default)s"
+    parser.add_argument("--install-path", type=Path, default=default, help=help_text)
     parser.add_argument(
         "--force", action="store_true", help="go on where CANN's version or compiler is not as expected"
     )
@@ -69,23 +72,24 @@ def build(options: argparse.Namespace) -> Path:
     _host_tools()
     sources = _operator_sources()
     install_path = _install_path(options.install_path)
-    work = Path(tempfile.mkdtemp(prefix="ms_scatter_pa_build_"))
     way = "MindSpore's custom compiler" if compiler else "CANN's own CMake functions"
-    print(
-        f"build-ascend: compiling for {', '.join(socs)} with CANN in {cann}, by {way} (some minutes); log: {work}",
-        flush=True,
-    )
-    if compiler is not None:
-        _run_custom_compiler(compiler, sources, work, cann, socs, install_path)
-    else:
-        _run_asc_project(sources, work, cann, socs, install_path)
-    package = install_path / "vendors" / VENDOR
-    _check_installed(package, socs)
+    print(f"build-ascend: compiling for {', '.join(socs)} with CANN in {cann}, by {way} (some minutes)", flush=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix="ms_scatter_pa_build_") as folder:
+            work, log = Path(folder), install_path / LOG_NAME
+            if compiler is not None:
+                _run_custom_compiler(compiler, sources, work, cann, socs, install_path, log)
+            else:
+                _run_asc_project(sources, work, cann, socs, install_path, log)
+        package = install_path / "vendors" / VENDOR
+        _check_installed(package, socs)
+    except OSError as error:
+        raise BuildError(f"{error.filename or install_path}: {error.strerror or error}") from error
     try:
         compile_callback(package, cann)
-    except RuntimeError as error:
-        raise BuildError(f"the operator is installed, but MindSpore will not be able to call it: {error}") from error
-    shutil.rmtree(work, ignore_errors=True)
+    except Exception as error:  # MindSpore's own, of many kinds; its first lines say what is wrong
+        said = "\n".join(str(error).strip().splitlines()[:LOG_LINES]) or type(error).__name__
+        raise BuildError(f"the operator is installed, but MindSpore will not be able to call it: {said}") from error
     return package
 
 
@@ -122,8 +126,10 @@ def _doubts(cann: Path, force: bool) -> None:
 
 
 def _supported_versions() -> list[str]:
-    from mindspore.run_check._check_version import AscendEnvChecker
-
+    try:
+        from mindspore.run_check._check_version import AscendEnvChecker
+    except Exception as error:
+        raise BuildError(f"MindSpore does not start, and its custom compiler is part of it: {error}") from error
     return [str(version) for version in AscendEnvChecker("").version]
 
 
@@ -164,8 +170,15 @@ def _operator_sources() -> tuple[Path, Path]:
     return host, kernel
 
 
-def _install_path(path: Path) -> Path:
-    path = path.expanduser().absolute()
+def _install_path(path: Path | None) -> Path:
+    if path is None:
+        raise BuildError("--install-path: no home folder can be told, which is the default; pass a folder")
+    try:
+        path = path.expanduser().absolute()
+    except RuntimeError as error:
+        raise BuildError(f"--install-path: {path}: {error}") from error
+    if ":" in str(path):
+        raise BuildError(f"--install-path: {path} has a colon, which parts folders in ASCEND_CUSTOM_OPP_PATH")
     try:
         path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
@@ -175,7 +188,13 @@ def _install_path(path: Path) -> Path:
 
 
 def _run_custom_compiler(
-    compiler: Path, sources: tuple[Path, Path], work: Path, cann: Path, socs: list[str], install_path: Path
+    compiler: Path,
+    sources: tuple[Path, Path],
+    work: Path,
+    cann: Path,
+    socs: list[str],
+    install_path: Path,
+    kept_log: Path,
 ) -> None:
     # It writes beside itself and refuses symbolic links and unusual characters in paths: it gets copies.
     tool = work / "custom_compiler"
@@ -188,12 +207,19 @@ def _run_custom_compiler(
     if result.returncode == 0:
         return
     log = tool / "install.log" if (tool / "install.log").is_file() else tool / "build.log"
-    lines = (log.read_text(errors="replace") if log.is_file() else result.stderr).splitlines()
-    what = f"MindSpore's custom compiler failed; everything is in {tool}. The end of "
-    raise BuildError("\n".join([f"{what}{log.name if log.is_file() else 'its output'}:", *lines[-LOG_LINES:]]))
+    printed = (result.stdout + result.stderr).strip()
+    written = log.read_text(errors="replace") if log.is_file() else ""
+    kept_log.write_text(f"{written}\n{printed}\n")
+    # Without a log it stopped early, by an exception: its last line says why.
+    lines = written.splitlines()[-LOG_LINES:] or printed.splitlines()[-1:]
+    raise BuildError(
+        "\n".join([f"MindSpore's custom compiler failed; all that it said is in {kept_log}. The end:", *lines])
+    )
 
 
-def _run_asc_project(sources: tuple[Path, Path], work: Path, cann: Path, socs: list[str], install_path: Path) -> None:
+def _run_asc_project(
+    sources: tuple[Path, Path], work: Path, cann: Path, socs: list[str], install_path: Path, kept_log: Path
+) -> None:
     config = cann_tools.asc_config(cann)
     assert config is not None
     project = work / "asc_project"
@@ -201,7 +227,9 @@ def _run_asc_project(sources: tuple[Path, Path], work: Path, cann: Path, socs: l
     try:
         asc_project.build_and_install(project, cann.resolve(), config, install_path)
     except asc_project.AscBuildError as error:
-        raise BuildError(f"CANN's CMake functions: {error}") from error
+        if (project / asc_project.LOG).is_file():
+            shutil.copy(project / asc_project.LOG, kept_log)
+        raise BuildError(f"CANN's CMake functions: {error}\nAll that they said is in {kept_log}") from error
 
 
 def _check_installed(package: Path, socs: list[str]) -> None:

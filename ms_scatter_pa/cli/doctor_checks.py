@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import Any
 
 from ..backends.ascend import cann_toolkit as cann_tools
 from ..backends.ascend import operator_package as opp
+from ..backends.cpu.library import LIBRARY_FOLDER, advice
 from ..rules.table import TARGETS
+from . import libraries
 
-LIBRARIES = Path(__file__).resolve().parent.parent / "_lib"
-REINSTALL = "install the package again: pip install --no-build-isolation . (needs g++)"
+LIBRARIES = LIBRARY_FOLDER
 OP_NAME = "MsScatterPaKvCache"
 SUPPORTED_MINDSPORE = ("2.9.", "2.10.")
 
@@ -52,6 +54,9 @@ def _requirement(name: str) -> str:
 
 def mindspore() -> Finding:
     requirement = _requirement("mindspore")
+    problem = libraries.in_child("import mindspore")
+    if problem is not None:
+        return Finding("MindSpore", False, f"does not start: {problem}", f'pip install "{requirement}" "numpy<2"')
     try:
         version = str(importlib.import_module("mindspore").__version__)
     except Exception as error:
@@ -63,8 +68,11 @@ def mindspore() -> Finding:
 
 
 def numpy() -> Finding:
-    version = importlib.metadata.version("numpy")
-    well = int(version.split(".")[0]) < 2
+    try:
+        version = importlib.metadata.version("numpy")
+        well = int(version.split(".")[0]) < 2
+    except (importlib.metadata.PackageNotFoundError, ValueError) as error:
+        return Finding("NumPy", False, f"does not tell its version: {error}", 'pip install "numpy<2"')
     return Finding("NumPy", well, version, "" if well else 'MindSpore breaks with NumPy 2: pip install "numpy<2"')
 
 
@@ -79,32 +87,49 @@ def device_target() -> str | None:
 
 def cpu_library() -> Finding:
     path = LIBRARIES / "libms_scatter_pa_cpu.so"
+    problem = libraries.problem_of(path)
+    if problem is not None:
+        return Finding("CPU library", False, f"does not load: {problem}", advice())
     try:
         library = ctypes.CDLL(str(path))
         library.MsspCpuFeatures.restype = ctypes.c_char_p
         features = library.MsspCpuFeatures().decode()
         version = library.MsspVersion()
     except (OSError, AttributeError) as error:
-        return Finding("CPU library", False, f"does not load: {error}", REINSTALL)
+        return Finding("CPU library", False, f"does not load: {error}", advice())
     return Finding("CPU library", True, f"interface {version}, instruction set {features} ({path})")
 
 
+def _module_path(name: str) -> Path:
+    found = sorted(LIBRARIES.glob(f"{name}.*.so"))
+    return found[0] if found else LIBRARIES / f"{name}.so"
+
+
 def extension() -> Finding:
+    name = "PyNative extension"
+    problem = libraries.problem_of(_module_path("_eager"), "_eager")
+    if problem is not None:
+        return Finding(name, False, f"does not load: {problem}", advice())
     try:
-        module = importlib.import_module("ms_scatter_pa._lib._eager")
+        from ..backends.mindspore_release import load_extension
+
+        module = load_extension("_eager")
     except ImportError as error:
-        return Finding("PyNative extension", False, f"does not load: {error}", REINSTALL)
-    return Finding("PyNative extension", True, str(module.__file__))
+        return Finding(name, False, f"does not load: {error}", advice())
+    return Finding(name, True, str(module.__file__))
 
 
 def dropin() -> Finding:
     """The CPU kernel of MindSpore's built-in ReshapeAndCache; networks that do not call that need none."""
     name = "ReshapeAndCache"
+    problem = libraries.problem_of(_module_path("_dropin"), "_dropin")
+    if problem is not None:
+        return Finding(name, False, f"its CPU kernel does not load: {problem}", advice(), needed=False)
     from ..compat import register
 
     if register():
         return Finding(name, True, "ms_scatter_pa.compat.register() gives MindSpore's built-in a CPU kernel")
-    return Finding(name, False, "the CPU kernel of MindSpore's built-in does not load", REINSTALL, needed=False)
+    return Finding(name, False, "the CPU kernel of MindSpore's built-in does not load", advice(), needed=False)
 
 
 def npu(target: str | None) -> Finding:
@@ -126,7 +151,7 @@ def cann() -> Finding:
         return Finding("CANN", False, "not found", _cann_advice("install its toolkit"), needed=False)
     version = cann_tools.cann_version(root) or "unknown version"
     if os.environ.get("ASCEND_OPP_PATH") is None:
-        advice = _cann_advice(f"source {root}/set_env.sh")
+        advice = _cann_advice(f"source {shlex.quote(f'{root}/set_env.sh')}")
         return Finding("CANN", False, f"{version} in {root}, but its environment is not set", advice, needed=False)
     return Finding("CANN", True, f"{version} in {root}")
 
@@ -177,7 +202,10 @@ def _contents(folder: Path) -> str:
 
 def infer_library() -> Finding:
     path = LIBRARIES / "libms_scatter_pa_infer.so"
-    return Finding("shape inference", path.is_file(), str(path), "" if path.is_file() else REINSTALL)
+    problem = libraries.problem_of(path)
+    if problem is not None:
+        return Finding("shape inference", False, f"does not load: {problem}", advice())
+    return Finding("shape inference", True, str(path))
 
 
 def callback() -> Finding:
@@ -189,7 +217,7 @@ def callback() -> Finding:
     from ..backends.ascend.callback import ahead_of_time
 
     path = ahead_of_time(folder)
-    if path.is_file():
+    if path.is_file() and libraries.damage(path) is None:
         return Finding(name, True, f"compiled ahead ({path})")
     advice = "build-ascend compiles it ahead for the MindSpore that it runs with: run it again"
     if os.environ.get("ASCEND_OPP_PATH", "").find("opp") < os.environ.get("ASCEND_OPP_PATH", "").rfind("opp"):

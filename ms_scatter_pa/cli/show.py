@@ -1,6 +1,8 @@
 """``python -m ms_scatter_pa show``: draws who has which blocks of a cache, from a saved file."""
 
 import argparse
+import io
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +11,17 @@ from typing import Any
 import numpy as np
 
 from ..drawing.draw import to_text, write_drawing
+from ..drawing.picture import MAX_PROBLEMS
+from ..drawing.printable import printable, with_printable_names
 from ..pages.block_table import blocks_for
 from ..pages.occupancy import Occupancy, Pages
 
 PROBLEMS_FOUND, BAD_ARGUMENTS = 1, 2
+
+# Files come from anywhere: what is read, kept and drawn stays within 256 MiB.
+MAX_BYTES = 4 << 20
+MAX_NUMBERS = 1 << 18  # blocks and slots in a file
+MAX_BLOCKS = {".png": 1 << 12, ".svg": 1 << 16, ".json": 1 << 18, "": 1 << 18}  # of the cache, by what is written
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,19 +34,42 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 1 when --check found problems; 2 when a file does not fit.
     """
     arguments = _parse(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal of another encoding gets what it can show
     try:
         occupancy = _read(arguments)
+        _check_size(occupancy, arguments.output)
+        problems = with_printable_names(occupancy).problems()
         if arguments.output is None:
             print(to_text(occupancy, color=sys.stdout.isatty()))
         else:
             write_drawing(occupancy, arguments.output)
-            print(f"{arguments.output}: {occupancy.summary()}")
-            for problem in occupancy.problems():
+            print(f"{printable(arguments.output)}: {occupancy.summary()}")
+            for problem in problems[:MAX_PROBLEMS]:
                 print(f"PROBLEM: {problem}")
-    except (ValueError, OSError, ImportError) as error:
-        print(f"show: {error}", file=sys.stderr)
+            if len(problems) > MAX_PROBLEMS:
+                print(f"PROBLEM: and {len(problems) - MAX_PROBLEMS} more")
+    except BrokenPipeError:
+        raise
+    except (ValueError, OSError, ImportError, OverflowError, RecursionError, MemoryError) as error:
+        print(f"show: {printable(str(error) or type(error).__name__, 1000)}", file=sys.stderr)
         return BAD_ARGUMENTS
-    return PROBLEMS_FOUND if arguments.check and occupancy.problems() else 0
+    return PROBLEMS_FOUND if arguments.check and problems else 0
+
+
+def _check_size(occupancy: Occupancy, output: str | None) -> None:
+    limit = MAX_BLOCKS.get(Path(output or "").suffix.lower(), MAX_BLOCKS[""])
+    if occupancy.num_blocks > limit:
+        raise ValueError(f"num_blocks: given {_short(occupancy.num_blocks)}, expected at most {limit} to be shown")
+    every = (*occupancy.sequences, *occupancy.swapped)
+    numbers = sum(len(pages.blocks) + 1 for pages in every) + len(occupancy.slot_mapping or ())
+    if numbers > MAX_NUMBERS:
+        raise ValueError(f"given {numbers} sequences, blocks and slots, expected at most {MAX_NUMBERS} to be shown")
+
+
+def _short(number: int) -> str:
+    """A number that may have thousands of digits."""
+    return str(number) if number < 10**20 else "more than 10**20"
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -58,7 +90,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _read(arguments: argparse.Namespace) -> Occupancy:
     if Path(arguments.file).suffix.lower() == ".json":
-        return Occupancy.load(arguments.file)
+        return Occupancy.from_json(_content(arguments.file), arguments.file)
     block_size = arguments.block_size
     if block_size is None or block_size < 1:
         raise ValueError(f"--block-size: given {block_size}, expected at least 1 with {arguments.file}")
@@ -92,8 +124,30 @@ def _sequences(tables_path: str | None, lengths_path: str | None, block_size: in
     return tuple(sequences)
 
 
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"{path}: given more than {MAX_BYTES} bytes, expected at most as many")
+    return content
+
+
 def _integers(path: str) -> np.ndarray[Any, Any]:
-    array = np.load(path, allow_pickle=False)
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":
-        raise ValueError(f"{path}: expected a .npy array of integers")
-    return array
+    expected = f"{path}: expected a .npy array of integers"
+    file = io.BytesIO(_content(path))
+    npy: Any = np.lib.format
+    try:
+        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+        shape, fortran_order, dtype = read_header[npy.read_magic(file)](file)
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{expected} ({error})") from None
+    if dtype.kind not in "iu":
+        raise ValueError(f"{expected}, given {dtype.name}")
+    count, held = math.prod(shape), file.getbuffer().nbytes - file.tell()
+    if count * dtype.itemsize != held:
+        raise ValueError(
+            f"{expected}; its shape {list(shape)} needs {_short(count * dtype.itemsize)} bytes, it has {held}"
+        )
+    if count > MAX_NUMBERS:
+        raise ValueError(f"{path}: given {count} numbers, expected at most {MAX_NUMBERS} to be shown")
+    return np.frombuffer(file.read(), dtype).reshape(shape, order="F" if fortran_order else "C")

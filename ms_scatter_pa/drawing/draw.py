@@ -6,6 +6,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from ..pages.occupancy import Occupancy, runs_of, table_runs
 from .picture import MAX_PROBLEMS, Rect, Text, draw, key_of, shorten
+from .printable import with_printable_names
 
 TEXT_COLUMNS = 32
 TERMINAL_COLORS = (75, 215, 114, 174, 141, 185, 80, 180, 149, 176)
@@ -141,6 +142,7 @@ def _write_png(occupancy: Occupancy, path: str | Path) -> None:
 
 def to_text(occupancy: Occupancy, color: bool = False) -> str:
     """The picture in characters; ``color`` adds a terminal's colour codes."""
+    occupancy = with_printable_names(occupancy)
     title = "KV cache" + (f": {occupancy.description}" if occupancy.description else "")
     lines = [title, occupancy.summary(), "", *_text_grid(occupancy, color)]
     legend = "A a block of sequence A, a the same with empty slots, * shared, . free"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ..pages.occupancy import Occupancy, Pages, Run, runs_of, table_runs
+from .printable import with_printable_names
 
 WIDTH = 1000
 MARGIN = 24
@@ -80,7 +81,7 @@ def shorten(text: str, length: int) -> str:
 
 def draw(occupancy: Occupancy) -> Picture:
     """The picture: counts and problems, the blocks, the block tables, the step's slots, a legend."""
-    page = _Page(occupancy)
+    page = _Page(with_printable_names(occupancy))
     page.header()
     page.blocks()
     page.tables()

@@ -186,9 +186,14 @@ class Occupancy:
         Raises:
             ValueError: not such a file. OSError: it cannot be read.
         """
+        return cls.from_json(Path(path).read_bytes(), str(path))
+
+    @classmethod
+    def from_json(cls, text: bytes, path: str) -> "Occupancy":
+        """What ``load`` makes of a file's content; errors name ``path``."""
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
+            content = json.loads(text.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: not JSON ({error})") from None
         if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
             raise ValueError(f"{path}: not a saved cache layout; its 'format' is not {FORMAT!r}")
@@ -200,20 +205,29 @@ class Occupancy:
             slots = content.get("slot_mapping")
             content["slot_mapping"] = None if slots is None else _integers(slots)
             loaded = cls(**content)
-        except (TypeError, ValueError) as error:
+            sizes = _integers((loaded.num_blocks, loaded.block_size))
+            if not isinstance(loaded.description, str):
+                raise ValueError(f"description: expected a text, given {loaded.description!r}")
+        except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"{path}: {error}") from None
-        if min(_integers((loaded.num_blocks, loaded.block_size))) < 1:
+        if min(sizes) < 1:
             raise ValueError(f"{path}: num_blocks and block_size must be at least 1")
         return loaded
 
 
 def table_runs(blocks: Sequence[int], width: int) -> list[Run]:
     """The runs of a block table padded with -1 to ``width``."""
-    return runs_of([*blocks, *[PADDING_SLOT] * (width - len(blocks))])
+    runs, padding = runs_of(blocks), width - len(blocks)
+    if padding > 0:
+        joined = runs.pop().length if runs and runs[-1].start == PADDING_SLOT else 0
+        runs.append(Run(PADDING_SLOT, joined + padding))
+    return runs
 
 
 def _pages(name: Any, blocks: Any, num_tokens: Any) -> Pages:
-    return Pages(str(name), _integers(blocks), _integers((num_tokens,))[0])
+    if _integers((num_tokens,))[0] < 0:
+        raise ValueError(f"num_tokens: given {num_tokens}, expected at least 0")
+    return Pages(str(name), _integers(blocks), num_tokens)
 
 
 def _integers(values: Any) -> tuple[int, ...]:

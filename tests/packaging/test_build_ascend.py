@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from ms_scatter_pa.__main__ import main
 from ms_scatter_pa.backends.ascend.callback import ahead_of_time
-from ms_scatter_pa.backends.ascend.operator_package import find_package
+from ms_scatter_pa.backends.ascend.operator_package import export_line, find_package
 from ms_scatter_pa.cli import asc_project
 from ms_scatter_pa.cli import build_ascend as build
 
@@ -42,7 +43,7 @@ def run(cann: Path, tmp_path: Path, *more: str) -> int:
 def test_builds_installs_and_says_what_to_export(cann, tmp_path, capsys, monkeypatch):
     assert run(cann, tmp_path) == 0
     package = tmp_path / "opp" / "vendors" / "ms_scatter_pa"
-    assert f"export ASCEND_CUSTOM_OPP_PATH={package}:$ASCEND_CUSTOM_OPP_PATH" in capsys.readouterr().out
+    assert f'export ASCEND_CUSTOM_OPP_PATH={package}:"$ASCEND_CUSTOM_OPP_PATH"' in capsys.readouterr().out
     config = package / "op_impl" / "ai_core" / "tbe" / "config"
     assert sorted(path.name for path in config.iterdir()) == ["ascend910_93", "ascend910b"]
     assert find_package({"ASCEND_CUSTOM_OPP_PATH": f"/nowhere:{package}"}) == package
@@ -125,10 +126,70 @@ def test_parts_that_are_not_served(cann, tmp_path, capsys, soc, text):
     refused(capsys, text)
 
 
-def test_a_build_that_fails_shows_its_log(cann, tmp_path, capsys):
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The system's temporary folder."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return folder
+
+
+def test_a_build_that_fails_shows_its_log_and_leaves_nothing_behind(cann, tmp_path, temporary, capsys):
     (cann / "tools" / "op_project_templates" / "ascendc" / "customize" / "fail_build").write_text("")
     assert run(cann, tmp_path) == 1
-    refused(capsys, "MindSpore's custom compiler failed", "stand-in compiler says no", "build.log")
+    refused(capsys, "MindSpore's custom compiler failed", "stand-in compiler says no", "build-ascend.log")
+    assert "stand-in compiler says no" in (tmp_path / "opp" / "build-ascend.log").read_text()
+    assert list(temporary.iterdir()) == []
+
+
+def test_an_exception_of_mindspores_compiler_is_one_line(cann, tmp_path, temporary, capsys, monkeypatch):
+    """It refuses some characters in paths, before it writes any log."""
+    temporary = temporary / "a;b"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    assert run(cann, tmp_path) == 1
+    error = capsys.readouterr().err
+    assert "Traceback" not in error and error.count("\n") == 2, error
+    assert "Traceback" in (tmp_path / "opp" / "build-ascend.log").read_text()
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_full_disk_is_said_and_nothing_left(cann, tmp_path, temporary, capsys, monkeypatch):
+    def full(*_args, **_more):
+        raise OSError(28, "No space left on device", "somewhere")
+
+    monkeypatch.setattr(build.shutil, "copytree", full)
+    assert run(cann, tmp_path) == 1
+    refused(capsys, "build-ascend: somewhere: No space left on device")
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", "with a space", "a;touch pwned", "$(touch pwned)", "it's", "two\nlines", "`x`"]
+)
+@pytest.mark.parametrize("before", ["", "/an other/place"])
+def test_the_export_line_is_one_word_for_a_shell(tmp_path, name, before):
+    program = f'{export_line(tmp_path / name)}; printf %s "$ASCEND_CUSTOM_OPP_PATH"'
+    for shell in ("sh", "bash"):
+        environment = os.environ | {"ASCEND_CUSTOM_OPP_PATH": before}
+        result = subprocess.run(
+            [shell, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
+        assert result.stdout == f"{tmp_path / name}:{before}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_home_folder(cann, capsys, monkeypatch):
+    monkeypatch.setattr(build, "default_install_path", lambda: None)
+    assert main(["build-ascend", "--cann", str(cann)]) == 1
+    refused(capsys, "no home folder can be told", "pass a folder")
+
+
+def test_a_colon_in_the_install_path(cann, tmp_path, capsys):
+    assert main(["build-ascend", "--cann", str(cann), "--install-path", str(tmp_path / "a:b")]) == 1
+    refused(capsys, "has a colon")
 
 
 def test_an_interface_that_mindspore_cannot_call_is_noticed(tmp_path, tools, capsys):
@@ -190,7 +251,7 @@ def test_a_step_of_cann_9s_way_that_fails_shows_its_log(asc, tmp_path, capsys, s
     else:
         (stand_in / "install.py").write_text("print('[ERROR] stand-in says no')")  # as CANN's installer, without a code
     assert run(asc, tmp_path) == 1
-    refused(capsys, f"CANN's CMake functions: {step} failed", "stand-in says no", "build.log")
+    refused(capsys, f"CANN's CMake functions: {step} failed", "stand-in says no", "build-ascend.log")
 
 
 def test_a_package_that_is_missing_is_noticed(asc, tmp_path, capsys):

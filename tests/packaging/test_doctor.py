@@ -2,6 +2,10 @@
 
 import importlib
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cann_tree
@@ -12,7 +16,8 @@ from ms_scatter_pa.__main__ import main
 from ms_scatter_pa.backends import device
 from ms_scatter_pa.backends.ascend import cann_toolkit as cann
 from ms_scatter_pa.backends.ascend import operator_package as opp
-from ms_scatter_pa.cli import doctor, doctor_checks
+from ms_scatter_pa.cli import doctor, doctor_checks, libraries
+from ms_scatter_pa.pages.occupancy import Occupancy, Pages
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +28,7 @@ def plain_machine(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(cann, "_DEFAULTS", ())
     monkeypatch.setattr(cann, "_DEVICES", tmp_path)
-    monkeypatch.setattr(opp, "DEFAULT_INSTALL_PATH", tmp_path / "opp")
+    monkeypatch.setattr(opp, "default_install_path", lambda: tmp_path / "opp")
 
 
 @pytest.fixture
@@ -155,3 +160,120 @@ def test_ascend_with_canns_operator(ascend, monkeypatch):
     assert "aclnnScatterPaKvCache" in (report.pynative or "") and report.graph is None
     monkeypatch.setenv("MS_SCATTER_PA_ASCEND_OPERATOR", "both")
     assert doctor.diagnose().status == 2
+
+
+@pytest.fixture
+def damaged(tmp_path, monkeypatch):
+    """Gives a library of the package another content."""
+    folder = tmp_path / "libraries"
+    shutil.copytree(doctor_checks.LIBRARIES, folder)
+    monkeypatch.setattr(doctor_checks, "LIBRARIES", folder)
+
+    def damage(stem, content):
+        (path,) = folder.glob(f"{stem}*.so")
+        path.write_bytes(content(path.read_bytes()))
+
+    return damage
+
+
+def zeroed(library: bytes) -> bytes:
+    """As long as it was, but all of it after the first page is gone, as after a full disk."""
+    return library[:4096] + bytes(len(library) - 4096)
+
+
+@pytest.mark.parametrize("stem", ["libms_scatter_pa_cpu", "_eager", "_dropin"])
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (lambda library: b"", "is no library (0 bytes)"),
+        (lambda library: b"version https://git-lfs", "is no library"),
+        (lambda library: library[: len(library) // 2], "is cut off"),
+        (lambda library: library[:-1], "is cut off"),
+        (lambda library: library[:5000], "is cut off"),
+    ],
+    ids=["empty", "pointer", "half", "one byte", "a page"],
+)
+def test_a_damaged_library_is_said(damaged, stem, content, text):
+    damaged(stem, content)
+    name = {"_eager": "PyNative extension", "_dropin": "ReshapeAndCache"}.get(stem, "CPU library")
+    check = {"_eager": doctor_checks.extension, "_dropin": doctor_checks.dropin}.get(stem, doctor_checks.cpu_library)
+    found = check()
+    assert (found.name, found.well) == (name, False) and text in found.found and "install the package" in found.advice
+
+
+def test_a_library_that_ends_the_process_is_said(damaged):
+    damaged("libms_scatter_pa_cpu", zeroed)
+    found = doctor_checks.cpu_library()
+    assert not found.well and "does not load" in found.found
+
+
+def test_how_a_child_ends_is_said():
+    for program, text in (
+        ("import os, signal; os.kill(os.getpid(), signal.SIGBUS)", "SIGBUS"),
+        ("raise OSError('no such library')", "no such library"),
+        ("sys.exit(3)", "exit status 3"),
+    ):
+        assert text in (libraries.in_child(program) or "")
+    assert libraries.in_child("pass") is None
+
+
+@pytest.mark.parametrize("subcommand", [["doctor"], ["doctor", "--json"], ["--help"], ["show", "layout.json"]])
+def test_a_closed_pipe_ends_quietly(tmp_path, subcommand):
+    Occupancy(4096, 4, (Pages("a", (0,), 4),)).save(tmp_path / "layout.json")
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "ms_scatter_pa", *subcommand]
+    done = subprocess.run(command, cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+NO_HOME = """
+import os, pwd
+os.environ.pop("HOME", None)
+def unknown(uid):
+    raise KeyError(f"getpwuid(): uid not found: {uid}")
+pwd.getpwuid = unknown
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "text"),
+    [
+        ("from ms_scatter_pa.__main__ import main; main(['doctor'])", "a call in PyNative mode: pyboost extension"),
+        ("from ms_scatter_pa.__main__ import main; main(['build-ascend', '--help'])", "no home folder can be told"),
+        ("from ms_scatter_pa import *; print(npu_scatter_pa_kv_cache.__name__)", "npu_scatter_pa_kv_cache"),
+    ],
+)
+def test_where_no_home_folder_can_be_told(program, text):
+    """A container with an unknown user: MindSpore works there, and so does everything on a CPU."""
+    done = subprocess.run([sys.executable, "-c", NO_HOME + program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and text in " ".join(done.stdout.split()), done.stdout + done.stderr
+
+
+# The environment's packages without its own editable install of this one.
+SITE = f"import sys; sys.path += {[p for p in sys.path if 'site-packages' in p and Path(p).is_dir()]!r}\n"
+RUNS = {"-m": "from ms_scatter_pa.__main__ import main; sys.exit(main(['{0}']))", "-c": "{0}"}
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_in_the_source_folder_of_an_installed_package(tmp_path, built):
+    """Python looks into the working folder first: there is the package, without its libraries."""
+    clone = tmp_path / "clone"
+    package = Path(doctor_checks.__file__).resolve().parents[1]
+    ignore = shutil.ignore_patterns("_lib", "__pycache__")
+    for folder in (clone, tmp_path / "site-packages"):
+        shutil.copytree(package, folder / "ms_scatter_pa", ignore=ignore)
+    (clone / "setup.py").write_text("")
+    if built:
+        shutil.copytree(package / "_lib", tmp_path / "site-packages" / "ms_scatter_pa" / "_lib")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site-packages")}
+    expected = f"{clone} is the source folder, which Python looks into first, and "
+    expected += f"the built package lies in {tmp_path}/site-packages" if built else "the package is not built"
+    calls = ["-m", "ms_scatter_pa", "doctor"], ["-c", "import ms_scatter_pa; ms_scatter_pa.npu_scatter_pa_kv_cache"]
+    for call in calls:
+        command = [sys.executable, "-S", "-c", SITE + RUNS[call[0]].format(call[-1])]
+        done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode != 0 and expected in done.stdout + done.stderr, done.stdout + done.stderr
+        if call[0] == "-c":
+            assert done.stderr.splitlines()[-1].startswith("ImportError: ms_scatter_pa: the CPU library is not built")

@@ -83,7 +83,7 @@ def test_a_callback_for_another_header_is_compiled_anew(installed, tmp_path):
 def test_a_missing_package_says_what_to_do(installed, monkeypatch):
     monkeypatch.setenv("ASCEND_CUSTOM_OPP_PATH", "/nowhere")
     monkeypatch.setattr(
-        "ms_scatter_pa.backends.ascend.operator_package.DEFAULT_INSTALL_PATH", installed.parent / "none"
+        "ms_scatter_pa.backends.ascend.operator_package.default_install_path", lambda: installed.parent / "none"
     )
     with pytest.raises(RuntimeError, match=r"not installed .*looked for in: /nowhere.*build-ascend"):
         ascend_operator.make_operator()
@@ -91,7 +91,9 @@ def test_a_missing_package_says_what_to_do(installed, monkeypatch):
 
 def test_an_installed_package_that_is_not_exported_is_named(installed, monkeypatch):
     monkeypatch.delenv("ASCEND_CUSTOM_OPP_PATH")
-    monkeypatch.setattr("ms_scatter_pa.backends.ascend.operator_package.DEFAULT_INSTALL_PATH", installed.parent.parent)
+    monkeypatch.setattr(
+        "ms_scatter_pa.backends.ascend.operator_package.default_install_path", lambda: installed.parent.parent
+    )
     with pytest.raises(RuntimeError, match=f"export ASCEND_CUSTOM_OPP_PATH={installed}"):
         ascend_operator.make_operator()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...rules.checks import checked_scenario
 from ...rules.scenario import Arguments, Scenario
-from .operator_package import DEFAULT_INSTALL_PATH
+from .operator_package import default_install_path
 from .sources import CANN_OPERATOR
 
 VARIABLE = "MS_SCATTER_PA_ASCEND_OPERATOR"
@@ -106,6 +106,9 @@ def _flat(tensor: Any) -> Any:
 def _extension() -> Any:
     from mindspore.ops import CustomOpBuilder
 
-    folder: Path = DEFAULT_INSTALL_PATH.parent / "cann_operator"
+    default = default_install_path()
+    if default is None:
+        raise RuntimeError("ms_scatter_pa: no home folder can be told, and the extension is compiled there: set HOME")
+    folder: Path = default.parent / "cann_operator"
     folder.mkdir(parents=True, exist_ok=True)
     return CustomOpBuilder("ms_scatter_pa_cann", str(CANN_OPERATOR), backend="Ascend", build_dir=str(folder)).load()

@@ -1,12 +1,21 @@
 """Where CANN and MindSpore look for an installed custom operator package. Standard library only."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
 VENDOR = "ms_scatter_pa"
 HEADER = "aclnn_ms_scatter_pa_kv_cache.h"
 LIBRARY = Path("op_api", "lib", "libcust_opapi.so")
-DEFAULT_INSTALL_PATH = Path.home() / ".ms_scatter_pa" / "opp"
+
+
+def default_install_path() -> Path | None:
+    """The user's own place for the built operator; None where no home folder can be told, as for an unknown user."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    return home / ".ms_scatter_pa" / "opp" if home.is_absolute() else None
 
 
 def search_path(environ: Mapping[str, str]) -> list[Path]:
@@ -30,12 +39,16 @@ def is_package(folder: Path) -> bool:
 
 def installed_unseen() -> Path | None:
     """A package at the default place; the environment may not name it."""
-    folder = DEFAULT_INSTALL_PATH / "vendors" / VENDOR
+    default = default_install_path()
+    if default is None:
+        return None
+    folder = default / "vendors" / VENDOR
     return folder if is_package(folder) else None
 
 
 def export_line(package: Path) -> str:
-    return f"export ASCEND_CUSTOM_OPP_PATH={package}:$ASCEND_CUSTOM_OPP_PATH"
+    """For a shell, whatever characters the path has."""
+    return f'export ASCEND_CUSTOM_OPP_PATH={shlex.quote(str(package))}:"$ASCEND_CUSTOM_OPP_PATH"'
 
 
 def missing_package(environ: Mapping[str, str]) -> str:

@@ -74,6 +74,7 @@ def load_eager() -> Callable[..., Any]:
     try:
         _eager = load_extension("_eager")
     except ImportError as error:
+        library.library_path()  # without any library nothing works, and that is said at once
         warnings.warn(
             f"ms_scatter_pa: the PyNative extension does not load ({error}); calls go through pointers after a sync, "
             "which is slower. 'python -m ms_scatter_pa doctor' tells more.",

@@ -1,6 +1,7 @@
 """The shared library of the CPU backend: the package's own, from the package's own folder."""
 
 import ctypes
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,10 +10,34 @@ LIBRARY_PATH = LIBRARY_FOLDER / "libms_scatter_pa_cpu.so"
 INFER_LIBRARY_PATH = LIBRARY_FOLDER / "libms_scatter_pa_infer.so"
 """The Ascend operator's shape inference, which MindSpore calls on the host in a dynamic graph."""
 
-_MISSING = (
-    "ms_scatter_pa: the CPU library is not built ({path} is missing). Install the package with "
-    "'pip install --no-build-isolation .', which compiles it; a C++17 compiler (g++) is needed."
-)
+REINSTALL = "install the package again: pip install --no-build-isolation . (needs g++)"
+
+
+def advice() -> str:
+    """What to do where a library is missing or does not load: this may be a clone, and the built package elsewhere."""
+    root = LIBRARY_FOLDER.parents[1]
+    if LIBRARY_FOLDER.is_dir() or not (root / "setup.py").is_file():
+        return REINSTALL
+    built = _built_elsewhere()
+    where = f"the built package lies in {built}" if built else "the package is not built"
+    todo = "start Python in another folder, or install it editable here" if built else "install it"
+    command = "pip install --no-build-isolation " + ("-e ." if built else ".")
+    return f"{root} is the source folder, which Python looks into first, and {where}: {todo}: {command}"
+
+
+def _built_elsewhere() -> Path | None:
+    """An installed package that this one hides, as the working folder comes first."""
+    for entry in sys.path:
+        package = Path(entry or ".").resolve() / LIBRARY_FOLDER.parent.name
+        if package != LIBRARY_FOLDER.parent and (package / LIBRARY_FOLDER.name / LIBRARY_PATH.name).is_file():
+            return package
+    return None
+
+
+def require_built() -> None:
+    """Raises ImportError where the package has no libraries at all: this is a clone, or an archive's unpacked files."""
+    if not LIBRARY_FOLDER.is_dir():
+        library_path()
 
 
 def library_path() -> Path:
@@ -22,7 +47,7 @@ def library_path() -> Path:
         ImportError: the package was not built.
     """
     if not LIBRARY_PATH.is_file():
-        raise ImportError(_MISSING.format(path=LIBRARY_PATH))
+        raise ImportError(f"ms_scatter_pa: the CPU library is not built ({LIBRARY_PATH} is missing): {advice()}")
     return LIBRARY_PATH
 
 

@@ -1,0 +1,76 @@
+"""Whether a shared library can be loaded, found out without loading it here: a damaged one ends the process."""
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+SECONDS = 120
+_ELF64_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+
+
+def problem_of(path: Path, extension: str | None = None) -> str | None:
+    """Why the library does not load, or None where it does; a child process tries.
+
+    Args:
+        path: the file.
+        extension: its name in ``ms_scatter_pa._lib``; None: it is no module of Python.
+    """
+    found = damage(path)
+    if found is not None:
+        return found
+    program = "import ctypes; ctypes.CDLL(sys.argv[1])"
+    if extension is not None:
+        program = f"from ms_scatter_pa.backends.mindspore_release import load_extension; load_extension({extension!r})"
+    return in_child(program, str(path))
+
+
+@lru_cache(maxsize=64)
+def in_child(program: str, *arguments: str) -> str | None:
+    """Runs a program in another Python, which sees the same modules; None, or how it ended in one line."""
+    return _ended(f"import sys; sys.path[:] = {sys.path!r}; {program}", arguments)
+
+
+def _ended(program: str, arguments: tuple[str, ...]) -> str | None:
+    command = [sys.executable, "-c", program, *arguments]
+    environment = os.environ | {"GLOG_v": "3"}
+    try:
+        result = subprocess.run(
+            command, env=environment, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"loading it did not end within {SECONDS} seconds"
+    except OSError as error:
+        return f"Python does not start: {error}"
+    if result.returncode == 0:
+        return None
+    if result.returncode < 0:
+        return f"loading it ends the process ({_signal_name(-result.returncode)}): a library is damaged"
+    lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
+    return lines[-1] if lines else f"loading it ends the process (exit status {result.returncode})"
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with the file itself: it is missing, empty, no library, or shorter than its header says."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(_ELF64_HEADER.size)
+        size = path.stat().st_size
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    if len(header) < _ELF64_HEADER.size or header[:4] != b"\x7fELF":
+        return f"{path} is no library ({size} bytes)"
+    fields = _ELF64_HEADER.unpack(header)
+    sections, entry_size, entries = fields[6], fields[11], fields[12]  # their table is the end of a library
+    expected = sections + entry_size * entries
+    return f"{path} is cut off: {size} bytes of {expected}" if size < expected else None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
