@@ -11,5 +11,5 @@
 
 extern "C" __attribute__((visibility("default"))) std::vector<int64_t> MsScatterPaKvCacheInferShape(
     int* /*ndims*/, int64_t** /*shapes*/, void* /*extra*/) {
-  return {MSSP_STATUS_LINES, MSSP_STATUS_SIZE};
+  return {MSSP_STATUS_SIZE};
 }

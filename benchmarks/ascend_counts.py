@@ -4,7 +4,11 @@ Counts (bytes, bursts, instructions, balance) are facts about the kernel's sourc
 
 * memory moves whole granules of 512 bytes: a shorter burst costs as much as one of 512;
 * all cores together move the part's published bytes per cycle, loads and stores added up;
-* the call takes the longer of that and of the busiest core's own pipes, as the twin's clocks have it.
+* the call takes the longer of that and of the busiest core's own pipes, as the host model's clocks have it;
+* the scalar unit's 64-bit arithmetic costs what ``host_model/scalar.h`` assumes: 1 cycle, 4 for a multiplication, 40 for
+  a division.
+
+``--decode --json FILE`` keeps the counts of the shapes below; ``--decode --compare FILE`` prints them beside new ones.
 
 The public kernel's published 40-90 GB/s for PA_NZ, which it writes in bursts of 32 bytes, fit the first two lines.
 """
@@ -23,7 +27,7 @@ import numpy as np
 from tests.ascendc.host_model.runner import PARTS, Array, Call, Part, Run, Twin, build
 
 GRANULE = 512
-STATUS_BYTES = 64 * 32
+STATUS_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,14 @@ def cases() -> Iterator[Case]:
         yield Case(f"{layout} MLA prefill T=2048 BS=128", layout, 2048, 128, True, **mla)  # type: ignore[arg-type]
     for mode in ("Alibi", "Rope", "Omni"):
         yield Case(f"{mode} S=4096 N=8 BS=128", "Norm", 4096, 128, scatter_mode=mode)
+
+
+def decode_cases() -> Iterator[Case]:
+    """Where scalar work counts: few tokens, or many that go to slots of no order."""
+    for layout in ("Norm", "PA_NZ", "NHSD"):
+        for tokens in (1, 64, 256, 1024, 4096):
+            for runs in (False, True):
+                yield Case(f"{layout} {'runs' if runs else 'random'} T={tokens}", layout, tokens, 128, runs)
 
 
 def make_call(case: Case) -> Call:
@@ -188,6 +200,10 @@ def measure(twin: Twin, case: Case, part: Part) -> dict[str, Any]:
         "mean_load_burst": bytes_in / run.total("load_bursts"),
         "mean_store_burst": bytes_out / run.total("store_bursts"),
         "longest_mean_store_burst": least.bytes_out / least.store_bursts,
+        "divisions_before_load": max(c.divisions_before_load for c in run.counts),
+        "divisions": max(c.divisions for c in run.counts),
+        "divisions_per_token": run.total("divisions") / max(case.tokens, 1),
+        "scalar_operations": max(c.scalar_operations for c in run.counts),
         "busiest_over_mean": max(busy) * len(busy) / sum(busy),
         "model_us": 1e6 * modelled_seconds(run, part),
         "model_least_us": 1e6 * least.charged / part.memory_bytes_per_cycle / part.clock_hz,
@@ -211,14 +227,37 @@ def _line(row: dict[str, Any]) -> str:
     )
 
 
+_COMPARED = (
+    ("stores", "DMA out", "d"),
+    ("bytes_in", "bytes in", "d"),
+    ("divisions_before_load", "divisions of a core before its first load", "d"),
+    ("divisions", "divisions of the busiest core", "d"),
+    ("scalar_operations", "its other 64-bit operations", "d"),
+    ("model_us", "model, us", ".2f"),
+)
+
+
+def compare(before: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
+    """Markdown: earlier counts and these, `a -> b` in each cell."""
+    earlier = {(row["case"], row["part"]): row for row in before}
+    lines = ["| case | " + " | ".join(title for _, title, _ in _COMPARED) + " |", "|---" * (1 + len(_COMPARED)) + "|"]
+    for row in rows:
+        old = earlier[row["case"], row["part"]]
+        cells = [f"{old[name]:{form}} -> {row[name]:{form}}" for name, _, form in _COMPARED]
+        lines.append(f"| {row['case']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Counts of the Ascend C kernel, by the twin. Times are a model's.")
     parser.add_argument("--part", choices=sorted(PARTS), action="append", help="only this part; may be repeated")
     parser.add_argument("--case", default="", help="only cases whose name contains this")
     parser.add_argument("--json", type=Path, help="also write the rows there")
+    parser.add_argument("--decode", action="store_true", help="the shapes where scalar work counts")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="print a table beside the rows in this JSON file")
     options = parser.parse_args(argv)
     print("Counted by the twin on this machine's CPU; nothing ran on an NPU. Times are a MODEL's, not measurements.")
-    chosen = [case for case in cases() if options.case in case.name]
+    chosen = [case for case in (decode_cases() if options.decode else cases()) if options.case in case.name]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         print("building the twin with g++ ...", file=sys.stderr)
@@ -229,6 +268,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 row = measure(twin, case, PARTS[part])
                 rows.append(row)
                 print(_line(row), flush=True)
+    if options.compare:
+        print(compare(json.loads(options.compare.read_text()), rows))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
     return 0

@@ -25,7 +25,7 @@ def render(table: Table, *, ascend: bool) -> str:
         "",
         "#include <stdint.h>",
         "",
-        *_functions_macro(),
+        *_functions_macro(ascend),
         "",
         *_enum("MsspElementType", "MSSP_", table.dtypes, "MSSP_NUM_ELEMENT_TYPES"),
         *_enum("MsspIndexType", "MSSP_INDEX_", table.index_dtypes, "MSSP_NUM_INDEX_TYPES"),
@@ -35,9 +35,9 @@ def render(table: Table, *, ascend: bool) -> str:
         f"enum {{ MSSP_UNIT_BYTES = {table.unit_bytes}, MSSP_MAX_RANK = {table.max_rank} }};",
         "",
         "// Bytes of one element; 0 for what is no element type.",
-        *_item_size("MsspItemSize", "MSSP_", table.dtypes),
+        *_item_size("MsspItemSize", "MSSP_", table.dtypes, ascend),
         "// Bytes of one index; 0 for what is no index type.",
-        *_item_size("MsspIndexSize", "MSSP_INDEX_", table.index_dtypes),
+        *_item_size("MsspIndexSize", "MSSP_INDEX_", table.index_dtypes, ascend),
         *(line for operator in table.operators for line in _operator(operator, table, ascend)),
         f"#endif  // {guard}",
         "",
@@ -45,12 +45,17 @@ def render(table: Table, *, ascend: bool) -> str:
     return "\n".join(lines)
 
 
-def _functions_macro() -> list[str]:
-    return [
-        "#ifndef MSSP_FN",
-        "#if defined(__aicore__)",
+def _functions_macro(ascend: bool) -> list[str]:
+    # The device compiler defines __CCE_AICORE__; __aicore__ is a macro of the header, which may come later.
+    device = [
+        "#if defined(__CCE_AICORE__)",
+        '#include "kernel_operator.h"',
         "#define MSSP_FN __aicore__ inline",
         "#elif defined(__cplusplus)",
+    ]
+    return [
+        "#ifndef MSSP_FN",
+        *(device if ascend else ["#if defined(__cplusplus)"]),
         "#define MSSP_FN inline",
         "#else",
         "#define MSSP_FN static inline",
@@ -78,17 +83,17 @@ def _status(table: Table) -> list[str]:
         "enum MsspStatusCode {",
         *codes,
         "};",
-        f"// A status is int64 [{fields}]; an Ascend kernel writes a line per core, so that no two share 32 bytes.",
-        f"enum {{ MSSP_STATUS_SIZE = {len(table.status_fields)}, MSSP_STATUS_LINES = {table.status_lines} }};",
+        f"// A status is int64 [{fields}].",
+        f"enum {{ MSSP_STATUS_SIZE = {len(table.status_fields)} }};",
         "",
     ]
 
 
-def _item_size(function: str, prefix: str, rows: object) -> list[str]:
+def _item_size(function: str, prefix: str, rows: object, ascend: bool) -> list[str]:
     by_size: dict[int, list[str]] = {}
     for row in rows:  # type: ignore[attr-defined]
         by_size.setdefault(row.itemsize, []).append(f"{prefix}{row.name.upper()}")
-    lines = [f"MSSP_FN int64_t {function}(int64_t type) {{", "switch (type) {"]
+    lines = [f"MSSP_FN int64_t {function}({'int32_t' if ascend else 'int64_t'} type) {{", "switch (type) {"]
     for size, names in sorted(by_size.items()):
         lines += [*(f"case {name}:" for name in names), f"return {size};"]
     return [*lines, "default:", "return 0;", "}", "}", ""]
@@ -137,7 +142,7 @@ def _ascend_positions(operator, cpp: Cpp) -> list[str]:  # type: ignore[no-untyp
     """Positions of the inputs and the outputs of the op definition, for op_host."""
     namespace = cpp.namespace.replace("mssp", "mssp_host", 1)
     return [
-        "#if defined(__cplusplus) && !defined(__aicore__)",
+        "#if defined(__cplusplus) && !defined(__CCE_AICORE__)",
         *(f"namespace {part} {{" for part in namespace.split("::")),
         "",
         "enum Input {",

@@ -47,7 +47,6 @@ class Table:
     cache_modes: tuple[str, ...]
     scatter_modes: tuple[str, ...]
     status_fields: tuple[str, ...]
-    status_lines: int
     status_codes: tuple[Code, ...]
     unit_bytes: int
     max_rank: int
@@ -78,7 +77,6 @@ def load() -> Table:
         cache_modes=tuple(common["cache_modes"]),
         scatter_modes=tuple(common["scatter_modes"]),
         status_fields=tuple(common["status_fields"]),
-        status_lines=common["status_lines"],
         status_codes=codes,
         unit_bytes=common["unit_bytes"],
         max_rank=common["max_rank"],

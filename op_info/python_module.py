@@ -42,8 +42,6 @@ def render(table: Table) -> str:
         f"CACHE_MODES: tuple[str, ...] = {table.cache_modes!r}",
         f"SCATTER_MODES: tuple[str, ...] = {table.scatter_modes!r}",
         f"STATUS_FIELDS: tuple[str, ...] = {table.status_fields!r}",
-        f"STATUS_LINES = {table.status_lines}",
-        '"""int64 [STATUS_LINES, 4] is what an Ascend kernel writes, a line per core."""',
         *(f"{code.name.upper()} = {code.code}" for code in table.status_codes),
         f"STATUS_CODES: tuple[str, ...] = {tuple(code.name for code in table.status_codes)!r}",
         f"UNIT_BYTES = {table.unit_bytes}",

@@ -1,5 +1,5 @@
 // The op definition: every tensor required, no attributes, so that both of MindSpore's modes can call it. `mode`
-// carries the modes in its shape. status comes before the caches, whose names make them references to the inputs.
+// carries the modes in its shape. status comes before the references, which have the names of inputs.
 #include "ms_scatter_pa_kv_cache_host.h"
 #include "ms_scatter_pa_op_def.h"
 #include "register/op_def_registry.h"

@@ -16,8 +16,12 @@ struct TensorShape {
   int64_t dims[kMaxRank];
 };
 
+// What may lie apart in memory: tokens of key and value, blocks of the caches.
+constexpr int32_t kStrided = 4;
+
 struct Call {
   TensorShape shapes[kInputs];  // op_info's arguments, then the extra inputs
+  int64_t strides[kStrided];    // in elements, in the order of the inputs; 0: contiguous
   int32_t key_type;             // MsspElementType
   int32_t value_type;           // MsspElementType
   int32_t index_type;           // MsspIndexType

@@ -17,6 +17,21 @@ constexpr int64_t kMeanElements = 1024;
 constexpr int64_t kMinCopyBuffer = 4 * 1024;
 constexpr int64_t kGroupCopyBuffer = 8 * 1024;
 constexpr int64_t kMinTileBuffer = 16 * 1024;
+// Core 0 looks at every slot besides its rows. The first ones take no longer than a DMA; for each one after them it
+// gets as many bytes less as a core copies in that time.
+constexpr int64_t kFreeSlots = 256;
+constexpr int64_t kSlotBytes = 32;
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// n where x is 1 << n; -1 where it is none.
+int32_t ShiftOf(int64_t x) {
+  int32_t shift = 0;
+  while ((INT64_C(1) << shift) < x) {
+    ++shift;
+  }
+  return (INT64_C(1) << shift) == x ? shift : -1;
+}
 
 int64_t AlignDown(int64_t bytes) { return bytes / MSSP_DATA_BLOCK * MSSP_DATA_BLOCK; }
 
@@ -60,6 +75,31 @@ const char* CheckIndexArrays(const Call& call, const Modes& modes, const MsScatt
   return HasCount(call.shapes[kSeqLens], tiling.batch) ? nullptr : "seq_lens: expected [B]";
 }
 
+const char* ReadStrides(const Call& call, const Modes& modes, int32_t index, MsScatterPaKvCacheTiling* tiling) {
+  MsspSideTiling* side = &tiling->side[index];
+  const int64_t width = MsspItemSize(side->element_type);
+  const int64_t block = tiling->block_size * (modes.scatter_mode == MSSP_NONE ? side->row_bytes : side->head_bytes);
+  const int64_t given[2] = {call.strides[kKey + index], call.strides[kKeyCache + index]};
+  const int64_t counts[2] = {tiling->num_tokens, tiling->num_blocks};
+  int64_t strides[2] = {side->row_bytes, block};
+  for (int32_t i = 0; i < 2; ++i) {
+    int64_t span = 0;
+    if (given[i] == 0) {
+      continue;
+    }
+    if (given[i] < 0 || given[i] > INT64_MAX / 8 || given[i] * width < strides[i]) {
+      return i == 0 ? "key, value: tokens overlap" : "key_cache, value_cache: blocks overlap";
+    }
+    strides[i] = given[i] * width;
+    if (!Multiply(counts[i], strides[i], &span)) {
+      return "key, value, key_cache, value_cache: too large";
+    }
+  }
+  side->row_stride = strides[0];
+  side->block_stride = strides[1];
+  return nullptr;
+}
+
 const char* ReadSide(const Call& call, const Modes& modes, int32_t index, MsScatterPaKvCacheTiling* tiling) {
   const TensorShape& rows = call.shapes[kKey + index];
   const TensorShape& key = call.shapes[kKey];
@@ -93,7 +133,8 @@ const char* ReadSide(const Call& call, const Modes& modes, int32_t index, MsScat
   side->group_bytes = modes.layout == MSSP_PA_NZ  ? MSSP_DATA_BLOCK
                       : modes.layout == MSSP_NHSD ? side->head_bytes
                                                   : side->row_bytes;
-  return nullptr;
+  side->group_shift = ShiftOf(side->group_bytes);
+  return ReadStrides(call, modes, index, tiling);
 }
 
 // The largest unit that still leaves every core within a tenth of the mean.
@@ -124,13 +165,26 @@ void CutGroups(int64_t total, int64_t cores, MsScatterPaKvCacheTiling* tiling) {
   for (MsspSideTiling& side : tiling->side) {
     const bool whole = side.group_bytes > 0 && side.group_bytes * tokens * cores * kUnitsPerCore <= total;
     side.column_unit = whole ? side.group_bytes : MSSP_DATA_BLOCK;
+    while (side.column_unit * 2 <= MSSP_GOOD_BURST && side.column_unit * 2 * tokens * cores * kUnitsPerCore <= total) {
+      side.column_unit *= 2;
+    }
   }
+}
+
+void ShareOut(int64_t total, MsScatterPaKvCacheTiling* tiling) {
+  const int64_t cores = tiling->used_cores;
+  const int64_t slots = tiling->scatter_mode == MSSP_NONE ? MsspMax(tiling->num_tokens - kFreeSlots, 0) : 0;
+  const int64_t less = slots < total / kSlotBytes ? slots * kSlotBytes : total;
+  tiling->first_share = cores == 1 ? total : MsspMax((total + less) / cores - less, 0);
+  const int64_t left = total - tiling->first_share;
+  tiling->share = cores == 1 ? 0 : left / (cores - 1);
+  tiling->share_rest = left - tiling->share * (cores - 1);
 }
 
 void ShareBuffer(const Call& call, int64_t share, MsScatterPaKvCacheTiling* tiling) {
   const bool pairs = tiling->scatter_mode != MSSP_NONE;
   const int64_t window_bytes = pairs ? kIndexArrays * kPairWindow * 8 : kTokenWindow * 8;
-  int64_t left = call.unified_buffer_bytes - kReserved - MSSP_STATUS_LINES * MSSP_STATUS_SIZE * 8 - window_bytes;
+  int64_t left = call.unified_buffer_bytes - kReserved - MSSP_STATUS_BYTES - window_bytes;
   tiling->index_window = static_cast<int32_t>(pairs ? kPairWindow : kTokenWindow);
   if (tiling->scatter_mode == MSSP_ROPE) {
     tiling->mean_buffer_bytes = static_cast<int32_t>(kMeanBuffer);
@@ -172,6 +226,11 @@ const char* ComputeTiling(const Call& call, MsScatterPaKvCacheTiling* tiling) {
   if (call.cores < 1 || call.unified_buffer_bytes < 188 * 1024) {
     return "this part has no vector cores, or too small a unified buffer";
   }
+  if (HasCount(call.shapes[kLastStatus], MSSP_STATUS_SIZE)) {
+    tiling->keep_last = 1;
+  } else if (!HasCount(call.shapes[kLastStatus], 1)) {
+    return "last_status: expected [4], or [1] where there is none";
+  }
   tiling->layout = modes.layout;
   tiling->scatter_mode = modes.scatter_mode;
   tiling->packed = modes.packed ? 1 : 0;
@@ -181,7 +240,7 @@ const char* ComputeTiling(const Call& call, MsScatterPaKvCacheTiling* tiling) {
   if (!Multiply(tiling->num_tokens, tiling->side[0].row_bytes + tiling->side[1].row_bytes, &total)) {
     return "key, value: too large";
   }
-  const int64_t cores = Clamp(MsspCeilDiv(total, kMinShare), 1, MsspMin(call.cores, MSSP_STATUS_LINES));
+  const int64_t cores = Clamp(CeilDiv(total, kMinShare), 1, call.cores);
   tiling->used_cores = static_cast<int32_t>(cores);
   tiling->tokens_per_tile = 1;
   const int64_t unit = ColumnUnit(total, cores);
@@ -190,7 +249,13 @@ const char* ComputeTiling(const Call& call, MsScatterPaKvCacheTiling* tiling) {
   if (modes.layout != MSSP_NORM) {
     CutGroups(total, cores, tiling);
   }
+  tiling->tile_shift = ShiftOf(tiling->tokens_per_tile);
+  tiling->block_shift = ShiftOf(tiling->block_size);
+  ShareOut(total, tiling);
   ShareBuffer(call, total / cores, tiling);
+  for (MsspSideTiling& side : tiling->side) {
+    side.tile_groups = side.group_bytes > 0 ? tiling->tile_buffer_bytes / side.group_bytes : 0;
+  }
   return nullptr;
 }
 

@@ -120,9 +120,11 @@ void DescribeAllMsScatterPaKvCache(Definition& definition, Describe describe, co
   describe(definition.Input("compress_seq_offsets"), index);
   describe(definition.Input("seq_lens"), index);
   describe(definition.Input("mode"), std::vector<ge::DataType>(key.size(), ge::DT_UINT8));
+  describe(definition.Input("last_status"), std::vector<ge::DataType>(key.size(), ge::DT_INT64));
   describe(definition.Output("status"), std::vector<ge::DataType>(key.size(), ge::DT_INT64));
   describe(definition.Output("key_cache"), key);
   describe(definition.Output("value_cache"), value);
+  describe(definition.Output("last_status"), std::vector<ge::DataType>(key.size(), ge::DT_INT64));
 }
 
 }  // namespace mssp_host

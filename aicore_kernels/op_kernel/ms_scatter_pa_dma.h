@@ -28,7 +28,7 @@ __aicore__ inline void Load(const Bytes& to, const GmBytes& from, int64_t offset
                             int64_t gm_stride) {
   const int64_t most = gm_stride - burst > kMaxStride ? 1 : MSSP_MAX_BLOCK_COUNT;
   AscendC::DataCopyPadExtParams<uint8_t> pad;
-  pad.isPad = burst % MSSP_DATA_BLOCK != 0;
+  pad.isPad = !MsspIsAligned(burst);
   pad.rightPadding = static_cast<uint8_t>(UbPitch(burst) - burst);
   for (int64_t done = 0; done < count; done += most) {
     const int64_t now = MsspMin(most, count - done);

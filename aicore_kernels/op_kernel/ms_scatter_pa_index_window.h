@@ -34,11 +34,33 @@ class IndexWindow {
   }
 
   __aicore__ inline int64_t End() const { return end_; }
+
+  // The first of the entries [index, limit) that is `bound` or more; `limit` if there is none. All are covered.
+  __aicore__ inline int64_t FindAtLeast(int64_t index, int64_t limit, int64_t bound) const {
+    uint32_t entry = static_cast<uint32_t>(index - begin_);
+    const uint32_t last = static_cast<uint32_t>(limit - begin_);
+    for (; entry + kUnroll <= last; entry += kUnroll) {
+      int64_t largest = static_cast<int64_t>(entries_.GetValue(entry));
+      for (uint32_t i = 1; i < kUnroll; ++i) {
+        largest = MsspMax(largest, static_cast<int64_t>(entries_.GetValue(entry + i)));
+      }
+      if (largest >= bound) {
+        break;
+      }
+    }
+    while (entry < last && static_cast<int64_t>(entries_.GetValue(entry)) < bound) {
+      ++entry;
+    }
+    return begin_ + entry;
+  }
+
   __aicore__ inline int64_t Get(int64_t index) const {
     return static_cast<int64_t>(entries_.GetValue(static_cast<uint32_t>(index - begin_)));
   }
 
  private:
+  static constexpr uint32_t kUnroll = 8;
+
   GmBytes array_;
   AscendC::TBuf<AscendC::TPosition::VECCALC> buffer_;
   AscendC::LocalTensor<IndexT> entries_;

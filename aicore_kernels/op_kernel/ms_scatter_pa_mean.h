@@ -73,7 +73,7 @@ class MeanWriter {
       AscendC::PipeBarrier<PIPE_V>();
       const int64_t most = buffer_bytes_ / UbPitch(bytes);
       for (int64_t row = 0; row < rows; row += most) {
-        AddRows<T>(side, source + row * side.tiling.row_bytes + column, MsspMin(most, rows - row), bytes);
+        AddRows<T>(side, source + row * side.tiling.row_stride + column, MsspMin(most, rows - row), bytes);
       }
       DivideSums(count, rows);
       Round<T>(count, side.tiling.element_type);
@@ -91,7 +91,7 @@ class MeanWriter {
   template <typename T>
   __aicore__ inline AscendC::LocalTensor<T> LoadRows(const Side& side, int64_t source, int64_t rows, int64_t bytes) {
     Bytes buffer = queue_.AllocTensor<uint8_t>();
-    Load(buffer, side.rows, source, rows, bytes, side.tiling.row_bytes);
+    Load(buffer, side.rows, source, rows, bytes, side.tiling.row_stride);
     queue_.EnQue(buffer);
     buffer = queue_.DeQue<uint8_t>();
     return buffer.ReinterpretCast<T>();
@@ -208,7 +208,7 @@ class MeanWriter {
       const int64_t most = buffer_bytes_ / UbPitch(bytes);
       for (int64_t row = 0; row < rows; row += most) {
         const int64_t now = MsspMin(most, rows - row);
-        AscendC::LocalTensor<T> loaded = LoadRows<T>(side, source + row * side.tiling.row_bytes + column, now, bytes);
+        AscendC::LocalTensor<T> loaded = LoadRows<T>(side, source + row * side.tiling.row_stride + column, now, bytes);
         Sync<AscendC::HardEvent::MTE2_S>();
         SumRows(sums, loaded, now, UbPitch(bytes) / static_cast<int64_t>(sizeof(T)), count);
         Sync<AscendC::HardEvent::S_MTE2>();

@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 #ifndef MSSP_FN
-#if defined(__aicore__)
+#if defined(__CCE_AICORE__)
+#include "kernel_operator.h"
 #define MSSP_FN __aicore__ inline
 #elif defined(__cplusplus)
 #define MSSP_FN inline
@@ -55,14 +56,13 @@ enum MsspStatusCode {
   // position: of the argument; value: given; limit: expected, or -1: value is -1 - the argument that it overlaps
   MSSP_BAD_SHAPES = 4,
 };
-// A status is int64 [code, position, value, limit]; an Ascend kernel writes a line per core, so that no two share 32
-// bytes.
-enum { MSSP_STATUS_SIZE = 4, MSSP_STATUS_LINES = 64 };
+// A status is int64 [code, position, value, limit].
+enum { MSSP_STATUS_SIZE = 4 };
 
 enum { MSSP_UNIT_BYTES = 32, MSSP_MAX_RANK = 8 };
 
 // Bytes of one element; 0 for what is no element type.
-MSSP_FN int64_t MsspItemSize(int64_t type) {
+MSSP_FN int64_t MsspItemSize(int32_t type) {
   switch (type) {
     case MSSP_INT8:
     case MSSP_UINT8:
@@ -85,7 +85,7 @@ MSSP_FN int64_t MsspItemSize(int64_t type) {
 }
 
 // Bytes of one index; 0 for what is no index type.
-MSSP_FN int64_t MsspIndexSize(int64_t type) {
+MSSP_FN int64_t MsspIndexSize(int32_t type) {
   switch (type) {
     case MSSP_INDEX_INT32:
       return 4;
@@ -97,7 +97,7 @@ MSSP_FN int64_t MsspIndexSize(int64_t type) {
 }
 
 // npu_scatter_pa_kv_cache
-#if defined(__cplusplus) && !defined(__aicore__)
+#if defined(__cplusplus) && !defined(__CCE_AICORE__)
 namespace mssp_host {
 
 enum Input {
@@ -110,9 +110,10 @@ enum Input {
   kCompressSeqOffsets,
   kSeqLens,
   kMode,
+  kLastStatus,
   kInputs
 };
-enum Output { kStatusOutput, kKeyCacheOutput, kValueCacheOutput, kOutputs };
+enum Output { kStatusOutput, kKeyCacheOutput, kValueCacheOutput, kLastStatusOutput, kOutputs };
 
 }  // namespace mssp_host
 #endif

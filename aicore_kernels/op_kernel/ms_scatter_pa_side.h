@@ -15,6 +15,30 @@ struct Side {
   GmBytes rows;
   GmBytes cache;
   MsspSideTiling tiling;
+
+  // Whether tokens' rows, or cache blocks, lie one after another with nothing in between.
+  __aicore__ inline bool HasDenseRows() const { return tiling.row_stride == tiling.row_bytes; }
+  __aicore__ inline bool HasDenseBlocks(int64_t block_size, int64_t slot_bytes) const {
+    return tiling.block_stride == block_size * slot_bytes;
+  }
+};
+
+// Where a slot is.
+struct Place {
+  int64_t block;
+  int64_t offset;  // of the slot in its block
+};
+
+struct Blocks {
+  int64_t size;
+  int32_t shift;
+
+  __aicore__ inline Place Find(int64_t slot) const {
+    Place place;
+    place.block = MsspDivide(slot, size, shift);
+    place.offset = slot - place.block * size;
+    return place;
+  }
 };
 
 __aicore__ inline void InitSide(Side* side, GM_ADDR rows, GM_ADDR cache, const MsspSideTiling& tiling) {

@@ -20,27 +20,34 @@ class SlotMapping {
   __aicore__ inline void Cover(int64_t token, int64_t limit) { window_.Cover(token, limit); }
   __aicore__ inline int64_t End() const { return window_.End(); }
 
-  // The slot of a covered token, or -1 when the token is not written. A slot past the caches is recorded.
-  __aicore__ inline int64_t Slot(int64_t token) {
-    const int64_t slot = window_.Get(token);
-    if (slot < 0) {
-      return -1;
+  // What stands in slot_mapping for a covered token.
+  __aicore__ inline int64_t Get(int64_t token) const { return window_.Get(token); }
+
+  // Whether a token with that slot is written: negative slots are padding, those past the caches are bad.
+  __aicore__ inline bool IsWritten(int64_t slot) const { return slot >= 0 && slot < capacity_; }
+
+  // The token after the run that starts at `token`: slots rise by one and stay below `slot_limit`. A run that
+  // leaves the caches is the caller's to see.
+  __aicore__ inline int64_t RunEnd(int64_t token, int64_t slot, int64_t limit, int64_t slot_limit) const {
+    const int64_t longest = MsspMin(limit - token, slot_limit - slot);
+    int64_t length = 1;
+    while (length < longest && window_.Get(token + length) == slot + length) {
+      ++length;
     }
-    if (slot >= capacity_) {
-      status_->Record(MSSP_BAD_SLOT, token, slot, capacity_);
-      return -1;
-    }
-    return slot;
+    return token + length;
   }
 
-  // The token after the run that starts at `token`: slots rise by one and stay below `slot_limit`.
-  __aicore__ inline int64_t RunEnd(int64_t token, int64_t slot, int64_t limit, int64_t slot_limit) {
-    const int64_t longest = MsspMin(limit, token + MsspMin(slot_limit, capacity_) - slot);
-    int64_t next = token + 1;
-    while (next < longest && window_.Get(next) == slot + (next - token)) {
-      ++next;
+  // Records the first bad slot of all.
+  __aicore__ inline void Check(int64_t tokens) {
+    for (int64_t token = 0; token < tokens;) {
+      Cover(token, tokens);
+      const int64_t end = End();
+      token = window_.FindAtLeast(token, end, capacity_);
+      if (token < end) {
+        status_->Record(MSSP_BAD_SLOT, token, Get(token), capacity_);
+        return;
+      }
     }
-    return next;
   }
 
  private:

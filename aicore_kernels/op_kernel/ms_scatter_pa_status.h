@@ -1,4 +1,5 @@
-// The status output: a kernel cannot raise, so each core records the first bad position that it met.
+// The status: a kernel cannot raise, so the core that sees every slot or pair records the first that is bad. It alone
+// writes, so no cores need to wait for each other.
 #ifndef MS_SCATTER_PA_STATUS_H_
 #define MS_SCATTER_PA_STATUS_H_
 
@@ -6,21 +7,24 @@
 
 namespace mssp {
 
+constexpr int64_t kStatusCore = 0;
+
 class Status {
  public:
-  __aicore__ inline void Init(AscendC::TPipe* pipe, GM_ADDR status, int64_t core, int64_t used_cores) {
+  __aicore__ inline void Init(AscendC::TPipe* pipe, GM_ADDR status, GM_ADDR last_status, bool keep_last) {
     status_.SetGlobalBuffer((__gm__ uint8_t*)status);
-    core_ = core;
-    used_cores_ = used_cores;
+    last_status_.SetGlobalBuffer((__gm__ uint8_t*)last_status);
+    keep_last_ = keep_last;
     code_ = MSSP_WRITTEN;
     position_ = 0;
     value_ = 0;
     limit_ = 0;
-    pipe->InitBuffer(buffer_, static_cast<uint32_t>(MSSP_STATUS_LINES * kLineBytes));
+    pipe->InitBuffer(buffer_, static_cast<uint32_t>(MSSP_STATUS_BYTES));
   }
 
+  // Positions come in rising order: the first that is bad stays.
   __aicore__ inline void Record(int64_t code, int64_t position, int64_t value, int64_t limit) {
-    if (code_ != MSSP_WRITTEN && position_ <= position) {
+    if (code_ != MSSP_WRITTEN) {
       return;
     }
     code_ = code;
@@ -29,37 +33,30 @@ class Status {
     limit_ = limit;
   }
 
-  // Writes this core's line, and clears its share of the lines that no core owns.
+  // Writes what was recorded: the status always, a Cell's last status when the call was bad. One core does.
   __aicore__ inline void Finish() {
-    AscendC::LocalTensor<int64_t> line = buffer_.Get<int64_t>();
-    line.SetValue(0, code_);
-    line.SetValue(1, position_);
-    line.SetValue(2, value_);
-    line.SetValue(3, limit_);
-    const int64_t begin = MsspShare(MSSP_STATUS_LINES - used_cores_, core_, used_cores_);
-    const int64_t lines = MsspShare(MSSP_STATUS_LINES - used_cores_, core_ + 1, used_cores_) - begin;
-    for (int64_t i = 0; i < lines * MSSP_STATUS_SIZE; ++i) {
-      line.SetValue(static_cast<uint32_t>(MSSP_STATUS_SIZE + i), 0);
-    }
+    AscendC::LocalTensor<int64_t> fields = buffer_.Get<int64_t>();
+    fields.SetValue(0, code_);
+    fields.SetValue(1, position_);
+    fields.SetValue(2, value_);
+    fields.SetValue(3, limit_);
     Sync<AscendC::HardEvent::S_MTE3>();
     Bytes bytes = buffer_.Get<uint8_t>();
-    Store(status_, core_ * kLineBytes, bytes, 0, 1, kLineBytes, kLineBytes);
-    if (lines > 0) {
-      Store(status_, (used_cores_ + begin) * kLineBytes, bytes, kLineBytes, 1, lines * kLineBytes, lines * kLineBytes);
+    Store(status_, 0, bytes, 0, 1, MSSP_STATUS_BYTES, MSSP_STATUS_BYTES);
+    if (keep_last_ && code_ != MSSP_WRITTEN) {
+      Store(last_status_, 0, bytes, 0, 1, MSSP_STATUS_BYTES, MSSP_STATUS_BYTES);
     }
   }
 
  private:
-  static constexpr int64_t kLineBytes = MSSP_STATUS_SIZE * static_cast<int64_t>(sizeof(int64_t));
-
   GmBytes status_;
+  GmBytes last_status_;
   AscendC::TBuf<AscendC::TPosition::VECCALC> buffer_;
-  int64_t core_;
-  int64_t used_cores_;
   int64_t code_;
   int64_t position_;
   int64_t value_;
   int64_t limit_;
+  bool keep_last_;
 };
 
 }  // namespace mssp

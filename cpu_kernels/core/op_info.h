@@ -6,9 +6,7 @@
 #include <stdint.h>
 
 #ifndef MSSP_FN
-#if defined(__aicore__)
-#define MSSP_FN __aicore__ inline
-#elif defined(__cplusplus)
+#if defined(__cplusplus)
 #define MSSP_FN inline
 #else
 #define MSSP_FN static inline
@@ -55,9 +53,8 @@ enum MsspStatusCode {
   // position: of the argument; value: given; limit: expected, or -1: value is -1 - the argument that it overlaps
   MSSP_BAD_SHAPES = 4,
 };
-// A status is int64 [code, position, value, limit]; an Ascend kernel writes a line per core, so that no two share 32
-// bytes.
-enum { MSSP_STATUS_SIZE = 4, MSSP_STATUS_LINES = 64 };
+// A status is int64 [code, position, value, limit].
+enum { MSSP_STATUS_SIZE = 4 };
 
 enum { MSSP_UNIT_BYTES = 32, MSSP_MAX_RANK = 8 };
 

@@ -72,8 +72,6 @@ INDEX_DTYPES: tuple[DType, ...] = (
 CACHE_MODES: tuple[str, ...] = ("Norm", "PA_NZ", "NHSD")
 SCATTER_MODES: tuple[str, ...] = ("None", "Alibi", "Rope", "Omni")
 STATUS_FIELDS: tuple[str, ...] = ("code", "position", "value", "limit")
-STATUS_LINES = 64
-"""int64 [STATUS_LINES, 4] is what an Ascend kernel writes, a line per core."""
 WRITTEN = 0
 BAD_SLOT = 1
 DUPLICATE = 2
@@ -206,7 +204,8 @@ SCATTER_PA = Operator(
         "index_type",
     ),
     registered_name="MsScatterPaKvCache",
-    ascend_inputs=(("mode", "uint8"),),
+    ascend_inputs=(("mode", "uint8"), ("last_status", "int64")),
+    ascend_written=("last_status",),
 )
 
 ARGUMENTS = SCATTER_PA.arguments

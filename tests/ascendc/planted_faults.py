@@ -239,6 +239,20 @@ def lowest_bad_slot(twin: Twin, op_host: OpHost) -> None:
     test_tokens.test_the_lowest_bad_slot_is_reported_whichever_core_meets_it(twin)
 
 
+def every_bad_slot(twin: Twin, op_host: OpHost) -> None:
+    test_tokens.test_the_lowest_bad_slot_is_found_wherever_it_is(twin, "Norm", np.int32)
+
+
+def last_status(twin: Twin, op_host: OpHost) -> None:
+    test_tokens.test_a_last_status_is_written_when_the_call_is_bad(twin)
+
+
+def compressed_bad_pairs(twin: Twin, op_host: OpHost) -> None:
+    call = rope("int8")
+    call.slot_mapping.reshape(-1)[1:3] = 99_999
+    test_compressed.check(twin, call, cores=1)
+
+
 def index_windows(twin: Twin, op_host: OpHost) -> None:
     for layout in test_offsets.LAYOUTS:
         test_tokens.test_more_slots_than_one_index_window(twin, layout)
@@ -350,6 +364,9 @@ HOST: tuple[Fault, ...] = tuple(
         ("the key cache has the value cache's shape", r"\*key_cache_out = \*key_cache;",
          "*key_cache_out = *value_cache;", inference, ""),
         ("the value cache's shape is not inferred", r"\*value_cache_out = \*value_cache;", "", inference, ""),
+        ("an int32 last status is registered", r'(put\("last_status"\)[^;]*)DT_INT64', r"\1DT_INT32", definition, ""),
+        ("the last status' shape is not inferred", r"\*last_status_out = \*last_status;", "", inference, ""),
+        ("a last status of any size passes", r'return "last_status: expected[^;]*;', ";", refused_shapes, ""),
         ("the status' rank is not set", r"status->SetDimNum\(\d\);", "", inference, ""),
         ("the status' shape is not set", r"status->SetDim\(0,[^;]*;", "", inference, ""),
         ("slots are not counted", r"HasCount\(call\.shapes\[kSlotMapping\], tiling\.num_tokens\)",
@@ -397,10 +414,17 @@ KERNEL: tuple[Fault, ...] = tuple(
          "Load(bytes, array_, (begin_ & ~1023) * width,", index_windows, "index_window"),
         ("the window is one entry short", r"MsspMin\(limit, index \+ capacity_\)",
          "MsspMin(limit, index + capacity_ + 1)", index_windows, "index_window"),
-        ("no upper bound on slots", r"slot >= capacity_\)|slot < capacity_;", "slot < 0);", capacity_edges,
+        ("no upper bound on slots", r"slot >= 0 && slot < capacity_;", "slot >= 0;", capacity_edges,
          "slot_mapping"),
-        ("runs go on past the caches", r"MsspMin\(slot_limit, capacity_\)", "slot_limit", capacity_edges,
-         "slot_mapping"),
+        ("every core writes the status", r"if \(AscendC::GetBlockIdx\(\) == kStatusCore\) \{\s*first_bad", "{ first_bad",
+         norm_runs, "write"),
+        ("a later bad position takes the first one's place", r"if \(code_ != MSSP_WRITTEN\) \{\s*return;\s*\}", "",
+         compressed_bad_pairs, "status"),
+        ("a good call clears the last status", r"keep_last_ && code_ != MSSP_WRITTEN", "keep_last_", last_status,
+         "status"),
+        ("a bad call leaves the last status", r"Store\(last_status_,[^;]*;", "", last_status, "status"),
+        ("bad slots are looked for in every other place", r"i = 1; i < kUnroll", "i = 2; i < kUnroll",
+         every_bad_slot, "index_window"),
         ("capacity is cut to 32 bits", r"capacity_ = tiling\.num_blocks \* tiling\.block_size;",
          "capacity_ = static_cast<int32_t>(tiling.num_blocks * tiling.block_size);", many_slots, "slot_mapping"),
         ("capacity of pairs is cut to 32 bits", r"capacity_ = tiling\.num_blocks \* tiling\.block_size;",
@@ -415,7 +439,7 @@ KERNEL: tuple[Fault, ...] = tuple(
         ("one byte fewer of each burst is loaded",
          r"(blockLen = static_cast<uint32_t>\()burst(\);\s*params\.srcStride = now)", r"\1burst - 1\2", norm_runs,
          "dma"),
-        ("PA_NZ runs go on across blocks", r"\(slot / block_size_ \+ 1\) \* block_size_\)|slot - place\.offset \+ blocks_\.size\)",
+        ("PA_NZ runs go on across blocks", r"slot - place\.offset \+ blocks_\.size\)",
          "INT64_MAX)", pa_nz_runs, "copy_groups"),
         ("rows are freed before they are transposed", r"(\n\s*)(Transpose\(tile,)",
          r"\1load_queue_.FreeTensor(loaded);\1\2", pa_nz_runs, "copy_groups"),
@@ -423,7 +447,7 @@ KERNEL: tuple[Fault, ...] = tuple(
          r"store_queue_\.EnQue\(tile\);\s*tile = store_queue_\.DeQue<uint8_t>\(\);", "", nhsd_runs, "copy_groups"),
         ("a tile is never freed", r"store_queue_\.FreeTensor\(tile\);", "", pa_nz_runs, "copy_groups"),
         ("cache offsets of groups are cut to 32 bits",
-         r"return (block \* block_size_ \* side\.tiling\.row_bytes|place\.block \* side\.tiling\.block_stride)",
+         r"return (place\.block \* side\.tiling\.block_stride)",
          r"return static_cast<int32_t>(\1)", pa_nz_6_gib, "copy_groups"),
         ("cores cut rows at different places", r"part\.from\.column;", "part.from.column + 32;", norm_runs,
          "copy_rows"),

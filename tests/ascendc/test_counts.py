@@ -30,9 +30,7 @@ def test_bytes_are_within_5_percent_of_the_least_possible(twin: Twin, case: Case
 def test_pa_nz_prefill_stores_bursts_of_2_kib(twin: Twin, part: str, tokens: int) -> None:
     """The public kernel's bursts are 32 bytes."""
     done = run(twin, Case(f"prefill {tokens}", "PA_NZ", tokens, 128, runs=True), part)
-    status_bursts = min(64, 2 * done.tiling.used_cores)
-    bursts = done.total("store_bursts") - status_bursts
-    assert (done.total("bytes_out") - 64 * 32) / bursts >= 2048
+    assert (done.total("bytes_out") - 32) / (done.total("store_bursts") - 1) >= 2048
 
 
 @pytest.mark.parametrize("layout", CACHE_MODES)
@@ -92,7 +90,7 @@ def test_slots_are_brought_in_by_dma_once_per_window(twin: Twin) -> None:
     call = make_call(Case("slots", "Norm", 4096, 16))
     done = twin.run(call, PARTS["910B1"], cores=1)
     index_bytes = done.total("bytes_in") - call.key.nbytes - (0 if call.value is None else call.value.nbytes)
-    assert index_bytes == 2 * call.slot_mapping.nbytes  # once for K, once for V
+    assert index_bytes == 3 * call.slot_mapping.nbytes  # once for K, once for V, once to find a bad one
 
 
 def test_padding_is_not_read(twin: Twin) -> None:

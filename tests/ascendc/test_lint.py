@@ -11,6 +11,7 @@ HOST = KERNELS / "op_host"
 SHARED = (
     "ms_scatter_pa_op_info.h",
     "ms_scatter_pa_tiling_data.h",
+    "ms_scatter_pa_shares.h",
     "ms_scatter_pa_float.h",
 )  # for host and kernel: MSSP_FN instead of __aicore__
 

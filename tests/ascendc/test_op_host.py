@@ -26,15 +26,16 @@ KERNEL = (KERNELS / "op_kernel" / "ms_scatter_pa_kv_cache.cpp").read_text()
 
 # The output that is no cache, and the inputs that are none of the table's arguments.
 STATUS = {"status": "int64"}
-STATUS_SHAPE = (64, 4)
-EXTRA_INPUTS = {"mode": "uint8"}
+STATUS_SHAPE = (4,)
+EXTRA_INPUTS = {"mode": "uint8", "last_status": "int64"}
 ASCEND = [target for target in TARGETS if target.device == "Ascend"]
 
 
 def _column(key: str, value: str, index: str, *, outputs: bool) -> list[tuple[str, str]]:
     groups = {"key": key, "value": value, "index": index}
     if outputs:
-        return [*STATUS.items(), *((a.name, groups[a.dtype_group]) for a in ARGUMENTS if a.written)]
+        caches = [(a.name, groups[a.dtype_group]) for a in ARGUMENTS if a.written]
+        return [*STATUS.items(), *caches, ("last_status", "int64")]
     return [*((a.name, groups[a.dtype_group]) for a in ARGUMENTS), *EXTRA_INPUTS.items()]
 
 
@@ -84,7 +85,7 @@ def test_a_cann_without_the_950_registers_the_others(tmp_path: Path) -> None:
     assert set(older.definitions[OPERATOR]["socs"]) == {t.name for t in ASCEND if t.name != "ascend950"}
 
 
-SHAPES = [(700, 2, 32), (700, 2, 64), (33, 2, 32, 32), (33, 2, 32, 64), (700,), (1,), (1,), (1,), (3, 1, 1, 1)]
+SHAPES = [(700, 2, 32), (700, 2, 64), (33, 2, 32, 32), (33, 2, 32, 64), (700,), (1,), (1,), (1,), (3, 1, 1, 1), (4,)]
 
 
 def _tile(op_host: OpHost, key: str = "int8", index: str = "int32", cores: int = 40, ub: int = 192) -> Tiling:
@@ -102,7 +103,7 @@ def test_tiling_knows_every_dtype_of_the_table(op_host: OpHost, dtype: DType) ->
 
 
 def test_tiling_takes_the_values_dtype_from_the_values(op_host: OpHost) -> None:
-    shapes = [(5, 1, 32), (5, 1, 64), (3, 1, 4, 32), (3, 4, 4, 16), (5,), (1,), (1,), (1,), (2, 1, 1, 1)]
+    shapes = [(5, 1, 32), (5, 1, 64), (3, 1, 4, 32), (3, 4, 4, 16), (5,), (1,), (1,), (1,), (2, 1, 1, 1), (1,)]
     tiling = Tiling.from_buffer_copy(op_host.launch(shapes, ("int8", "bfloat16", "int64"), 8, 192 * 1024).tiling)
     assert [side.element_type for side in tiling.side] == [dtype_named(n).code for n in ("int8", "bfloat16")]
 
@@ -162,6 +163,7 @@ def test_inference_gives_the_status_and_the_caches_themselves(op_host: OpHost, k
         "status": Output(STATUS_SHAPE, "int64"),
         "key_cache": Output(key_cache, "int8"),
         "value_cache": Output(SHAPES[3], "float16"),
+        "last_status": Output(SHAPES[9], "int64"),
     }
 
 
@@ -182,7 +184,8 @@ def test_the_kernels_parameters_are_inputs_outputs_workspace_tiling() -> None:
     assert signature is not None
     names = re.findall(r"GM_ADDR (\w+)", signature.group(1))
     written = [a.name + "_out" for a in ARGUMENTS if a.written]
-    assert names == [a.name for a in ARGUMENTS] + ["mode", "status", *written, "workspace", "tiling"]
+    extra = ["mode", "last_status", "status", *written, "last_status_out", "workspace", "tiling"]
+    assert names == [a.name for a in ARGUMENTS] + extra
 
 
 def test_targets_mean_paths_are_what_the_kernel_does() -> None:

@@ -46,7 +46,7 @@ def test_the_operator_is_made_and_marked(installed, tmp_path):
     operator = ascend_operator.make_operator()
     assert operator.is_ascend_c and not operator.multi_output
     assert operator.attrs["reg_op_name"] == "MsScatterPaKvCache"
-    assert operator.attrs["custom_inputs_type"] == ["aclTensor*"] * 10
+    assert operator.attrs["custom_inputs_type"] == ["aclTensor*"] * 11
     assert operator.attrs["cpp_infer_shape"] and operator.attrs["side_effect_mem"]
     assert callback_of(operator).is_file()
     assert not (tmp_path / "custom_kernel_meta").exists(), "nothing is left in the working folder"

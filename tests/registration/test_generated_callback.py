@@ -33,8 +33,8 @@ def test_the_header_is_named_and_written_as_mindspore_searches_it():
     assert f"aclnn_{opbuild.snake(ASCEND_OP_NAME)}.h" == HEADER
     tensors = opbuild.parameters(SCATTER_PA.ascend_input_names, opbuild.OUTPUTS)
     assert tensors[2:4] == ["aclTensor *keyCacheRef", "aclTensor *valueCacheRef"]
-    assert tensors[-1] == "const aclTensor *statusOut"
-    assert len(tensors) == 10 <= 12, "MindSpore's PyNative takes twelve at most"
+    assert tensors[-2:] == ["aclTensor *lastStatusRef", "const aclTensor *statusOut"]
+    assert len(tensors) == 11 <= 12, "MindSpore's PyNative takes twelve at most"
 
 
 def test_the_callback_passes_every_argument_in_order(tmp_path, cann):
@@ -56,25 +56,25 @@ RECORDER = r"""
 struct aclOpExecutor;
 extern "C" int MsScatterPaKvCacheGetWorkSpaceSize(void *, std::vector<void *>, std::vector<void *>, uint64_t *,
                                                   aclOpExecutor **);
-static void *seen[10];
-static int Interface(void *a, void *b, void *c, void *d, void *e, void *f, void *g, void *h, void *i, void *j,
+static void *seen[11];
+static int Interface(void *a, void *b, void *c, void *d, void *e, void *f, void *g, void *h, void *i, void *j, void *k,
                      uint64_t *workspace, aclOpExecutor **) {
-  void *arguments[] = {a, b, c, d, e, f, g, h, i, j};
-  for (int k = 0; k < 10; ++k) seen[k] = arguments[k];
+  void *arguments[] = {a, b, c, d, e, f, g, h, i, j, k};
+  for (int k = 0; k < 11; ++k) seen[k] = arguments[k];
   *workspace = 77;
   return 5;
 }
-// 1000 * what came back + how many of the ten arguments arrived at their place.
+// 1000 * what came back + how many of the eleven arguments arrived at their place.
 extern "C" int Check() {
   std::vector<void *> inputs, outputs;
-  for (intptr_t k = 1; k <= 9; ++k) inputs.push_back(reinterpret_cast<void *>(k));
-  outputs.push_back(reinterpret_cast<void *>(10));
+  for (intptr_t k = 1; k <= 10; ++k) inputs.push_back(reinterpret_cast<void *>(k));
+  outputs.push_back(reinterpret_cast<void *>(11));
   uint64_t workspace = 0;
   aclOpExecutor *executor = nullptr;
   int result = MsScatterPaKvCacheGetWorkSpaceSize(reinterpret_cast<void *>(&Interface), inputs, outputs, &workspace,
                                                   &executor);
   int right = 0;
-  for (intptr_t k = 0; k < 10; ++k) right += seen[k] == reinterpret_cast<void *>(k + 1);
+  for (intptr_t k = 0; k < 11; ++k) right += seen[k] == reinterpret_cast<void *>(k + 1);
   return workspace == 77 ? 1000 * result + right : -1;
 }
 """
@@ -86,7 +86,7 @@ def test_the_callback_compiles_and_calls_the_interface(tmp_path, cann):
     source.write_text(RECORDER)
     command = ["g++", "-std=c++17", "-shared", "-fPIC", "-D_GLIBCXX_USE_CXX11_ABI=0", str(source), str(callback)]
     subprocess.run([*command, f"-Wl,-rpath,{callback.parent}", "-o", str(library)], check=True)
-    assert ctypes.CDLL(str(library)).Check() == 5010
+    assert ctypes.CDLL(str(library)).Check() == 5011
 
 
 def test_listing_the_caches_as_outputs_would_be_refused(tmp_path, cann):
@@ -113,5 +113,5 @@ def test_reg_info_follows_the_table():
     assert tuple(tensor["name"] for tensor in reg_info["inputs"]) == SCATTER_PA.ascend_input_names
     assert [tensor["name"] for tensor in reg_info["outputs"]] == ["status"]
     assert {tensor["paramType"] for tensor in reg_info["inputs"]} == {"required"}
-    assert {len(row) for row in reg_info["dtype_format"]} == {10}
+    assert {len(row) for row in reg_info["dtype_format"]} == {11}
     assert {name for row in reg_info["dtype_format"] for _, name in row} == {"DefaultFormat"}

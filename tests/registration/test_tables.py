@@ -78,14 +78,19 @@ def test_reg_info_covers_what_the_operator_is_compiled_for(target):
         for index in INDEX_DTYPES:
             groups = {"key": key, "value": value, "index": index.name}
             tensors = tuple(groups[argument.dtype_group] for argument in ARGUMENTS)
-            assert (*tensors, "uint8", "int64") in rows
+            assert (*tensors, "uint8", "int64", "int64") in rows
 
 
 @pytest.mark.parametrize("target", ASCEND, ids=[target.name for target in ASCEND])
 def test_descriptions_for_cann_have_the_operators_tensors(target):
     (described,) = json.loads(msopgen_json(load(), SCATTER_PA, target))
     assert tuple(tensor["name"] for tensor in described["input_desc"]) == SCATTER_PA.ascend_input_names
-    assert [tensor["name"] for tensor in described["output_desc"]][:3] == ["status", "key_cache", "value_cache"]
+    assert [tensor["name"] for tensor in described["output_desc"]] == [
+        "status",
+        "key_cache",
+        "value_cache",
+        "last_status",
+    ]
     columns = len(INDEX_DTYPES) * len(target.key_value_dtypes())
     for tensor in described["input_desc"] + described["output_desc"]:
         assert len(tensor["type"]) == len(tensor["format"]) == columns, tensor["name"]

@@ -55,9 +55,9 @@ int64_t BytesOf(const std::string& name) { return name == "int64" ? 8 : kTypes[T
 
 extern "C" int MsScatterPaKvCache(int nparam, void** params, int* ndims, int64_t** shapes, const char** dtypes,
                                   void* /*stream*/, void* /*extra*/) {
-  Expect(nparam == kParameters, "expected nine inputs and one output");
+  Expect(nparam == kParameters, "expected ten inputs and one output");
   Expect(std::string(dtypes[mssp_host::kMode]) == "uint8", "mode: expected uint8");
-  Expect(ndims[kStatus] == 2 && shapes[kStatus][0] == MSSP_STATUS_LINES, "status: expected [64, 4]");
+  Expect(ndims[kStatus] == 1 && shapes[kStatus][0] == MSSP_STATUS_SIZE, "status: expected [4]");
   mssp_host::Call call = {};
   std::array<TwinTensor, kParameters> tensors;
   for (int i = 0; i < kParameters; ++i) {
@@ -83,7 +83,7 @@ extern "C" int MsScatterPaKvCache(int nparam, void** params, int* ndims, int64_t
   MsScatterPaKvCacheTiling tiling = {};
   Expect(TwinTiling(&call, &tiling, message, sizeof(message)) == 0, message);
   const twin::Rates rates = {64, 64, 100, 10, 10, 32};  // times are of no interest here
-  std::array<twin::Counts, MSSP_STATUS_LINES> counts;
+  std::array<twin::Counts, kCores> counts;
   Expect(TwinRun(&tiling, tiling.used_cores, kUnifiedBufferBytes, tensors.data(), &rates, 1, counts.data(), message,
                  sizeof(message)) == 0,
          message);

@@ -16,7 +16,6 @@ from ..device import soc_version
 from . import cann_operator
 from .launch import Launch, launch_of
 from .operator import make_operator
-from .status import keep_last, reduce_status
 
 
 def eager_call(*call: Any) -> Any:
@@ -30,10 +29,7 @@ def eager_call(*call: Any) -> Any:
     if cann_operator.chosen():
         cann_operator.write(tensors, cann_operator.modes_of(arguments, soc_version()))
         return ms.mint.zeros(4, dtype=ms.int64)
-    status = reduce_status(eager_operator()(*_inputs(tensors, launch)))
-    if last_status is not None:
-        keep_last(last_status, status)
-    return status
+    return eager_operator()(*_inputs(tensors, launch, last_status))
 
 
 @lru_cache(maxsize=1)
@@ -42,8 +38,8 @@ def eager_operator() -> Any:
     return make_operator()
 
 
-def _inputs(tensors: list[Any], launch: Launch) -> list[Any]:
-    """The nine tensors of the operator. Caches go as they are: a copy of one would swallow the write."""
+def _inputs(tensors: list[Any], launch: Launch, last_status: Any) -> list[Any]:
+    """The ten tensors of the operator. Caches go as they are: a copy of one would swallow the write."""
     key, value, key_cache, value_cache, slot_mapping, *lengths = tensors
     rows = _placeholder(key.dtype)
     index = _placeholder(slot_mapping.dtype)
@@ -56,6 +52,7 @@ def _inputs(tensors: list[Any], launch: Launch) -> list[Any]:
         slot_mapping.contiguous(),
         *(index if tensor is None else tensor.contiguous() for tensor in lengths),
         _mode(launch.mode_shape),
+        _placeholder(ms.int64) if last_status is None else last_status,
     ]
 
 
@@ -66,7 +63,7 @@ def _rows(tensor: Any, shape: Any) -> Any:
 
 @cache
 def _placeholder(dtype: Any) -> Tensor:
-    return Tensor(np.zeros(1, np.float32), dtype)
+    return Tensor(np.zeros(1, np.int8), dtype)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""A graph on Ascend: the same operator and the same reduction as in PyNative, with constants made while compiling."""
+"""A graph on Ascend: ``ops.Custom`` on the operator, with constants made while compiling."""
 
 from typing import Any
 
@@ -14,7 +14,6 @@ from ..graph_tools import numbers, parts_of, placeholder
 from .cann_operator import refuse_graph
 from .eager import eager_operator
 from .launch import launch_of
-from .status import keep_last, reduce_status
 
 
 @ms.jit_class
@@ -54,7 +53,7 @@ def graph_call(*call: Any) -> Any:
     key, value, key_cache, value_cache, slot_mapping, compress_lens, compress_seq_offsets, seq_lens = tensors
     rows_placeholder = placeholder(key.dtype)
     index_placeholder = placeholder(slot_mapping.dtype)
-    lines = _operators.own(
+    return _operators.own(
         key if rows_shapes[0] is None else ops.reshape(key, rows_shapes[0]),
         _value(value, rows_shapes[1], rows_placeholder),
         key_cache,
@@ -64,11 +63,8 @@ def graph_call(*call: Any) -> Any:
         index_placeholder if compress_seq_offsets is None else compress_seq_offsets,
         index_placeholder if seq_lens is None else seq_lens,
         _mode(mode_shape),
+        numbers((0,)) if last_status is None else last_status,
     )
-    status = reduce_status(lines)
-    if last_status is not None:
-        keep_last(last_status, status)
-    return status
 
 
 def _value(value: Any, shape: Any, rows_placeholder: Any) -> Any:

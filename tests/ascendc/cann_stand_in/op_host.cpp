@@ -160,8 +160,8 @@ int OpHostInfer(const char* type, const OpHostTensor* tensors, int64_t count, Op
   if (definition == nullptr || definition->infer_shape == nullptr || definition->infer_data_type == nullptr) {
     return 2;
   }
-  OpHostTensor unset = {1, {}, ge::DT_UNDEFINED};
-  unset.dims[0] = kUnset;
+  OpHostTensor unset = {2, {}, ge::DT_UNDEFINED};
+  unset.dims[0] = unset.dims[1] = kUnset;
   gert::InferShapeContext shapes;
   gert::InferDataTypeContext types;
   for (int64_t i = 0; i < count; ++i) {

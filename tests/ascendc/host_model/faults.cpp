@@ -4,6 +4,9 @@
 
 #include "kernel_operator.h"
 
+#undef int64_t  // only the kernel's own arithmetic is counted
+#undef uint64_t
+
 namespace {
 
 using AscendC::HardEvent;

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "scalar.h"
+
 namespace twin {
 namespace {
 
@@ -90,6 +92,7 @@ void Machine::StartCore(int core) {
   pipes_.fill(Pipe{0, {}, 0});
   flags_.clear();
   counts_ = Counts();
+  scalar_work = ScalarWork();
   vector_kernel_ = false;
 }
 
@@ -100,6 +103,7 @@ void Machine::CheckDeclared() const {
 }
 
 Counts Machine::FinishCore() {
+  ChargeScalarWork();
   for (const auto& [pipes, flags] : flags_) {
     for (const Flag& flag : flags) {
       if (flag.set && !flag.queues) {
@@ -170,6 +174,7 @@ Handle Machine::Allocate(const std::vector<int>& buffers, const Route& route) {
 }
 
 Handle Machine::Enqueue(Handle handle, const Route& route) {
+  ChargeScalarWork();
   CheckHandle(handle, "EnQue");
   Buffer& buffer = buffers_[static_cast<size_t>(handle.buffer)];
   if (buffer.state != BufferState::kAllocated) {
@@ -184,6 +189,7 @@ Handle Machine::Enqueue(Handle handle, const Route& route) {
 }
 
 Handle Machine::Dequeue(int index, const Route& route) {
+  ChargeScalarWork();
   Buffer& buffer = buffers_[static_cast<size_t>(index)];
   if (buffer.state != BufferState::kQueued) {
     Fail("DeQue: the tensor was not queued");
@@ -235,6 +241,7 @@ int Machine::FreeEvent(PipeId from, PipeId to) const {
 }
 
 void Machine::SetFlag(PipeId from, PipeId to, int event) {
+  ChargeScalarWork();
   Flag& flag = flags_[{from, to}].at(static_cast<size_t>(event));
   if (flag.set) {
     Fail("SetFlag: the flag is set already");
@@ -243,6 +250,7 @@ void Machine::SetFlag(PipeId from, PipeId to, int event) {
 }
 
 void Machine::WaitFlag(PipeId from, PipeId to, int event) {
+  ChargeScalarWork();
   Flag& flag = flags_[{from, to}].at(static_cast<size_t>(event));
   if (!flag.set || flag.queues) {
     Fail(std::string("WaitFlag: nobody set the flag from ") + kNames[from] + " to " + kNames[to] +
@@ -280,9 +288,23 @@ void Machine::Merge(PipeId pipe, const Clock& clock, double time) {
   pipes_[pipe].ready = std::max(pipes_[pipe].ready, time);
 }
 
+void Machine::ChargeScalarWork() {
+  pipes_[kScalar].ready += static_cast<double>(scalar_work.simple) * kSimpleCycles +
+                           static_cast<double>(scalar_work.multiplies) * kMultiplyCycles +
+                           static_cast<double>(scalar_work.divisions) * kDivideCycles;
+  counts_.scalar_operations += scalar_work.simple;
+  counts_.multiplies += scalar_work.multiplies;
+  counts_.divisions += scalar_work.divisions;
+  if (pipes_[kLoad].issued == 0) {
+    counts_.divisions_before_load += scalar_work.divisions;
+  }
+  scalar_work = ScalarWork();
+}
+
 // The scalar unit issues everything, so an instruction comes after all that the scalar unit has waited for. Its own
 // reads and writes of the unified buffer are another matter: they need a flag like everybody else's.
 uint64_t Machine::Issue(PipeId id, double cycles) {
+  ChargeScalarWork();
   Pipe& scalar = pipes_[kScalar];
   Pipe& pipe = pipes_[id];
   if (id == kScalar) {

@@ -38,6 +38,11 @@ struct Counts {
   int64_t vector_instructions;
   int64_t waits;
   int64_t scalar_reads;
+  int64_t scalar_operations;  // 64-bit, as scalar.h counts them
+  int64_t multiplies;
+  int64_t divisions;
+  int64_t
+      divisions_before_load;  // before the first load was issued: what a core does before it has anything to wait for
   int64_t stores_after_next_load;  // stores issued only after a later load was
   int64_t serial_loads;            // loads that waited for every store issued before them
   int64_t charged_in;              // bytes_in with each burst rounded up to what memory moves at once
@@ -170,6 +175,7 @@ class Machine {
   [[noreturn]] void Fail(const std::string& what) const;
   void CheckHandle(Handle handle, const char* what) const;
   void CheckSpan(const Operand& operand, const char* what) const;
+  void ChargeScalarWork();
   uint64_t Issue(PipeId pipe, double cycles);
   void Touch(PipeId pipe, uint64_t sequence, const Operand& operand);
   bool Knows(PipeId pipe, int other, uint64_t sequence) const;

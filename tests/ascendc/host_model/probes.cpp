@@ -2,13 +2,15 @@
 #include <cstdint>
 
 #include "ms_scatter_pa_float.h"
+#include "ms_scatter_pa_shares.h"
 #include "twin_half.h"
 
 extern "C" {
 
 // The part of one core: tile and column where it begins, tile and column where it ends.
 void TwinPart(const MsScatterPaKvCacheTiling* tiling, int32_t side, int64_t core, int64_t* out) {
-  const MsspPart part = MsspCorePart(*tiling, side, core);
+  const MsspRange range = MsspCoreRange(*tiling, side, core);
+  const MsspPart part = MsspCutRange(*tiling, tiling->side[side], range);
   out[0] = part.from.tile;
   out[1] = part.from.column;
   out[2] = part.to.tile;

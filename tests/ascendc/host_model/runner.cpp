@@ -8,15 +8,17 @@
 
 extern "C" void ms_scatter_pa_kv_cache(uint8_t* key, uint8_t* value, uint8_t* key_cache, uint8_t* value_cache,
                                        uint8_t* slot_mapping, uint8_t* compress_lens, uint8_t* compress_seq_offsets,
-                                       uint8_t* seq_lens, uint8_t* mode, uint8_t* status, uint8_t* key_cache_out,
-                                       uint8_t* value_cache_out, uint8_t* workspace, uint8_t* tiling);
+                                       uint8_t* seq_lens, uint8_t* mode, uint8_t* last_status, uint8_t* status,
+                                       uint8_t* key_cache_out, uint8_t* value_cache_out, uint8_t* last_status_out,
+                                       uint8_t* workspace, uint8_t* tiling);
 
 namespace {
 
 const char* const kNames[] = {
-    "key",      "value", "key_cache", "value_cache", "slot_mapping", "compress_lens", "compress_seq_offsets",
-    "seq_lens", "mode",  "status"};
-constexpr int kTensors = 10;
+    "key",      "value", "key_cache",   "value_cache", "slot_mapping", "compress_lens", "compress_seq_offsets",
+    "seq_lens", "mode",  "last_status", "status"};
+constexpr int kTensors = mssp_host::kInputs + 1;
+constexpr int kStatus = mssp_host::kInputs;
 
 void Explain(const char* text, char* message, int64_t message_bytes) {
   std::strncpy(message, text, static_cast<size_t>(message_bytes) - 1);
@@ -27,7 +29,7 @@ void Explain(const char* text, char* message, int64_t message_bytes) {
 
 extern "C" {
 
-// The tensor's place in memory, in the order of op_info's ARGUMENTS, then mode, then status.
+// The tensor's place in memory, in the order of op_info's ARGUMENTS, then mode and last_status, then status.
 struct TwinTensor {
   void* data;
   int64_t bytes;
@@ -54,7 +56,8 @@ int TwinRun(const MsScatterPaKvCacheTiling* tiling, int64_t block_dim, int64_t u
     twin::Machine machine(unified_buffer_bytes, *rates);
     machine.SetCheckRewrites(check_rewrites != 0);
     for (int i = 0; i < kTensors; ++i) {
-      const bool written = i == 2 || i == 3 || i == 9;
+      const bool written =
+          i == mssp_host::kKeyCache || i == mssp_host::kValueCache || i == mssp_host::kLastStatus || i == kStatus;
       machine.AddRegion(kNames[i], tensors[i].data, tensors[i].bytes, written);
     }
     twin::SetCurrent(&machine);
@@ -63,8 +66,8 @@ int TwinRun(const MsScatterPaKvCacheTiling* tiling, int64_t block_dim, int64_t u
     for (int core = 0; core < static_cast<int>(block_dim); ++core) {
       machine.StartCore(core);
       ms_scatter_pa_kv_cache(address(0), address(1), address(2), address(3), address(4), address(5), address(6),
-                             address(7), address(8), address(9), address(2), address(3), nullptr,
-                             reinterpret_cast<uint8_t*>(&copy));
+                             address(7), address(8), address(9), address(10), address(2), address(3), address(9),
+                             nullptr, reinterpret_cast<uint8_t*>(&copy));
       machine.CheckDeclared();
       counts[core] = machine.FinishCore();
     }

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ms_scatter_pa.rules.table import CACHE_MODES, INDEX_DTYPES, SCATTER_MODES, STATUS_LINES, dtype_named
+from ms_scatter_pa.rules.table import CACHE_MODES, INDEX_DTYPES, SCATTER_MODES, STATUS_FIELDS, dtype_named
 
 Array = npt.NDArray[Any]
 
@@ -62,7 +62,8 @@ class _Shape(ctypes.Structure):
 
 class _Call(ctypes.Structure):
     _fields_ = [
-        ("shapes", _Shape * 9),
+        ("shapes", _Shape * 10),
+        ("strides", ctypes.c_int64 * 4),
         ("key_type", ctypes.c_int32),
         ("value_type", ctypes.c_int32),
         ("index_type", ctypes.c_int32),
@@ -74,14 +75,28 @@ class _Call(ctypes.Structure):
 class SideTiling(ctypes.Structure):
     """``MsspSideTiling``."""
 
-    _fields_ = [(name, ctypes.c_int64) for name in ("row_bytes", "head_bytes", "group_bytes", "column_unit")] + [
+    _fields_ = [
+        *[
+            (name, ctypes.c_int64)
+            for name in (
+                "row_bytes",
+                "head_bytes",
+                "group_bytes",
+                "column_unit",
+                "row_stride",
+                "block_stride",
+                "tile_groups",
+            )
+        ],
+        ("group_shift", ctypes.c_int32),
         ("element_type", ctypes.c_int32),
-        ("reserved", ctypes.c_int32),
     ]
     row_bytes: int
     head_bytes: int
     group_bytes: int
     column_unit: int
+    row_stride: int
+    block_stride: int
     element_type: int
 
 
@@ -99,6 +114,9 @@ class Tiling(ctypes.Structure):
                 "num_blocks",
                 "block_size",
                 "tokens_per_tile",
+                "first_share",
+                "share",
+                "share_rest",
             )
         ],
         ("side", SideTiling * 2),
@@ -110,11 +128,15 @@ class Tiling(ctypes.Structure):
                 "packed",
                 "index_type",
                 "used_cores",
+                "block_shift",
+                "tile_shift",
+                "keep_last",
                 "index_window",
                 "copy_buffer_bytes",
                 "tile_buffer_bytes",
                 "mean_buffer_bytes",
                 "mean_elements",
+                "reserved",
             )
         ],
     ]
@@ -128,6 +150,7 @@ class Tiling(ctypes.Structure):
     scatter_mode: int
     index_type: int
     used_cores: int
+    keep_last: int
     index_window: int
     copy_buffer_bytes: int
     tile_buffer_bytes: int
@@ -171,6 +194,10 @@ class Counts(ctypes.Structure):
                 "vector_instructions",
                 "waits",
                 "scalar_reads",
+                "scalar_operations",
+                "multiplies",
+                "divisions",
+                "divisions_before_load",
                 "stores_after_next_load",
                 "serial_loads",
                 "charged_in",
@@ -190,6 +217,10 @@ class Counts(ctypes.Structure):
     vector_instructions: int
     waits: int
     scalar_reads: int
+    scalar_operations: int
+    multiplies: int
+    divisions: int
+    divisions_before_load: int
     stores_after_next_load: int
     serial_loads: int
     charged_in: int
@@ -254,9 +285,10 @@ class Call:
     seq_lens: Array | None = None
     key_dtype: str | None = None
     value_dtype: str | None = None
+    last_status: Array | None = None
 
     def tensors(self) -> list[Array]:
-        """All nine inputs in the operator's order, one-element placeholders for those that are absent."""
+        """All ten inputs in the operator's order, one-element placeholders for those that are absent."""
         inputs = [
             self.key,
             self.value,
@@ -267,6 +299,7 @@ class Call:
             self.compress_seq_offsets,
             self.seq_lens,
             np.zeros(self.mode_shape(), np.uint8),
+            np.zeros(1, np.int64) if self.last_status is None else self.last_status,
         ]
         out = [
             np.zeros(1, self.key.dtype if i in (1, 3) else self.slot_mapping.dtype) if a is None else a
@@ -288,10 +321,9 @@ class Call:
 
 @dataclass
 class Run:
-    """What came of a run: the reduced status, its 64 lines, and counts per core."""
+    """What came of a run: the status, and counts per core."""
 
     status: list[int]
-    lines: Array
     counts: list[Counts]
     tiling: Tiling
 
@@ -312,17 +344,13 @@ def build(folder: Path, *extra_flags: str, sources: Sequence[Path] = SOURCES, na
 
 
 def _check_outputs(call: Call, outputs: dict[str, Output]) -> None:
-    """The caches are outputs too, which are the inputs' memory: inference must say the same of both."""
+    """The references are outputs too, which are the inputs' memory: inference must say the same of both."""
     tensors = call.tensors()
-    dtypes = (call.key_dtype or call.key.dtype.name, call.value_dtype or tensors[3].dtype.name)
-    for name, array, dtype in zip(("key_cache", "value_cache"), tensors[2:4], dtypes, strict=True):
+    written = [tensors[2], tensors[3], tensors[9]]
+    dtypes = (call.key_dtype or call.key.dtype.name, call.value_dtype or tensors[3].dtype.name, "int64")
+    for name, array, dtype in zip(("key_cache", "value_cache", "last_status"), written, dtypes, strict=True):
         if name in outputs and outputs[name] != Output(array.shape, dtype):
             raise TwinFault(f"{name} is {Output(array.shape, dtype)}, but op_host infers {outputs[name]}")
-
-
-def _reduce(lines: Array) -> list[int]:
-    bad = [line.tolist() for line in lines if line[0] != 0]
-    return min(bad, key=lambda line: line[1]) if bad else [0, 0, 0, 0]
 
 
 class Twin:
@@ -393,7 +421,7 @@ class Twin:
         tiling = Tiling()
         if self.library.TwinTiling(ctypes.byref(given), ctypes.byref(tiling), self._message, ctypes.c_int64(512)):
             raise TilingError(self._message.value.decode())
-        return Launch(bytes(tiling), tiling.used_cores, {"status": Output((STATUS_LINES, 4), "int64")})
+        return Launch(bytes(tiling), tiling.used_cores, {"status": Output((len(STATUS_FIELDS),), "int64")})
 
     def run(
         self,
@@ -412,9 +440,9 @@ class Twin:
         tiling = Tiling.from_buffer_copy(launch.tiling)
         _check_outputs(call, launch.outputs)
         inferred = launch.outputs["status"]
-        lines = np.full(inferred.shape, 0x5A, np.dtype(inferred.dtype)) if status is None else status
-        tensors = (_Tensor * 10)()
-        arrays = [*call.tensors(), lines]
+        written = np.full(inferred.shape, 0x5A, np.dtype(inferred.dtype)) if status is None else status
+        tensors = (_Tensor * 11)()
+        arrays = [*call.tensors(), written]
         for i, array in enumerate(arrays):
             tensors[i].data, tensors[i].bytes = array.ctypes.data, array.nbytes
         share = part.memory_bytes_per_cycle / part.cores
@@ -433,4 +461,4 @@ class Twin:
         )
         if failed:
             raise TwinFault(self._message.value.decode())
-        return Run(_reduce(lines), lines, list(counts), tiling)
+        return Run(written.tolist(), list(counts), tiling)

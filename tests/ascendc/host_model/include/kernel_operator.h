@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../machine.h"
+#include "../scalar.h"
 #include "twin_half.h"
 
 #define __aicore__
@@ -98,7 +99,7 @@ class LocalTensor {
 
  private:
   twin::Machine::Operand At(uint32_t element, bool write) const {
-    static_assert(std::is_integral<T>::value, "the scalar unit reads and writes integers only");
+    static_assert(twin::IsInteger<T>::value, "the scalar unit reads and writes integers only");
     const int64_t width = static_cast<int64_t>(sizeof(T));
     return {handle_, offset_ + static_cast<int64_t>(element) * width, limit_, width, write};
   }
@@ -115,9 +116,9 @@ class GlobalTensor {
     region_ = twin::Current().FindRegion(address);
     offset_ = 0;
   }
-  GlobalTensor operator[](uint64_t element) const {
+  GlobalTensor operator[](twin::Counted<uint64_t> element) const {
     GlobalTensor tensor = *this;
-    tensor.offset_ += static_cast<int64_t>(element * sizeof(T));
+    tensor.offset_ += static_cast<int64_t>(element.value() * sizeof(T));
     return tensor;
   }
   int TwinRegion() const { return region_; }
@@ -417,5 +418,11 @@ class TPipe {
 }  // namespace AscendC
 
 inline AscendC::TPipe* GetTPipePtr() { return AscendC::twin_detail::PipeSlot(); }
+
+// From here on, in the kernel's own source: the arithmetic of the scalar unit is counted.
+using TwinInt64 = twin::Counted<int64_t>;
+using TwinUint64 = twin::Counted<uint64_t>;
+#define int64_t TwinInt64
+#define uint64_t TwinUint64
 
 #endif  // MS_SCATTER_PA_TWIN_KERNEL_OPERATOR_H_
