@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := setup.py pyproject.toml $(wildcard cpu_kernels/*/*.cc cpu_kernels/*/*.h cpu_kernels/core/simd/* cpu_kernels/*.py aicore_kernels/*.cc)
+SOURCES := setup.py pyproject.toml $(wildcard cpu_kernels/*/*.cc cpu_kernels/*/*.h cpu_kernels/*/simd/* cpu_kernels/*.py aicore_kernels/*.cc)
 export GLOG_v ?= 3
 
 .PHONY: demo test quick install matrix wheels aarch64 clang neon bench ascend-report lint tidy format clean

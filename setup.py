@@ -1,7 +1,7 @@
 """Builds the package: shared libraries in ``ms_scatter_pa/_lib``, and a copy of the Ascend C sources.
 
 ``libms_scatter_pa_cpu.so`` is the operator without MindSpore or Python; ``_eager`` is MindSpore's pyboost extension and
-``_dropin`` the CPU kernel for its built-in ReshapeAndCache, both compiled against the installed MindSpore;
+``_builtins`` CPU kernels for its built-in operators that have none, both compiled against the installed MindSpore;
 ``libms_scatter_pa_infer.so`` tells MindSpore's host side the Ascend operator's output shape. All are made at install
 time, never later. The Ascend sources are copied to ``ms_scatter_pa/aicore_kernels``: ``python -m ms_scatter_pa
 build-ascend`` compiles them where CANN is.
@@ -31,7 +31,7 @@ FOR_MINDSPORE = os.environ.get("MS_SCATTER_PA_BUILD_MINDSPORE")
 FOR_MACHINE = os.environ.get("MS_SCATTER_PA_BUILD_MACHINE")
 FOR_OTHERS = os.environ.get("MS_SCATTER_PA_BUILD_WHEEL") == "1"
 # Extension -> its source. They need nothing of each other.
-EXTENSIONS = {"_eager": "entries/eager_entry.cc", "_dropin": "entries/reshape_and_cache_entry.cc"}
+EXTENSIONS = {"_eager": "entries/eager_entry.cc", "_builtins": "entries/builtin_entry.cc"}
 # Those of them that the installed release has: 2.7 keeps the runner of extensions in mindspore_extension.
 MINDSPORE_LIBRARIES = (
     "mindspore_core",

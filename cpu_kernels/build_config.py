@@ -36,9 +36,24 @@ def core_sources() -> list[Path]:
     return sorted((ROOT / "core").rglob("*.cc"))
 
 
+def compat_sources() -> list[Path]:
+    """MindSpore's built-in operators over raw pointers."""
+    return sorted((ROOT / "compat").rglob("*.cc"))
+
+
+def flags_of(source: Path) -> list[str]:
+    """The built-in operators' vectors may fuse a product and a sum: theirs are sums in no promised order."""
+    fused = source.parent.name == "simd" and source.parent.parent.name == "compat"
+    return [*COMPILE_FLAGS, *(["-ffp-contract=fast"] if fused else [])]
+
+
 def library_sources() -> list[Path]:
     """Everything that goes into ``libms_scatter_pa_cpu.so``."""
-    return [*core_sources(), *(ROOT / "entries" / name for name in ("call.cc", "plain_entry.cc", "aot_entry.cc"))]
+    return [
+        *core_sources(),
+        *compat_sources(),
+        *(ROOT / "entries" / name for name in ("call.cc", "plain_entry.cc", "aot_entry.cc")),
+    ]
 
 
 def find_compiler(given: str | None) -> list[str]:
@@ -67,7 +82,7 @@ def build_library(
     objects = [directory / (source.stem + ".o") for source in library_sources()]
 
     def compile_one(source: Path, target: Path) -> None:
-        command = [*compiler, *COMPILE_FLAGS, *WARNINGS, f"-I{ROOT}", *extra, "-c", str(source), "-o", str(target)]
+        command = [*compiler, *flags_of(source), *WARNINGS, f"-I{ROOT}", *extra, "-c", str(source), "-o", str(target)]
         subprocess.run(command, check=True)
 
     with ThreadPoolExecutor(jobs) as pool:

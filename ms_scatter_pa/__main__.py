@@ -20,6 +20,9 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "doctor": Subcommand(
         "ms_scatter_pa.cli.doctor", "what is built and found, which path a call takes, and what to do"
     ),
+    "run": Subcommand(
+        "ms_scatter_pa.cli.run", "runs a program as it is, with CPU kernels for MindSpore's built-in operators"
+    ),
     "build-ascend": Subcommand("ms_scatter_pa.cli.build_ascend", "build and install the Ascend operator with CANN"),
 }
 

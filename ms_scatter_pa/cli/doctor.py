@@ -50,7 +50,7 @@ def diagnose() -> Report:
     library = report.add(checks.cpu_library(), FAILS if report.device_target == "CPU" else 0)
     if report.device_target == "CPU":
         extension = report.add(checks.extension(), SLOWER)
-        report.add(checks.dropin())
+        report.add(checks.builtins())
         if library.well:
             report.pynative = "pyboost extension" if extension.well else "pointers after a sync"
             report.graph = "ops.Custom with the CPU library"

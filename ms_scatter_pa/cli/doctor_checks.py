@@ -119,17 +119,27 @@ def extension() -> Finding:
     return Finding(name, True, str(module.__file__))
 
 
-def dropin() -> Finding:
-    """The CPU kernel of MindSpore's built-in ReshapeAndCache; networks that do not call that need none."""
-    name = "ReshapeAndCache"
-    problem = libraries.problem_of(_module_path("_dropin"), "_dropin")
+def builtins() -> Finding:
+    """CPU kernels of MindSpore's built-in operators, by who has one; networks that do not call them need none."""
+    name = "networks"
+    problem = libraries.problem_of(_module_path("_builtins"), "_builtins")
     if problem is not None:
-        return Finding(name, False, f"its CPU kernel does not load: {problem}", advice(), needed=False)
-    from ..compat import register
+        return Finding(name, False, f"the CPU kernels of MindSpore's operators do not load: {problem}", advice(), needed=False)
+    try:
+        from ..compat import register, state
+        from ..compat.names import MISSING
 
-    if register():
-        return Finding(name, True, "ms_scatter_pa.compat.register() gives MindSpore's built-in a CPU kernel")
-    return Finding(name, False, "the CPU kernel of MindSpore's built-in does not load", advice(), needed=False)
+        register()
+        owners = state()
+    except Exception as error:
+        return Finding(
+            name, False, f"the CPU kernels of MindSpore's operators do not load: {error}", advice(), needed=False
+        )
+    groups = [
+        f"{owner}: {', '.join(n for n in owners if owners[n] == owner)}" for owner in dict.fromkeys(owners.values())
+    ]
+    found = f"after compat.register() these have CPU kernels of {'; '.join(groups)}. Without one: {', '.join(MISSING)}"
+    return Finding(name, "none" not in owners.values(), found, needed=False)
 
 
 def npu(target: str | None) -> Finding:

@@ -181,7 +181,7 @@ def zeroed(library: bytes) -> bytes:
     return library[:4096] + bytes(len(library) - 4096)
 
 
-@pytest.mark.parametrize("stem", ["libms_scatter_pa_cpu", "_eager", "_dropin"])
+@pytest.mark.parametrize("stem", ["libms_scatter_pa_cpu", "_eager", "_builtins"])
 @pytest.mark.parametrize(
     ("content", "text"),
     [
@@ -195,8 +195,8 @@ def zeroed(library: bytes) -> bytes:
 )
 def test_a_damaged_library_is_said(damaged, stem, content, text):
     damaged(stem, content)
-    name = {"_eager": "PyNative extension", "_dropin": "ReshapeAndCache"}.get(stem, "CPU library")
-    check = {"_eager": doctor_checks.extension, "_dropin": doctor_checks.dropin}.get(stem, doctor_checks.cpu_library)
+    name = {"_eager": "PyNative extension", "_builtins": "networks"}.get(stem, "CPU library")
+    check = {"_eager": doctor_checks.extension, "_builtins": doctor_checks.builtins}.get(stem, doctor_checks.cpu_library)
     found = check()
     assert (found.name, found.well) == (name, False) and text in found.found and "install the package" in found.advice
 

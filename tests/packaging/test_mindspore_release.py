@@ -12,7 +12,7 @@ import pytest
 
 from ms_scatter_pa.backends import mindspore_release as release
 
-EXTENSIONS = ("_eager", "_dropin")
+EXTENSIONS = ("_eager", "_builtins")
 WRITE = """
 import sys
 import numpy as np
@@ -26,7 +26,7 @@ cache = Tensor(np.zeros((2, 2, 1, 4), np.float16))
 npu_scatter_pa_kv_cache(Tensor(np.ones((1, 1, 4), np.float16)), None, cache, None, Tensor([3]), cache_mode="Norm")
 assert cache.asnumpy()[1, 1].sum() == 4 and cache.asnumpy().sum() == 4
 assert not compat.register()
-assert "ms_scatter_pa._lib._eager" not in sys.modules and "ms_scatter_pa._lib._dropin" not in sys.modules
+assert "ms_scatter_pa._lib._eager" not in sys.modules and "ms_scatter_pa._lib._builtins" not in sys.modules
 """
 
 

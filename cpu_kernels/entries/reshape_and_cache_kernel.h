@@ -1,17 +1,17 @@
 // A CPU kernel for MindSpore's built-in ReshapeAndCache, so that networks made for NPUs run here unchanged.
 // Inputs: key, value (may be None), key_cache, value_cache (may be None), slot_mapping; output: key, passed on.
 // MindSpore's own shape rule comes first: it reads a 3-D key as [B, S, hidden] and wants a slot for each of B*S rows.
+#ifndef MS_SCATTER_PA_ENTRIES_RESHAPE_AND_CACHE_KERNEL_H_
+#define MS_SCATTER_PA_ENTRIES_RESHAPE_AND_CACHE_KERNEL_H_
+
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <vector>
 
 #include "call.h"
 #include "core/op_info.h"
 #include "error_text.h"
 #include "kernel/cpu/cpu_kernel.h"
-#include "mindspore_release.h"
-#include "pybind11/pybind11.h"
 
 namespace mssp {
 namespace {
@@ -20,7 +20,6 @@ using mindspore::TypeId;
 using mindspore::kernel::KernelAttr;
 using mindspore::kernel::KernelTensor;
 using mindspore::kernel::NativeCpuKernelMod;
-using Factory = mindspore::kernel::Factory<NativeCpuKernelMod>;
 
 constexpr char kName[] = "ReshapeAndCache";
 constexpr int kNumInputs = kSlotMapping + 1;
@@ -143,21 +142,7 @@ class ReshapeAndCache : public NativeCpuKernelMod {
   MsspOptions options_{};
 };
 
-// MindSpore's MS_KERNEL_FACTORY_REG ends the process when the name is taken: the kernel that came first stays.
-bool Register() {
-  auto& factory = Factory::Instance();
-  if (factory.IsRegistered(kName)) {
-    return false;
-  }
-  factory.Register(kName, [] { return std::make_shared<ReshapeAndCache>(); });
-  return true;
-}
-
 }  // namespace
 }  // namespace mssp
 
-PYBIND11_MODULE(_dropin, module) {
-  module.doc() = "A CPU kernel for MindSpore's built-in ReshapeAndCache.";
-  module.def("register", &mssp::Register,
-             "Registers the kernel unless MindSpore has one for the name; says whether it did.");
-}
+#endif  // MS_SCATTER_PA_ENTRIES_RESHAPE_AND_CACHE_KERNEL_H_

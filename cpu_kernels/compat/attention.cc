@@ -1,0 +1,448 @@
+#include "attention.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+
+#include "../core/export.h"
+#include "arguments.h"
+#include "builtin.h"
+#include "parallel.h"
+#include "simd/vector_kernels.h"
+
+namespace mssp {
+namespace compat {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr int64_t kLine = 64;
+
+// Rows of scores (queries of one key/value head) up to which reading the keys is the work; beyond, blocks of rows
+// share what they read.
+constexpr int64_t kNarrowRows = 16;
+constexpr int64_t kNarrowTile = 64;  // keys at a time
+constexpr int64_t kBlockRows = 128;
+constexpr int64_t kBlockNumbers = int64_t{64} << 10;  // of a block of keys: it stays in the second-level cache
+constexpr int64_t kLeastPart = 256;                   // keys of a part of a sequence
+
+std::atomic<MsspSgemm> active_sgemm{nullptr};
+
+// The rows of one head from key `begin` to the end of its page, `end` at most.
+Rows RunOf(const Sequence& sequence, const Operand& side, int64_t size, int64_t head, int64_t begin, int64_t end) {
+  int64_t row = begin;
+  int64_t count = end - begin;
+  if (!sequence.pages.empty()) {
+    const int64_t offset = begin % sequence.page_size;
+    row = sequence.pages[static_cast<size_t>(begin / sequence.page_size)] * sequence.page_size + offset;
+    count = std::min(count, sequence.page_size - offset);
+  }
+  return {side.base + row * side.token_stride + head * side.head_stride, side.token_stride, count, size, side.type};
+}
+
+void Prefetch(const Sequence& sequence, const Operand& side, int64_t row_bytes, int64_t begin, int64_t end) {
+  if (side.head_stride > side.token_stride) return;  // a token's heads do not lie together
+  while (begin < end) {
+    const Rows run = RunOf(sequence, side, 0, 0, begin, end);
+    for (int64_t t = 0; t < run.count; ++t) {
+      for (int64_t byte = 0; byte < row_bytes; byte += kLine) __builtin_prefetch(run.base + t * run.stride + byte);
+    }
+    begin += run.count;
+  }
+}
+
+struct Span {
+  int64_t begin;
+  int64_t end;
+};
+
+// The keys of begin..end-1 that query i sees.
+Span Visible(const Sequence& sequence, int64_t i, int64_t begin, int64_t end) {
+  const Span span{std::max(begin, sequence.first + i), std::min(end, std::min(sequence.end + i, sequence.num_keys))};
+  return {span.begin, std::max(span.begin, span.end)};
+}
+
+class Attention {
+ public:
+  explicit Attention(const AttentionCall& call)
+      : call_(call),
+        vectors_(ActiveVectors()),
+        sgemm_(active_sgemm.load(std::memory_order_relaxed)),
+        group_(call.num_heads / call.num_kv_heads) {}
+
+  void Run() {
+    std::vector<int64_t> narrow;
+    std::vector<int64_t> wide;
+    for (size_t s = 0; s < call_.sequences.size(); ++s) {
+      const Sequence& sequence = call_.sequences[s];
+      if (sequence.num_queries == 0) continue;
+      (sequence.num_queries * group_ <= kNarrowRows ? narrow : wide).push_back(static_cast<int64_t>(s));
+    }
+    if (!narrow.empty()) RunNarrow(narrow);
+    if (!wide.empty()) RunWide(wide);
+  }
+
+ private:
+  // Scores of one row to weights: adds the biases, takes away what the query does not see, and moves maximum, sum
+  // and weighted values to the new maximum.
+  void Soften(const Sequence& sequence, int64_t head, int64_t query, int64_t begin, int64_t end, float* scores,
+              float* most, float* sum, float* values, float* buffer) const {
+    const Span span = Visible(sequence, query, begin, end);
+    float* seen = scores + (span.begin - begin);
+    const int64_t count = span.end - span.begin;
+    if (count <= 0) {
+      std::fill(scores, scores + (end - begin), 0.0f);
+      return;
+    }
+    for (const Bias& bias : sequence.biases) {
+      const int64_t at = head * bias.head_stride + query * bias.query_stride + span.begin;
+      vectors_.widen(bias.type, bias.base + at * ItemBytes(bias.type), count, buffer);
+      if (bias.discards) {
+        for (int64_t t = 0; t < count; ++t) seen[t] = buffer[t] != 0.0f ? -kInfinity : seen[t];
+      } else {
+        for (int64_t t = 0; t < count; ++t) seen[t] += buffer[t] * bias.factor;
+      }
+    }
+    const float now = std::max(*most, vectors_.max(seen, count));
+    std::fill(scores, seen, 0.0f);
+    std::fill(seen + count, scores + (end - begin), 0.0f);
+    if (now == -kInfinity) {  // nothing seen so far, or not a number
+      float total = 0.0f;
+      for (int64_t t = 0; t < count; ++t) total += seen[t];
+      if (std::isnan(total)) *sum = total;
+      std::fill(seen, seen + count, 0.0f);
+      return;
+    }
+    if (*most != now) {
+      const float factor = std::exp(*most - now);
+      *sum *= factor;
+      vectors_.scale(values, call_.value_size, factor);
+      *most = now;
+    }
+    *sum += vectors_.exp(seen, count, now);
+  }
+
+  void Finish(const Sequence& sequence, int64_t head, int64_t query, float most, float sum, float* values) const {
+    const bool empty = sum == 0.0f;
+    if (empty) {
+      std::fill(values, values + call_.value_size, 0.0f);
+    } else {
+      vectors_.scale(values, call_.value_size, 1.0f / sum);
+    }
+    vectors_.narrow(call_.type, values, call_.value_size,
+                    sequence.out + query * sequence.out_token_stride + head * sequence.out_head_stride);
+    if (sequence.row_max == nullptr) return;
+    const int64_t at = query * sequence.statistic_token_stride + head * sequence.statistic_head_stride;
+    std::fill_n(sequence.row_max + at, kStatisticCopies, most);
+    std::fill_n(sequence.row_sum + at, kStatisticCopies, sum);
+  }
+
+  void LoadQuery(const Sequence& sequence, int64_t head, int64_t query, float* to) const {
+    const Operand& from = sequence.query;
+    vectors_.widen(from.type, from.base + query * from.token_stride + head * from.head_stride, call_.key_size, to);
+    vectors_.scale(to, call_.key_size, call_.scale);
+  }
+
+  // Keys or values begin..end-1 of a head as float32, one after another.
+  void Gather(const Sequence& sequence, const Operand& side, int64_t size, int64_t head, int64_t begin, int64_t end,
+              const std::vector<float>& scale, const std::vector<float>& offset, float* to) const {
+    while (begin < end) {
+      const Rows run = RunOf(sequence, side, size, head, begin, end);
+      for (int64_t t = 0; t < run.count; ++t, to += size) {
+        vectors_.widen(side.type, run.base + t * run.stride, size, to);
+        if (scale.empty()) continue;
+        for (int64_t d = 0; d < size; ++d) to[d] = (to[d] + offset[head * size + d]) * scale[head * size + d];
+      }
+      begin += run.count;
+    }
+  }
+
+  void GatherKeys(const Sequence& s, int64_t head, int64_t begin, int64_t end, float* to) const {
+    Gather(s, s.key, call_.key_size, head, begin, end, call_.dequantization.key_scale, call_.dequantization.key_offset,
+           to);
+  }
+
+  void GatherValues(const Sequence& s, int64_t head, int64_t begin, int64_t end, float* to) const {
+    Gather(s, s.value, call_.value_size, head, begin, end, call_.dequantization.value_scale,
+           call_.dequantization.value_offset, to);
+  }
+
+  // ---- Few queries: parts of sequences, all heads of a tile of keys together, so that memory is read in order.
+
+  struct Part {
+    int64_t sequence;
+    int64_t begin;
+    int64_t end;
+    float* results;  // [row][value_size], then maxima and sums
+  };
+
+  int64_t RowsOf(const Sequence& sequence) const { return sequence.num_queries * call_.num_heads; }
+
+  void RunNarrow(const std::vector<int64_t>& which) const {
+    int64_t keys = 0;
+    int64_t bytes = 0;
+    for (int64_t s : which) {
+      const Sequence& sequence = call_.sequences[static_cast<size_t>(s)];
+      keys += sequence.num_keys;
+      bytes += sequence.num_keys * call_.num_kv_heads *
+               (call_.key_size * ItemBytes(sequence.key.type) + call_.value_size * ItemBytes(sequence.value.type));
+    }
+    const int64_t threads = ChooseTeam(0, bytes).num_threads;
+    const int64_t length =
+        threads == 1 ? kUnlimited
+                     : (std::max(kLeastPart, keys / (threads * 4)) + kNarrowTile - 1) / kNarrowTile * kNarrowTile;
+    std::vector<Part> parts;
+    std::vector<size_t> first_part;
+    int64_t numbers = 0;
+    int64_t most_rows = 0;
+    for (int64_t s : which) {
+      const Sequence& sequence = call_.sequences[static_cast<size_t>(s)];
+      first_part.push_back(parts.size());
+      int64_t begin = 0;
+      do {
+        const int64_t end = sequence.num_keys - begin > length ? begin + length : sequence.num_keys;
+        parts.push_back({s, begin, end, nullptr});
+        numbers += RowsOf(sequence) * (call_.value_size + 2);
+        begin = end;
+      } while (begin < sequence.num_keys);
+      most_rows = std::max(most_rows, RowsOf(sequence));
+    }
+    first_part.push_back(parts.size());
+    std::vector<float> results(static_cast<size_t>(numbers));
+    float* next = results.data();
+    for (Part& part : parts) {
+      part.results = next;
+      next += RowsOf(call_.sequences[static_cast<size_t>(part.sequence)]) * (call_.value_size + 2);
+    }
+    const bool gather = call_.dequantization.Needed();
+    const int64_t scratch = most_rows * call_.key_size + (kNarrowRows + 1) * kNarrowTile +
+                            (gather ? kNarrowTile * (call_.key_size + call_.value_size) : 0);
+    ForEachTask(static_cast<int64_t>(parts.size()), bytes, scratch,
+                [&](int64_t task, float* own) { AttendPart(parts[static_cast<size_t>(task)], own); });
+    ForEachTask(static_cast<int64_t>(which.size()), static_cast<int64_t>(results.size()) * 4, 0,
+                [&](int64_t task, float* /*own*/) {
+                  const auto at = static_cast<size_t>(task);
+                  Merge(&parts[first_part[at]], &parts[0] + first_part[at + 1]);
+                });
+  }
+
+  void AttendPart(const Part& part, float* scratch) const {
+    const Sequence& sequence = call_.sequences[static_cast<size_t>(part.sequence)];
+    const int64_t rows = RowsOf(sequence);
+    const int64_t head_rows = sequence.num_queries * group_;
+    float* queries = scratch;  // [kv head][query][head of the group][key_size], scaled
+    float* scores = queries + rows * call_.key_size;
+    float* buffer = scores + kNarrowRows * kNarrowTile;
+    float* gathered = buffer + kNarrowTile;
+    float* most = part.results + rows * call_.value_size;
+    float* sums = most + rows;
+    std::fill(part.results, most, 0.0f);
+    std::fill(most, sums, -kInfinity);
+    std::fill(sums, sums + rows, 0.0f);
+    for (int64_t r = 0; r < rows; ++r) {
+      LoadQuery(sequence, HeadOf(sequence, r), QueryOf(sequence, r), queries + r * call_.key_size);
+    }
+    const int64_t key_bytes = call_.num_kv_heads * call_.key_size * ItemBytes(sequence.key.type);
+    const int64_t value_bytes = call_.num_kv_heads * call_.value_size * ItemBytes(sequence.value.type);
+    const bool shared = sequence.value.base == sequence.key.base;
+    for (int64_t begin = part.begin; begin < part.end; begin += kNarrowTile) {
+      const int64_t end = std::min(begin + kNarrowTile, part.end);
+      const int64_t next = std::min(end + kNarrowTile, part.end);
+      for (int64_t h = 0; h < call_.num_kv_heads; ++h) {
+        // The next tile, a share with every head.
+        const int64_t from = end + (next - end) * h / call_.num_kv_heads;
+        const int64_t to = end + (next - end) * (h + 1) / call_.num_kv_heads;
+        Prefetch(sequence, sequence.key, key_bytes, from, to);
+        if (!shared) Prefetch(sequence, sequence.value, value_bytes, from, to);
+        const int64_t row = h * head_rows;
+        AttendTile(sequence, h, begin, end, queries + row * call_.key_size, head_rows, row, scores, kNarrowTile,
+                   part.results + row * call_.value_size, most + row, sums + row, buffer, gathered);
+      }
+    }
+  }
+
+  // Some rows of one key/value head and keys begin..end-1, without a matrix product.
+  void AttendTile(const Sequence& sequence, int64_t kv_head, int64_t begin, int64_t end, const float* queries,
+                  int64_t rows, int64_t first_row, float* scores, int64_t score_stride, float* values, float* most,
+                  float* sums, float* buffer, float* gathered) const {
+    float* gathered_values = gathered + kNarrowTile * call_.key_size;
+    const bool gather = call_.dequantization.Needed();
+    if (gather) {
+      GatherKeys(sequence, kv_head, begin, end, gathered);
+      GatherValues(sequence, kv_head, begin, end, gathered_values);
+    }
+    const auto run_of = [&](const Operand& side, const float* copy, int64_t size, int64_t at) {
+      if (!gather) return RunOf(sequence, side, size, kv_head, at, end);
+      return Rows{reinterpret_cast<const char*>(copy + (at - begin) * size), size * 4, end - at, size,
+                  MSSP_BUILTIN_FLOAT32};
+    };
+    for (int64_t at = begin; at < end;) {
+      const Rows run = run_of(sequence.key, gathered, call_.key_size, at);
+      vectors_.scores(run, queries, call_.key_size, rows, scores + (at - begin), score_stride);
+      at += run.count;
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      Soften(sequence, HeadOf(sequence, first_row + r), QueryOf(sequence, first_row + r), begin, end,
+             scores + r * score_stride, most + r, sums + r, values + r * call_.value_size, buffer);
+    }
+    for (int64_t at = begin; at < end;) {
+      const Rows run = run_of(sequence.value, gathered_values, call_.value_size, at);
+      vectors_.weigh(run, scores + (at - begin), score_stride, rows, values, call_.value_size);
+      at += run.count;
+    }
+  }
+
+  // Rows in the order [kv head][query][head of the group].
+  int64_t HeadOf(const Sequence& sequence, int64_t row) const {
+    return row / (sequence.num_queries * group_) * group_ + row % group_;
+  }
+  int64_t QueryOf(const Sequence& sequence, int64_t row) const { return row / group_ % sequence.num_queries; }
+
+  void Merge(const Part* begin, const Part* end) const {
+    const Sequence& sequence = call_.sequences[static_cast<size_t>(begin->sequence)];
+    const int64_t rows = RowsOf(sequence);
+    const int64_t size = call_.value_size;
+    for (int64_t r = 0; r < rows; ++r) {
+      const auto most_of = [&](const Part* part) { return part->results[rows * size + r]; };
+      const auto sum_of = [&](const Part* part) { return part->results[rows * size + rows + r]; };
+      float* total = begin->results + r * size;
+      float most = most_of(begin);
+      float sum = sum_of(begin);
+      for (const Part* part = begin + 1; part != end; ++part) {
+        const float now = std::max(most, most_of(part));
+        if (now == -kInfinity) {
+          sum += sum_of(part);  // 0, or not a number
+          continue;
+        }
+        const float before = std::exp(most - now);
+        const float after = std::exp(most_of(part) - now);
+        const float* other = part->results + r * size;
+        for (int64_t d = 0; d < size; ++d) total[d] = total[d] * before + other[d] * after;
+        sum = sum * before + sum_of(part) * after;
+        most = now;
+      }
+      Finish(sequence, HeadOf(sequence, r), QueryOf(sequence, r), most, sum, total);
+    }
+  }
+
+  // ---- Many queries: blocks of them against blocks of keys, by matrix products where there are any.
+
+  struct Block {
+    int64_t sequence;
+    int64_t kv_head;
+    int64_t first_query;
+    int64_t num_queries;
+  };
+
+  int64_t BlockKeys() const {
+    if (sgemm_ == nullptr) return kNarrowTile;
+    const int64_t keys = kBlockNumbers / std::max<int64_t>(1, std::max(call_.key_size, call_.value_size));
+    return std::max<int64_t>(kNarrowTile, std::min<int64_t>(512, keys / 64 * 64));
+  }
+
+  void RunWide(const std::vector<int64_t>& which) const {
+    const int64_t step = std::max<int64_t>(1, kBlockRows / group_);
+    std::vector<Block> blocks;
+    double work = 0;
+    for (int64_t s : which) {
+      const Sequence& sequence = call_.sequences[static_cast<size_t>(s)];
+      for (int64_t h = 0; h < call_.num_kv_heads; ++h) {
+        for (int64_t i = 0; i < sequence.num_queries; i += step) {
+          blocks.push_back({s, h, i, std::min(step, sequence.num_queries - i)});
+        }
+      }
+      work += static_cast<double>(RowsOf(sequence)) * static_cast<double>(sequence.num_keys) *
+              static_cast<double>(call_.key_size + call_.value_size);
+    }
+    // Later queries see more: they begin.
+    std::reverse(blocks.begin(), blocks.end());
+    const int64_t rows = std::max(step * group_, group_);
+    const int64_t keys = BlockKeys();
+    const int64_t scratch = rows * (call_.key_size + call_.value_size + 2 + keys) +
+                            keys * (call_.key_size + call_.value_size + 1) +
+                            kNarrowTile * (call_.key_size + call_.value_size);
+    // About eight multiply-adds take as long as copying a byte.
+    const auto bytes = static_cast<int64_t>(std::min(work / 8, 1e15));
+    ForEachTask(static_cast<int64_t>(blocks.size()), bytes, scratch,
+                [&](int64_t task, float* own) { AttendBlock(blocks[static_cast<size_t>(task)], keys, own); });
+  }
+
+  void AttendBlock(const Block& block, int64_t step, float* scratch) const {
+    const Sequence& sequence = call_.sequences[static_cast<size_t>(block.sequence)];
+    const int64_t rows = block.num_queries * group_;
+    float* queries = scratch;  // [query][head of the group][key_size], scaled
+    float* values = queries + rows * call_.key_size;
+    float* most = values + rows * call_.value_size;
+    float* sums = most + rows;
+    float* scores = sums + rows;
+    float* buffer = scores + rows * step;
+    float* keys_copy = buffer + step;
+    float* values_copy = keys_copy + step * call_.key_size;
+    std::fill(values, most, 0.0f);
+    std::fill(most, sums, -kInfinity);
+    std::fill(sums, sums + rows, 0.0f);
+    const int64_t first_row = (block.kv_head * sequence.num_queries + block.first_query) * group_;
+    for (int64_t r = 0; r < rows; ++r) {
+      LoadQuery(sequence, HeadOf(sequence, first_row + r), QueryOf(sequence, first_row + r),
+                queries + r * call_.key_size);
+    }
+    const int64_t from = Visible(sequence, block.first_query, 0, sequence.num_keys).begin;
+    const int64_t until = Visible(sequence, block.first_query + block.num_queries - 1, 0, sequence.num_keys).end;
+    for (int64_t begin = from; begin < until; begin += step) {
+      const int64_t end = std::min(begin + step, until);
+      if (sgemm_ == nullptr) {
+        AttendTile(sequence, block.kv_head, begin, end, queries, rows, first_row, scores, step, values, most, sums,
+                   buffer, keys_copy);
+        continue;
+      }
+      const int64_t count = end - begin;
+      int64_t stride = call_.key_size;
+      const float* keys = InPlace(sequence, sequence.key, block.kv_head, begin, &stride);
+      if (keys == nullptr) {
+        GatherKeys(sequence, block.kv_head, begin, end, keys_copy);
+        keys = keys_copy;
+      }
+      sgemm_('N', 'T', rows, count, call_.key_size, 1.0f, queries, call_.key_size, keys, stride, 0.0f, scores, step);
+      for (int64_t r = 0; r < rows; ++r) {
+        Soften(sequence, HeadOf(sequence, first_row + r), QueryOf(sequence, first_row + r), begin, end,
+               scores + r * step, most + r, sums + r, values + r * call_.value_size, buffer);
+      }
+      stride = call_.value_size;
+      const float* weighed = InPlace(sequence, sequence.value, block.kv_head, begin, &stride);
+      if (weighed == nullptr) {
+        GatherValues(sequence, block.kv_head, begin, end, values_copy);
+        weighed = values_copy;
+      }
+      sgemm_('N', 'N', rows, call_.value_size, count, 1.0f, scores, step, weighed, stride, 1.0f, values,
+             call_.value_size);
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      Finish(sequence, HeadOf(sequence, first_row + r), QueryOf(sequence, first_row + r), most[r], sums[r],
+             values + r * call_.value_size);
+    }
+  }
+
+  // float32 in one piece needs no copy.
+  static const float* InPlace(const Sequence& sequence, const Operand& side, int64_t head, int64_t begin,
+                              int64_t* stride) {
+    if (side.type != MSSP_BUILTIN_FLOAT32 || !sequence.pages.empty() || side.token_stride % 4 != 0) return nullptr;
+    *stride = side.token_stride / 4;
+    return reinterpret_cast<const float*>(side.base + begin * side.token_stride + head * side.head_stride);
+  }
+
+  const AttentionCall& call_;
+  const VectorKernels& vectors_;
+  const MsspSgemm sgemm_;
+  const int64_t group_;
+};
+
+}  // namespace
+
+void Attend(const AttentionCall& call) { Attention(call).Run(); }
+
+}  // namespace compat
+}  // namespace mssp
+
+extern "C" MSSP_EXPORT void MsspBuiltinSetSgemm(MsspSgemm sgemm) {
+  mssp::compat::active_sgemm.store(sgemm, std::memory_order_relaxed);
+}

@@ -1,0 +1,313 @@
+// PagedAttention and PagedAttentionMask: queries against pages that block_tables name.
+#include <algorithm>
+#include <cmath>
+
+#include "arguments.h"
+#include "attention.h"
+#include "attention_arguments.h"
+#include "simd/vector_kernels.h"
+
+namespace mssp {
+namespace compat {
+namespace {
+
+constexpr int kQuery = 0;
+constexpr int kKeyCache = 1;
+constexpr int kValueCache = 2;
+constexpr int kBlockTables = 3;
+constexpr int kContextLens = 4;
+constexpr int kAntiquantScale = 5;
+constexpr int kAntiquantOffset = 6;
+constexpr int kAttnMask = 7;
+constexpr int kQSeqLens = 8;
+constexpr int kAlibiMask = 9;
+// The arguments that follow stand elsewhere in PagedAttentionMask.
+struct Positions {
+  int head_num, scale_value, kv_head_num, kv_cache_quant_mode, mask_mode, mla_v_dim;
+};
+constexpr Positions kPagedAttention = {10, 11, 12, 13, 14, 15};
+constexpr Positions kPagedAttentionMask = {8, 9, 10, 11, -1, -1};
+
+// Networks for Ascend write 1 for "masked" in bfloat16 where MLA is.
+constexpr float kMasked = -10000.0f;
+
+struct Paged {
+  AttentionCall attention;
+  int64_t num_blocks;
+  int64_t block_size;
+  int64_t num_tokens;
+};
+
+void CheckCache(const Arguments& call, int cache, const Paged& paged, int64_t kv_heads) {
+  const auto& tensor = call.In(cache);
+  call.ExpectRank(cache, 3, 4, "[num_blocks, block_size, num_head, head_size] or [num_blocks, block_size, hidden]");
+  if (tensor.shape[0] != paged.num_blocks || tensor.shape[1] != paged.block_size ||
+      (tensor.rank == 4 && tensor.shape[2] != kv_heads)) {
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, cache, ShapeText(tensor),
+                "[" + std::to_string(paged.num_blocks) + ", " + std::to_string(paged.block_size) + ", " +
+                    std::to_string(kv_heads) + ", head_size], by key_cache and kv_head_num");
+  }
+}
+
+int64_t HeadSize(const Arguments& call, int cache, int64_t kv_heads) {
+  const auto& tensor = call.In(cache);
+  return tensor.rank == 4 ? tensor.shape[3] : PartOf(call, cache, tensor.shape[2], kv_heads);
+}
+
+Operand CacheOperand(const Arguments& call, int cache, int64_t kv_heads, int64_t size) {
+  const auto& tensor = call.In(cache);
+  const int64_t bytes = ItemBytes(tensor.type);
+  return {static_cast<const char*>(tensor.data), kv_heads * size * bytes, size * bytes, tensor.type};
+}
+
+// [2, num_head * head_size]: keys', then values'.
+void LoadAntiquant(const Arguments& call, int argument, int64_t kv_heads, const AttentionCall& attention,
+                   std::vector<float>* key, std::vector<float>* value) {
+  const int64_t key_width = kv_heads * attention.key_size;
+  const int64_t value_width = kv_heads * attention.value_size;
+  if (!call.Has(argument)) {
+    key->assign(static_cast<size_t>(key_width), 0.0f);
+    value->assign(static_cast<size_t>(value_width), 0.0f);
+    return;
+  }
+  const auto& tensor = call.In(argument);
+  if (argument == kAntiquantScale) {
+    call.ExpectType(argument, {MSSP_BUILTIN_FLOAT16, MSSP_BUILTIN_FLOAT32, MSSP_BUILTIN_BFLOAT16});
+  } else {
+    call.ExpectType(argument, {MSSP_BUILTIN_FLOAT16, MSSP_BUILTIN_FLOAT32, MSSP_BUILTIN_BFLOAT16, MSSP_BUILTIN_INT32});
+  }
+  if (CountOf(tensor) != 2 * key_width || key_width != value_width) {
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, argument, ShapeText(tensor),
+                "[2, " + std::to_string(key_width) + "], scale and offset of every channel of keys and of values");
+  }
+  std::vector<float> both(static_cast<size_t>(2 * key_width));
+  if (tensor.type == MSSP_BUILTIN_INT32) {
+    const std::vector<int64_t> whole = call.Ints(argument);
+    std::copy(whole.begin(), whole.end(), both.begin());
+  } else {
+    ActiveVectors().widen(tensor.type, tensor.data, 2 * key_width, both.data());
+  }
+  key->assign(both.begin(), both.begin() + key_width);
+  value->assign(both.begin() + key_width, both.end());
+}
+
+Paged CheckCommon(const Arguments& call, const Positions& at, bool mla) {
+  Paged paged{};
+  AttentionCall& attention = paged.attention;
+  attention.num_heads = HeadCount(call, at.head_num);
+  attention.num_kv_heads = HeadCount(call, at.kv_head_num);
+  attention.scale = static_cast<float>(call.Float(at.scale_value));
+  if (attention.num_heads % attention.num_kv_heads != 0) {
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, at.head_num, std::to_string(attention.num_heads),
+                "a multiple of kv_head_num, " + std::to_string(attention.num_kv_heads));
+  }
+  if (call.Int(at.kv_cache_quant_mode) != 0) {
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, at.kv_cache_quant_mode, "PERTOKEN",
+                "DEFAULT: no public text defines the other one's arithmetic");
+  }
+  call.ExpectType(kQuery, {MSSP_BUILTIN_FLOAT16, MSSP_BUILTIN_BFLOAT16, MSSP_BUILTIN_FLOAT32});
+  const auto& query = call.In(kQuery);
+  attention.type = query.type;
+  call.ExpectRank(kKeyCache, 3, 4, "[num_blocks, block_size, num_head, head_size] or [num_blocks, block_size, hidden]");
+  paged.num_blocks = call.In(kKeyCache).shape[0];
+  paged.block_size = call.In(kKeyCache).shape[1];
+  CheckCache(call, kKeyCache, paged, attention.num_kv_heads);
+  attention.key_size = HeadSize(call, kKeyCache, attention.num_kv_heads);
+  const int64_t width = attention.num_heads * attention.key_size;
+  // [T, hidden], [B, S, hidden], [T, num_head, head_size]: the same memory.
+  call.ExpectRank(kQuery, 2, 4, "[num_tokens, hidden] or [num_tokens, num_head, head_size]");
+  if (query.shape[query.rank - 1] != width && query.shape[query.rank - 1] != attention.key_size) {
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kQuery, ShapeText(query),
+                "a last dimension of " + std::to_string(width) + ": head_num heads of key_cache's head_size");
+  }
+  const int64_t count = CountOf(query);
+  if (width == 0 || count % width != 0) {
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kQuery, ShapeText(query),
+                "tokens of " + std::to_string(attention.num_heads) + " heads of " + std::to_string(attention.key_size));
+  }
+  paged.num_tokens = count / width;
+  if (mla) {
+    attention.value_size = call.Int(at.mla_v_dim);
+    if (attention.value_size < 1 || attention.value_size > attention.key_size) {
+      call.Refuse(MSSP_BUILTIN_VALUE_ERROR, at.mla_v_dim, std::to_string(attention.value_size),
+                  "1 to key_cache's head_size, " + std::to_string(attention.key_size));
+    }
+  } else {
+    CheckCache(call, kValueCache, paged, attention.num_kv_heads);
+    attention.value_size = HeadSize(call, kValueCache, attention.num_kv_heads);
+  }
+  for (const int cache : {kKeyCache, kValueCache}) {
+    if (mla && cache == kValueCache) break;
+    if (call.Has(kAntiquantScale)) {
+      call.ExpectType(cache, {MSSP_BUILTIN_INT8});
+    } else {
+      call.ExpectSameType(cache, kQuery);
+    }
+  }
+  if (call.Has(kAntiquantScale)) {
+    Dequantization& numbers = attention.dequantization;
+    LoadAntiquant(call, kAntiquantScale, attention.num_kv_heads, attention, &numbers.key_scale, &numbers.value_scale);
+    LoadAntiquant(call, kAntiquantOffset, attention.num_kv_heads, attention, &numbers.key_offset,
+                  &numbers.value_offset);
+  }
+  call.ExpectOutput(0, paged.num_tokens * attention.num_heads * attention.value_size, query.type);
+  return paged;
+}
+
+// One sequence for each row of block_tables: its queries follow one another, its last query is its last key.
+void AddSequences(const Arguments& call, Paged* paged, const std::vector<int64_t>& q_lens, bool mla) {
+  AttentionCall& attention = paged->attention;
+  call.ExpectRank(kBlockTables, 2, 2, "[batch, max_num_blocks_per_batch]");
+  call.ExpectRank(kContextLens, 1, 2, "[batch]");
+  const std::vector<int64_t> lens = call.Ints(kContextLens);
+  const std::vector<int64_t> tables = call.Ints(kBlockTables);
+  const auto& table_shape = call.In(kBlockTables).shape;
+  const auto batch = static_cast<int64_t>(lens.size());
+  if (table_shape[0] != batch) {
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kBlockTables, ShapeText(call.In(kBlockTables)),
+                std::to_string(batch) + " rows as context_lens has numbers");
+  }
+  const int64_t type_bytes = ItemBytes(attention.type);
+  const int64_t query_bytes = attention.key_size * type_bytes;
+  const int64_t out_bytes = attention.value_size * type_bytes;
+  int64_t token = 0;
+  for (int64_t b = 0; b < batch; ++b) {
+    const auto at = static_cast<size_t>(b);
+    Sequence sequence;
+    sequence.num_queries = q_lens[at];
+    sequence.num_keys = lens[at];
+    if (lens[at] < 0 || lens[at] > table_shape[1] * paged->block_size) {
+      call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kContextLens, std::to_string(lens[at]) + " at " + std::to_string(b),
+                  "0 to " + std::to_string(table_shape[1] * paged->block_size) + ", what a row of block_tables holds");
+    }
+    if (lens[at] != 0 && lens[at] < q_lens[at]) {
+      call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kContextLens, std::to_string(lens[at]) + " at " + std::to_string(b),
+                  "at least the " + std::to_string(q_lens[at]) + " queries of the sequence");
+    }
+    sequence.page_size = paged->block_size;
+    const int64_t used = paged->block_size == 0 ? 0 : (lens[at] + paged->block_size - 1) / paged->block_size;
+    for (int64_t page = 0; page < used; ++page) {
+      const int64_t block = tables[static_cast<size_t>(b * table_shape[1] + page)];
+      if (block < 0 || block >= paged->num_blocks) {
+        call.Refuse(MSSP_BUILTIN_INDEX_ERROR, kBlockTables,
+                    std::to_string(block) + " at [" + std::to_string(b) + ", " + std::to_string(page) + "]",
+                    "0 to " + std::to_string(paged->num_blocks - 1) + ", the blocks of key_cache");
+      }
+      sequence.pages.push_back(block);
+    }
+    sequence.end = lens[at] - q_lens[at] + 1;
+    sequence.query = {static_cast<const char*>(call.In(kQuery).data) + token * attention.num_heads * query_bytes,
+                      attention.num_heads * query_bytes, query_bytes, attention.type};
+    sequence.key = CacheOperand(call, kKeyCache, attention.num_kv_heads, attention.key_size);
+    sequence.value = sequence.key;
+    if (!mla) sequence.value = CacheOperand(call, kValueCache, attention.num_kv_heads, attention.value_size);
+    sequence.out = static_cast<char*>(call.Out(0).data) + token * attention.num_heads * out_bytes;
+    sequence.out_token_stride = attention.num_heads * out_bytes;
+    sequence.out_head_stride = out_bytes;
+    token += q_lens[at];
+    attention.sequences.push_back(std::move(sequence));
+  }
+}
+
+std::vector<int64_t> QueryLengths(const Arguments& call, const Paged& paged) {
+  const auto batch = static_cast<size_t>(CountOf(call.In(kContextLens)));
+  std::vector<int64_t> lens(batch, 1);
+  if (call.Has(kQSeqLens)) {
+    lens = call.Ints(kQSeqLens);
+    if (lens.size() != batch) {
+      call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kQSeqLens, ShapeText(call.In(kQSeqLens)),
+                  "one number for each of context_lens, " + std::to_string(batch));
+    }
+  }
+  int64_t sum = 0;
+  for (const int64_t length : lens) {
+    if (length < 0) call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kQSeqLens, std::to_string(length), "numbers >= 0");
+    sum += length;
+  }
+  if (sum != paged.num_tokens) {
+    if (call.Has(kQSeqLens)) {
+      call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kQSeqLens, "a sum of " + std::to_string(sum),
+                  std::to_string(paged.num_tokens) + ", the tokens of query");
+    }
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kContextLens, ShapeText(call.In(kContextLens)),
+                std::to_string(paged.num_tokens) + " numbers, one for each token of query, where q_seq_lens is None");
+  }
+  return lens;
+}
+
+// A mask of [num_tokens, at least every context length], added to the scores. [1, 1] stands for none: networks pass it
+// where every sequence has one query.
+void AddMask(const Arguments& call, int argument, Paged* paged, bool mla) {
+  if (!call.Has(argument) || CountOf(call.In(argument)) <= 1) return;
+  const auto& mask = call.In(argument);
+  call.ExpectType(argument, {MSSP_BUILTIN_FLOAT16, MSSP_BUILTIN_BFLOAT16, MSSP_BUILTIN_FLOAT32});
+  call.ExpectRank(argument, 2, 2, "[num_tokens, max_context_len], or [1, 1] for none");
+  int64_t longest = 0;
+  for (const Sequence& sequence : paged->attention.sequences) longest = std::max(longest, sequence.num_keys);
+  if (mask.shape[0] != paged->num_tokens || mask.shape[1] < longest) {
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, argument, ShapeText(mask),
+                "[" + std::to_string(paged->num_tokens) + ", " + std::to_string(longest) +
+                    " or more]: a row for each token of query, a column for each key of the longest context");
+  }
+  Bias bias;
+  bias.type = mask.type;
+  bias.query_stride = mask.shape[1];
+  bias.factor = mla && mask.type == MSSP_BUILTIN_BFLOAT16 ? kMasked : 1.0f;
+  int64_t token = 0;
+  for (Sequence& sequence : paged->attention.sequences) {
+    bias.base = static_cast<const char*>(mask.data) + token * mask.shape[1] * ItemBytes(mask.type);
+    sequence.biases.push_back(bias);
+    // A mask of one's own, as tree decoding has, says all: the order of the queries says nothing.
+    if (argument == kAttnMask) sequence.end = kUnlimited;
+    token += sequence.num_queries;
+  }
+}
+
+}  // namespace
+
+void PagedAttention(const Arguments& call) {
+  const bool mla = call.Has(kPagedAttention.mla_v_dim) && call.Int(kPagedAttention.mla_v_dim) != 0;
+  Paged paged = CheckCommon(call, kPagedAttention, mla);
+  AddSequences(call, &paged, QueryLengths(call, paged), mla);
+  const bool trapezoidal = call.Int(kPagedAttention.mask_mode) != 0;
+  if (!trapezoidal) AddMask(call, kAttnMask, &paged, mla);
+  AddMask(call, kAlibiMask, &paged, false);
+  Attend(paged.attention);
+}
+
+// alibi_mask [batch, num_head, 1, at least every context length] is added to the scaled scores.
+void PagedAttentionMask(const Arguments& call) {
+  constexpr int kAlibi = 7;
+  Paged paged = CheckCommon(call, kPagedAttentionMask, false);
+  const auto batch = static_cast<size_t>(CountOf(call.In(kContextLens)));
+  if (static_cast<int64_t>(batch) != paged.num_tokens) {
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kContextLens, ShapeText(call.In(kContextLens)),
+                std::to_string(paged.num_tokens) + " numbers, one for each token of query");
+  }
+  AddSequences(call, &paged, std::vector<int64_t>(batch, 1), false);
+  if (call.Has(kAlibi)) {
+    const auto& mask = call.In(kAlibi);
+    call.ExpectType(kAlibi, {MSSP_BUILTIN_FLOAT16, MSSP_BUILTIN_BFLOAT16, MSSP_BUILTIN_FLOAT32});
+    int64_t longest = 0;
+    for (const Sequence& sequence : paged.attention.sequences) longest = std::max(longest, sequence.num_keys);
+    const int64_t heads = paged.attention.num_heads;
+    if (mask.rank != 4 || mask.shape[0] != static_cast<int64_t>(batch) || mask.shape[1] != heads ||
+        mask.shape[2] != 1 || mask.shape[3] < longest) {
+      call.Refuse(
+          MSSP_BUILTIN_VALUE_ERROR, kAlibi, ShapeText(mask),
+          "[" + std::to_string(batch) + ", " + std::to_string(heads) + ", 1, " + std::to_string(longest) + " or more]");
+    }
+    Bias bias;
+    bias.type = mask.type;
+    bias.head_stride = mask.shape[3];
+    for (size_t b = 0; b < batch; ++b) {
+      bias.base =
+          static_cast<const char*>(mask.data) + static_cast<int64_t>(b) * heads * mask.shape[3] * ItemBytes(mask.type);
+      paged.attention.sequences[b].biases.push_back(bias);
+    }
+  }
+  Attend(paged.attention);
+}
+
+}  // namespace compat
+}  // namespace mssp

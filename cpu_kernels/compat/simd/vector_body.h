@@ -1,0 +1,465 @@
+// The table's functions, once for every instruction set. Whoever includes this has defined
+//   MSSP_LANES, MSSP_TARGET   floats of a vector; the attribute that allows its instructions
+//   MSSP_SUMS                 vectors of sums that stay in registers beside what they are made of
+//   struct Half               Load and Store of MSSP_LANES float16
+// and compiles with contraction, so that a * b + c is one instruction where there is one.
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "../../core/small_float.h"
+#include "../builtin.h"
+#include "vector_kernels.h"
+
+namespace mssp {
+namespace compat {
+namespace {
+
+#if defined(__clang__) || __GNUC__ >= 12
+#define MSSP_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define MSSP_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Ints{__VA_ARGS__})
+#endif
+
+// One lane of each by turns, from the lower and the upper half.
+MSSP_INLINE Floats InterleaveLow(Floats a, Floats b) {
+#if MSSP_LANES == 16
+  return MSSP_SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+#elif MSSP_LANES == 8
+  return MSSP_SHUFFLE(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+#else
+  return MSSP_SHUFFLE(a, b, 0, 4, 1, 5);
+#endif
+}
+
+MSSP_INLINE Floats InterleaveHigh(Floats a, Floats b) {
+#if MSSP_LANES == 16
+  return MSSP_SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#elif MSSP_LANES == 8
+  return MSSP_SHUFFLE(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#else
+  return MSSP_SHUFFLE(a, b, 2, 6, 3, 7);
+#endif
+}
+
+// Lane i is the sum of x[i]'s lanes.
+MSSP_INLINE Floats SumEach(Floats* x) {
+#pragma GCC unroll 4
+  for (int half = MSSP_LANES / 2; half > 0; half /= 2) {
+#pragma GCC unroll 8
+    for (int i = 0; i < half; ++i) x[i] = InterleaveLow(x[i], x[i + half]) + InterleaveHigh(x[i], x[i + half]);
+  }
+  return x[0];
+}
+
+MSSP_INLINE Floats Splat(float x) { return Floats{} + x; }
+
+MSSP_INLINE float Sum(Floats x) {
+  float sum = 0.0f;
+  for (int i = 0; i < MSSP_LANES; ++i) sum += x[i];
+  return sum;
+}
+
+struct Single {
+  using Item = float;
+  MSSP_INLINE Floats Load(const float* from) {
+    Floats x;
+    std::memcpy(&x, from, sizeof(x));
+    return x;
+  }
+  MSSP_INLINE void Store(Floats x, float* to) { std::memcpy(to, &x, sizeof(x)); }
+  static float One(float x) { return x; }
+  static float Narrow(float x) { return x; }
+};
+
+struct Half {
+  using Item = uint16_t;
+  MSSP_INLINE Floats Load(const uint16_t* from) { return LoadHalf(from); }
+  MSSP_INLINE void Store(Floats x, uint16_t* to) { StoreHalf(x, to); }
+  static float One(uint16_t x) { return Float16::ToFloat(x); }
+  static uint16_t Narrow(float x) { return static_cast<uint16_t>(Float16::FromFloat(x)); }
+};
+
+struct Brain {
+  using Item = uint16_t;
+  MSSP_INLINE Floats Load(const uint16_t* from) {
+    Shorts narrow;
+    std::memcpy(&narrow, from, sizeof(narrow));
+    const Words bits = __builtin_convertvector(narrow, Words) << 16;
+    Floats x;
+    std::memcpy(&x, &bits, sizeof(x));
+    return x;
+  }
+  MSSP_INLINE void Store(Floats x, uint16_t* to) {
+    Words bits;
+    std::memcpy(&bits, &x, sizeof(bits));
+    const Words nan = (bits >> 16) | 0x40u;
+    const Words rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
+    const Words code = (bits & 0x7FFFFFFFu) > 0x7F800000u ? nan : rounded;
+    const Shorts narrow = __builtin_convertvector(code, Shorts);
+    std::memcpy(to, &narrow, sizeof(narrow));
+  }
+  static float One(uint16_t x) { return BFloat16::ToFloat(x); }
+  static uint16_t Narrow(float x) { return static_cast<uint16_t>(BFloat16::FromFloat(x)); }
+};
+
+template <typename Format>
+MSSP_TARGET void WidenAs(const typename Format::Item* from, int64_t n, float* to) {
+  int64_t i = 0;
+  for (; i + MSSP_LANES <= n; i += MSSP_LANES) Single::Store(Format::Load(from + i), to + i);
+  for (; i < n; ++i) to[i] = Format::One(from[i]);
+}
+
+template <typename Format>
+MSSP_TARGET void NarrowAs(const float* from, int64_t n, typename Format::Item* to) {
+  int64_t i = 0;
+  for (; i + MSSP_LANES <= n; i += MSSP_LANES) Format::Store(Single::Load(from + i), to + i);
+  for (; i < n; ++i) to[i] = Format::Narrow(from[i]);
+}
+
+template <typename Item>
+MSSP_TARGET void WidenInts(const Item* from, int64_t n, float* to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = static_cast<float>(from[i]);
+}
+
+MSSP_TARGET void Widen(int32_t type, const void* from, int64_t n, float* to) {
+  switch (type) {
+    case MSSP_BUILTIN_FLOAT32:
+      std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
+      break;
+    case MSSP_BUILTIN_FLOAT16:
+      WidenAs<Half>(static_cast<const uint16_t*>(from), n, to);
+      break;
+    case MSSP_BUILTIN_BFLOAT16:
+      WidenAs<Brain>(static_cast<const uint16_t*>(from), n, to);
+      break;
+    case MSSP_BUILTIN_INT8:
+      WidenInts(static_cast<const int8_t*>(from), n, to);
+      break;
+    default:
+      WidenInts(static_cast<const uint8_t*>(from), n, to);
+  }
+}
+
+MSSP_TARGET void Narrow(int32_t type, const float* from, int64_t n, void* to) {
+  switch (type) {
+    case MSSP_BUILTIN_FLOAT16:
+      NarrowAs<Half>(from, n, static_cast<uint16_t*>(to));
+      break;
+    case MSSP_BUILTIN_BFLOAT16:
+      NarrowAs<Brain>(from, n, static_cast<uint16_t*>(to));
+      break;
+    default:
+      std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
+  }
+}
+
+// MSSP_SUMS dot products at once: kHeads queries with kRows keys.
+template <typename Format, int kHeads, int kRows>
+MSSP_INLINE void DotTile(const char* keys, int64_t stride, int64_t size, const float* queries, int64_t query_stride,
+                         float* scores, int64_t score_stride) {
+  constexpr int kSums = kHeads * kRows;
+  static_assert(kSums % MSSP_LANES == 0, "whole vectors of sums");
+  Floats sums[kSums] = {};  // [row][head]
+  int64_t d = 0;
+  for (; d + MSSP_LANES <= size; d += MSSP_LANES) {
+    Floats query[kHeads];
+#pragma GCC unroll 16
+    for (int h = 0; h < kHeads; ++h) query[h] = Single::Load(queries + h * query_stride + d);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const Floats key = Format::Load(reinterpret_cast<const typename Format::Item*>(keys + r * stride) + d);
+#pragma GCC unroll 16
+      for (int h = 0; h < kHeads; ++h) sums[r * kHeads + h] += query[h] * key;
+    }
+  }
+  float results[kSums];
+#pragma GCC unroll 4
+  for (int i = 0; i < kSums; i += MSSP_LANES) Single::Store(SumEach(sums + i), results + i);
+  for (; d < size; ++d) {
+    for (int r = 0; r < kRows; ++r) {
+      const float key = Format::One(reinterpret_cast<const typename Format::Item*>(keys + r * stride)[d]);
+      for (int h = 0; h < kHeads; ++h) results[r * kHeads + h] += queries[h * query_stride + d] * key;
+    }
+  }
+  for (int h = 0; h < kHeads; ++h) {
+    for (int r = 0; r < kRows; ++r) scores[h * score_stride + r] = results[r * kHeads + h];
+  }
+}
+
+template <typename Format>
+MSSP_INLINE float Dot(const typename Format::Item* key, const float* query, int64_t size) {
+  Floats sums = {};
+  int64_t d = 0;
+  for (; d + MSSP_LANES <= size; d += MSSP_LANES) sums += Single::Load(query + d) * Format::Load(key + d);
+  float sum = Sum(sums);
+  for (; d < size; ++d) sum += query[d] * Format::One(key[d]);
+  return sum;
+}
+
+template <typename Format, int kHeads>
+MSSP_TARGET int64_t ScoreHeads(const Rows& keys, const float* queries, int64_t query_stride, int64_t heads,
+                               float* scores, int64_t score_stride) {
+  constexpr int kRows = MSSP_SUMS / kHeads;
+  int64_t h = 0;
+  for (; h + kHeads <= heads; h += kHeads) {
+    const float* query = queries + h * query_stride;
+    float* out = scores + h * score_stride;
+    int64_t t = 0;
+    for (; t + kRows <= keys.count; t += kRows) {
+      DotTile<Format, kHeads, kRows>(keys.base + t * keys.stride, keys.stride, keys.size, query, query_stride, out + t,
+                                     score_stride);
+    }
+    for (; t < keys.count; ++t) {
+      const auto* key = reinterpret_cast<const typename Format::Item*>(keys.base + t * keys.stride);
+      for (int i = 0; i < kHeads; ++i) {
+        out[i * score_stride + t] = Dot<Format>(key, query + i * query_stride, keys.size);
+      }
+    }
+  }
+  return h;
+}
+
+template <typename Format>
+MSSP_TARGET void ScoresAs(const Rows& keys, const float* queries, int64_t query_stride, int64_t heads, float* scores,
+                          int64_t score_stride) {
+  int64_t h = ScoreHeads<Format, 4>(keys, queries, query_stride, heads, scores, score_stride);
+  h += ScoreHeads<Format, 2>(keys, queries + h * query_stride, query_stride, heads - h, scores + h * score_stride,
+                             score_stride);
+  ScoreHeads<Format, 1>(keys, queries + h * query_stride, query_stride, heads - h, scores + h * score_stride,
+                        score_stride);
+}
+
+MSSP_TARGET void Scores(const Rows& keys, const float* queries, int64_t query_stride, int64_t heads, float* scores,
+                        int64_t score_stride) {
+  switch (keys.type) {
+    case MSSP_BUILTIN_FLOAT16:
+      return ScoresAs<Half>(keys, queries, query_stride, heads, scores, score_stride);
+    case MSSP_BUILTIN_BFLOAT16:
+      return ScoresAs<Brain>(keys, queries, query_stride, heads, scores, score_stride);
+    default:
+      return ScoresAs<Single>(keys, queries, query_stride, heads, scores, score_stride);
+  }
+}
+
+// kHeads sums of kWidth vectors stay in registers while the rows go by.
+template <typename Format, int kHeads, int kWidth>
+MSSP_INLINE void WeighTile(const Rows& values, int64_t d, const float* weights, int64_t weight_stride, float* sums,
+                           int64_t sum_stride) {
+  Floats total[kHeads * kWidth];
+#pragma GCC unroll 16
+  for (int h = 0; h < kHeads; ++h) {
+#pragma GCC unroll 16
+    for (int w = 0; w < kWidth; ++w) {
+      total[h * kWidth + w] = Single::Load(sums + h * sum_stride + d + w * MSSP_LANES);
+    }
+  }
+  for (int64_t t = 0; t < values.count; ++t) {
+    const auto* row = reinterpret_cast<const typename Format::Item*>(values.base + t * values.stride) + d;
+    Floats value[kWidth];
+#pragma GCC unroll 16
+    for (int w = 0; w < kWidth; ++w) value[w] = Format::Load(row + w * MSSP_LANES);
+#pragma GCC unroll 16
+    for (int h = 0; h < kHeads; ++h) {
+      const float weight = weights[h * weight_stride + t];
+#pragma GCC unroll 16
+      for (int w = 0; w < kWidth; ++w) total[h * kWidth + w] += weight * value[w];
+    }
+  }
+#pragma GCC unroll 16
+  for (int h = 0; h < kHeads; ++h) {
+#pragma GCC unroll 16
+    for (int w = 0; w < kWidth; ++w) {
+      Single::Store(total[h * kWidth + w], sums + h * sum_stride + d + w * MSSP_LANES);
+    }
+  }
+}
+
+template <typename Format, int kHeads>
+MSSP_TARGET int64_t WeighHeads(const Rows& values, const float* weights, int64_t weight_stride, int64_t heads,
+                               float* sums, int64_t sum_stride) {
+  constexpr int kWidth = MSSP_SUMS / kHeads < 4 ? MSSP_SUMS / kHeads : 4;
+  int64_t h = 0;
+  for (; h + kHeads <= heads; h += kHeads) {
+    const float* weight = weights + h * weight_stride;
+    float* sum = sums + h * sum_stride;
+    int64_t d = 0;
+    for (; d + kWidth * MSSP_LANES <= values.size; d += kWidth * MSSP_LANES) {
+      WeighTile<Format, kHeads, kWidth>(values, d, weight, weight_stride, sum, sum_stride);
+    }
+    for (; d + MSSP_LANES <= values.size; d += MSSP_LANES) {
+      WeighTile<Format, kHeads, 1>(values, d, weight, weight_stride, sum, sum_stride);
+    }
+    for (; d < values.size; ++d) {
+      for (int64_t t = 0; t < values.count; ++t) {
+        const float value =
+            Format::One(reinterpret_cast<const typename Format::Item*>(values.base + t * values.stride)[d]);
+        for (int i = 0; i < kHeads; ++i) sum[i * sum_stride + d] += weight[i * weight_stride + t] * value;
+      }
+    }
+  }
+  return h;
+}
+
+template <typename Format>
+MSSP_TARGET void WeighAs(const Rows& values, const float* weights, int64_t weight_stride, int64_t heads, float* sums,
+                         int64_t sum_stride) {
+  const int64_t h = WeighHeads<Format, 4>(values, weights, weight_stride, heads, sums, sum_stride);
+  WeighHeads<Format, 1>(values, weights + h * weight_stride, weight_stride, heads - h, sums + h * sum_stride,
+                        sum_stride);
+}
+
+MSSP_TARGET void Weigh(const Rows& values, const float* weights, int64_t weight_stride, int64_t heads, float* sums,
+                       int64_t sum_stride) {
+  switch (values.type) {
+    case MSSP_BUILTIN_FLOAT16:
+      return WeighAs<Half>(values, weights, weight_stride, heads, sums, sum_stride);
+    case MSSP_BUILTIN_BFLOAT16:
+      return WeighAs<Brain>(values, weights, weight_stride, heads, sums, sum_stride);
+    default:
+      return WeighAs<Single>(values, weights, weight_stride, heads, sums, sum_stride);
+  }
+}
+
+MSSP_TARGET float Max(const float* x, int64_t n) {
+  Floats most = Splat(-std::numeric_limits<float>::infinity());
+  int64_t i = 0;
+  for (; i + MSSP_LANES <= n; i += MSSP_LANES) {
+    const Floats next = Single::Load(x + i);
+    most = next > most ? next : most;
+  }
+  float result = -std::numeric_limits<float>::infinity();
+  for (int lane = 0; lane < MSSP_LANES; ++lane) result = most[lane] > result ? most[lane] : result;
+  for (; i < n; ++i) result = x[i] > result ? x[i] : result;
+  return result;
+}
+
+// For x <= 0 and NaN: 2**n * exp(r) with |r| <= ln(2)/2, off by less than 2 units in the last place; 0 below exp's
+// smallest normal number.
+MSSP_INLINE Floats Exp(Floats x) {
+  constexpr float kLowest = -87.33654f;
+  const Floats clamped = x < kLowest ? Splat(kLowest) : x;
+  const Floats shifted = clamped * 1.44269504f + 12582912.0f;  // 1.5 * 2**23: the integer in the low bits
+  const Floats n = shifted - 12582912.0f;
+  const Floats r = (clamped - n * 0.693359375f) - n * -2.12194440e-4f;
+  Floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  Words bits;
+  std::memcpy(&bits, &shifted, sizeof(bits));
+  const Words power_bits = (bits + 127u) << 23;
+  Floats power;
+  std::memcpy(&power, &power_bits, sizeof(power));
+  const Floats result = p * power;
+  return x < kLowest ? Floats{} : result;
+}
+
+MSSP_TARGET float ExpOf(float* x, int64_t n, float shift) {
+  Floats sums = {};
+  int64_t i = 0;
+  for (; i + MSSP_LANES <= n; i += MSSP_LANES) {
+    const Floats y = Exp(Single::Load(x + i) - shift);
+    Single::Store(y, x + i);
+    sums += y;
+  }
+  float sum = Sum(sums);
+  if (i < n) {
+    float rest[MSSP_LANES] = {};
+    std::memcpy(rest, x + i, static_cast<size_t>(n - i) * sizeof(float));
+    const Floats y = Exp(Single::Load(rest) - shift);
+    for (int lane = 0; i < n; ++i, ++lane) {
+      x[i] = y[lane];
+      sum += y[lane];
+    }
+  }
+  return sum;
+}
+
+MSSP_TARGET void Scale(float* x, int64_t n, float factor) {
+  for (int64_t i = 0; i < n; ++i) x[i] *= factor;
+}
+
+MSSP_TARGET float SumOfSquares(const float* x, int64_t n) {
+  Floats sums[4] = {};
+  int64_t i = 0;
+  for (; i + 4 * MSSP_LANES <= n; i += 4 * MSSP_LANES) {
+    for (int k = 0; k < 4; ++k) {
+      const Floats part = Single::Load(x + i + k * MSSP_LANES);
+      sums[k] += part * part;
+    }
+  }
+  for (; i + MSSP_LANES <= n; i += MSSP_LANES) {
+    const Floats part = Single::Load(x + i);
+    sums[0] += part * part;
+  }
+  float sum = Sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  for (; i < n; ++i) sum += x[i] * x[i];
+  return sum;
+}
+
+template <typename Format>
+MSSP_TARGET void NormalizeAs(const float* x, const float* gamma, float factor, int64_t n, typename Format::Item* to) {
+  int64_t i = 0;
+  for (; i + MSSP_LANES <= n; i += MSSP_LANES) {
+    Format::Store(Single::Load(x + i) * factor * Single::Load(gamma + i), to + i);
+  }
+  for (; i < n; ++i) to[i] = Format::Narrow(x[i] * factor * gamma[i]);
+}
+
+MSSP_TARGET void Normalize(int32_t type, const float* x, const float* gamma, float factor, int64_t n, void* to) {
+  switch (type) {
+    case MSSP_BUILTIN_FLOAT16:
+      return NormalizeAs<Half>(x, gamma, factor, n, static_cast<uint16_t*>(to));
+    case MSSP_BUILTIN_BFLOAT16:
+      return NormalizeAs<Brain>(x, gamma, factor, n, static_cast<uint16_t*>(to));
+    default:
+      return NormalizeAs<Single>(x, gamma, factor, n, static_cast<float*>(to));
+  }
+}
+
+template <typename Format>
+MSSP_TARGET void RotateHalvesAs(const typename Format::Item* from, const float* cos, const float* sin, int64_t heads,
+                                int64_t size, typename Format::Item* to) {
+  const int64_t half = size / 2;
+  for (int64_t h = 0; h < heads; ++h, from += size, to += size) {
+    int64_t i = 0;
+    for (; i + MSSP_LANES <= half; i += MSSP_LANES) {
+      const Floats a = Format::Load(from + i);
+      const Floats b = Format::Load(from + half + i);
+      Format::Store(a * Single::Load(cos + i) - b * Single::Load(sin + i), to + i);
+      Format::Store(b * Single::Load(cos + half + i) + a * Single::Load(sin + half + i), to + half + i);
+    }
+    for (; i < half; ++i) {
+      const float a = Format::One(from[i]);
+      const float b = Format::One(from[half + i]);
+      to[i] = Format::Narrow(a * cos[i] - b * sin[i]);
+      to[half + i] = Format::Narrow(b * cos[half + i] + a * sin[half + i]);
+    }
+  }
+}
+
+MSSP_TARGET void RotateHalves(int32_t type, const void* from, const float* cos, const float* sin, int64_t heads,
+                              int64_t size, void* to) {
+  switch (type) {
+    case MSSP_BUILTIN_FLOAT16:
+      return RotateHalvesAs<Half>(static_cast<const uint16_t*>(from), cos, sin, heads, size,
+                                  static_cast<uint16_t*>(to));
+    case MSSP_BUILTIN_BFLOAT16:
+      return RotateHalvesAs<Brain>(static_cast<const uint16_t*>(from), cos, sin, heads, size,
+                                   static_cast<uint16_t*>(to));
+    default:
+      return RotateHalvesAs<Single>(static_cast<const float*>(from), cos, sin, heads, size, static_cast<float*>(to));
+  }
+}
+
+}  // namespace
+
+const VectorKernels MSSP_TABLE = {
+    MSSP_TABLE_NAME, Widen, Narrow, Scores, Weigh, Max, ExpOf, Scale, SumOfSquares, Normalize, RotateHalves,
+};
+
+}  // namespace compat
+}  // namespace mssp

@@ -1,0 +1,58 @@
+// The arithmetic that depends on an instruction set, as one table for each; float32 inside, whatever is stored.
+#ifndef MS_SCATTER_PA_COMPAT_SIMD_VECTOR_KERNELS_H_
+#define MS_SCATTER_PA_COMPAT_SIMD_VECTOR_KERNELS_H_
+
+#include <cstdint>
+
+namespace mssp {
+namespace compat {
+
+// Rows of cached keys or values: `count` of them, `stride` bytes apart, of `size` numbers each.
+struct Rows {
+  const char* base;
+  int64_t stride;
+  int64_t count;
+  int64_t size;
+  int32_t type;  // MSSP_BUILTIN_FLOAT32, FLOAT16 or BFLOAT16
+};
+
+struct VectorKernels {
+  const char* name;
+
+  // float32 from float16, bfloat16, int8, uint8 or bool (and float32), and back into the floats, to nearest even.
+  void (*widen)(int32_t type, const void* from, int64_t n, float* to);
+  void (*narrow)(int32_t type, const float* from, int64_t n, void* to);
+
+  // scores[h * score_stride + t] = queries[h * query_stride + ...] . keys[t] for h in 0..heads-1.
+  void (*scores)(const Rows& keys, const float* queries, int64_t query_stride, int64_t heads, float* scores,
+                 int64_t score_stride);
+  // sums[h * sum_stride + ...] += weights[h * weight_stride + t] * values[t], over t.
+  void (*weigh)(const Rows& values, const float* weights, int64_t weight_stride, int64_t heads, float* sums,
+                int64_t sum_stride);
+
+  float (*max)(const float* x, int64_t n);           // -inf for n = 0; a NaN may be lost
+  float (*exp)(float* x, int64_t n, float shift);    // x = exp(x - shift); returns the sum
+  void (*scale)(float* x, int64_t n, float factor);  // x *= factor
+  float (*sum_of_squares)(const float* x, int64_t n);
+  // to = x * factor * gamma
+  void (*normalize)(int32_t type, const float* x, const float* gamma, float factor, int64_t n, void* to);
+  // Both halves of `heads` vectors of `size` numbers, from `from` to `to`: cos and sin hold `size` numbers.
+  void (*rotate_halves)(int32_t type, const void* from, const float* cos, const float* sin, int64_t heads, int64_t size,
+                        void* to);
+};
+
+extern const VectorKernels kPortableVectors;
+#if defined(__x86_64__)
+extern const VectorKernels kAvx2Vectors;
+extern const VectorKernels kAvx512Vectors;
+#elif defined(__aarch64__)
+extern const VectorKernels kNeonVectors;
+#endif
+
+// Those of the instruction set that the core runs with.
+const VectorKernels& ActiveVectors();
+
+}  // namespace compat
+}  // namespace mssp
+
+#endif  // MS_SCATTER_PA_COMPAT_SIMD_VECTOR_KERNELS_H_

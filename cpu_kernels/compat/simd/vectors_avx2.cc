@@ -1,0 +1,31 @@
+// AVX2 with FMA and F16C: 8 numbers at once.
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#define MSSP_LANES 8
+#define MSSP_SUMS 8
+#define MSSP_TARGET __attribute__((target("avx2,f16c,fma")))
+#define MSSP_TABLE kAvx2Vectors
+#define MSSP_TABLE_NAME "avx2"
+#include "vector_types.h"
+
+namespace mssp {
+namespace compat {
+namespace {
+
+MSSP_INLINE Floats LoadHalf(const uint16_t* from) {
+  return (Floats)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+}
+
+MSSP_INLINE void StoreHalf(Floats x, uint16_t* to) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT));
+}
+
+}  // namespace
+}  // namespace compat
+}  // namespace mssp
+
+#include "vector_body.h"
+
+#endif  // __x86_64__

@@ -1,0 +1,28 @@
+// Any processor: four numbers at once as far as the compiler's baseline goes, float16 one by one.
+#include "../../core/small_float.h"
+
+#define MSSP_LANES 4
+#define MSSP_SUMS 8
+#define MSSP_TARGET
+#define MSSP_TABLE kPortableVectors
+#define MSSP_TABLE_NAME "portable"
+#include "vector_types.h"
+
+namespace mssp {
+namespace compat {
+namespace {
+
+MSSP_INLINE Floats LoadHalf(const uint16_t* from) {
+  return Floats{Float16::ToFloat(from[0]), Float16::ToFloat(from[1]), Float16::ToFloat(from[2]),
+                Float16::ToFloat(from[3])};
+}
+
+MSSP_INLINE void StoreHalf(Floats x, uint16_t* to) {
+  for (int i = 0; i < MSSP_LANES; ++i) to[i] = static_cast<uint16_t>(Float16::FromFloat(x[i]));
+}
+
+}  // namespace
+}  // namespace compat
+}  // namespace mssp
+
+#include "vector_body.h"

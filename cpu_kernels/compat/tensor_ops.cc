@@ -1,0 +1,231 @@
+// CumsumExt, IndexSelect, ArgMaxExt and MoveTo: mint.cumsum, index_select, argmax, and a copy.
+#include <cmath>
+#include <cstring>
+#include <type_traits>
+
+#include "../core/small_float.h"
+#include "arguments.h"
+#include "parallel.h"
+
+namespace mssp {
+namespace compat {
+namespace {
+
+constexpr int kInput = 0;
+constexpr int kDim = 1;
+
+struct HalfItem {
+  uint16_t code;
+  operator float() const { return Float16::ToFloat(code); }
+};
+struct BrainItem {
+  uint16_t code;
+  operator float() const { return BFloat16::ToFloat(code); }
+};
+
+// Calls work(item) with an object of the C++ type behind `type`; false where a dtype has none.
+template <typename Work>
+bool WithItem(int32_t type, const Work& work) {
+  switch (type) {
+    case MSSP_BUILTIN_FLOAT32:
+      work(float{});
+      return true;
+    case MSSP_BUILTIN_FLOAT16:
+      work(HalfItem{});
+      return true;
+    case MSSP_BUILTIN_BFLOAT16:
+      work(BrainItem{});
+      return true;
+    case MSSP_BUILTIN_FLOAT64:
+      work(double{});
+      return true;
+    case MSSP_BUILTIN_BOOL:
+    case MSSP_BUILTIN_UINT8:
+      work(uint8_t{});
+      return true;
+    case MSSP_BUILTIN_INT8:
+      work(int8_t{});
+      return true;
+    case MSSP_BUILTIN_INT16:
+      work(int16_t{});
+      return true;
+    case MSSP_BUILTIN_INT32:
+      work(int32_t{});
+      return true;
+    case MSSP_BUILTIN_INT64:
+      work(int64_t{});
+      return true;
+    default:
+      return false;
+  }
+}
+
+// A shape as [before, the dimension, behind].
+struct Cut {
+  int64_t outer, count, inner;
+};
+
+Cut CutAt(const Arguments& call, int64_t dim) {
+  const auto& tensor = call.In(kInput);
+  const int64_t rank = std::max<int64_t>(1, tensor.rank);
+  if (dim < -rank || dim >= rank) {
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kDim, std::to_string(dim),
+                std::to_string(-rank) + " to " + std::to_string(rank - 1));
+  }
+  if (tensor.rank == 0) return {1, 1, 1};
+  if (dim < 0) dim += rank;
+  Cut cut{1, tensor.shape[dim], 1};
+  for (int64_t d = 0; d < dim; ++d) cut.outer *= tensor.shape[d];
+  for (int64_t d = dim + 1; d < rank; ++d) cut.inner *= tensor.shape[d];
+  return cut;
+}
+
+void Put(float value, int32_t type, int64_t at, void* to) {
+  switch (type) {
+    case MSSP_BUILTIN_FLOAT16:
+      static_cast<uint16_t*>(to)[at] = static_cast<uint16_t>(Float16::FromFloat(value));
+      break;
+    case MSSP_BUILTIN_BFLOAT16:
+      static_cast<uint16_t*>(to)[at] = static_cast<uint16_t>(BFloat16::FromFloat(value));
+      break;
+    case MSSP_BUILTIN_FLOAT64:
+      static_cast<double*>(to)[at] = value;
+      break;
+    default:
+      static_cast<float*>(to)[at] = value;
+  }
+}
+void Put(double value, int32_t type, int64_t at, void* to) {
+  if (type == MSSP_BUILTIN_FLOAT64) {
+    static_cast<double*>(to)[at] = value;
+  } else {
+    Put(static_cast<float>(value), type, at, to);
+  }
+}
+void Put(int64_t value, int32_t type, int64_t at, void* to) {
+  switch (type) {
+    case MSSP_BUILTIN_INT64:
+      static_cast<int64_t*>(to)[at] = value;
+      break;
+    case MSSP_BUILTIN_INT32:
+      static_cast<int32_t*>(to)[at] = static_cast<int32_t>(value);
+      break;
+    case MSSP_BUILTIN_INT16:
+      static_cast<int16_t*>(to)[at] = static_cast<int16_t>(value);
+      break;
+    case MSSP_BUILTIN_INT8:
+    case MSSP_BUILTIN_UINT8:
+      static_cast<int8_t*>(to)[at] = static_cast<int8_t>(value);
+      break;
+    default:
+      Put(static_cast<double>(value), type, at, to);
+  }
+}
+
+// Sums of float16, bfloat16 and float32 run in float32, of integers in int64.
+template <typename Item>
+using SumOf = std::conditional_t<std::is_integral_v<Item>, int64_t,
+                                 std::conditional_t<std::is_same_v<Item, double>, double, float>>;
+
+[[noreturn]] void RefuseDtype(const Arguments& call) {
+  call.Refuse(MSSP_BUILTIN_TYPE_ERROR, kInput, TypeName(call.In(kInput).type),
+              "float16, bfloat16, float32, float64, bool, uint8, int8, int16, int32 or int64");
+}
+
+}  // namespace
+
+void CumsumExt(const Arguments& call) {
+  const auto& input = call.In(kInput);
+  const Cut cut = CutAt(call, call.Int(kDim));
+  const auto& out = call.Out(0);
+  call.ExpectOutput(0, CountOf(input), out.type);
+  if (ItemBytes(out.type) == 0 || out.type == MSSP_BUILTIN_BOOL) {
+    call.Refuse(MSSP_BUILTIN_TYPE_ERROR, 2, TypeName(out.type), "a number's dtype");
+  }
+  const bool known = WithItem(input.type, [&](auto item) {
+    using Item = decltype(item);
+    const auto* from = static_cast<const Item*>(input.data);
+    for (int64_t o = 0; o < cut.outer; ++o) {
+      for (int64_t i = 0; i < cut.inner; ++i) {
+        SumOf<Item> sum = 0;
+        for (int64_t k = 0; k < cut.count; ++k) {
+          const int64_t at = (o * cut.count + k) * cut.inner + i;
+          sum += from[at];
+          Put(sum, out.type, at, out.data);
+        }
+      }
+    }
+  });
+  if (!known) RefuseDtype(call);
+}
+
+void IndexSelect(const Arguments& call) {
+  constexpr int kIndex = 2;
+  const auto& input = call.In(kInput);
+  if (ItemBytes(input.type) == 0) RefuseDtype(call);
+  const Cut cut = CutAt(call, call.Int(kDim));
+  call.ExpectRank(kIndex, 0, 1, "[n]");
+  const std::vector<int64_t> index = call.Ints(kIndex);
+  for (size_t k = 0; k < index.size(); ++k) {
+    if (index[k] >= 0 && index[k] < cut.count) continue;
+    call.Refuse(MSSP_BUILTIN_INDEX_ERROR, kIndex, std::to_string(index[k]) + " at " + std::to_string(k),
+                "0 to " + std::to_string(cut.count - 1));
+  }
+  const auto chosen = static_cast<int64_t>(index.size());
+  call.ExpectOutput(0, cut.outer * chosen * cut.inner, input.type);
+  const int64_t bytes = cut.inner * ItemBytes(input.type);
+  ForEachPiece(cut.outer * chosen, 2 * cut.outer * chosen * bytes, 0, [&](int64_t begin, int64_t end, float* /*own*/) {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t from = r / chosen * cut.count + index[static_cast<size_t>(r % chosen)];
+      std::memcpy(static_cast<char*>(call.Out(0).data) + r * bytes, static_cast<const char*>(input.data) + from * bytes,
+                  static_cast<size_t>(bytes));
+    }
+  });
+}
+
+// The first of the largest numbers; the first NaN where there is one.
+void ArgMaxExt(const Arguments& call) {
+  const auto& input = call.In(kInput);
+  const int64_t count = CountOf(input);
+  const Cut cut = call.Has(kDim) ? CutAt(call, call.Int(kDim)) : Cut{1, count, 1};
+  call.ExpectOutput(0, cut.outer * cut.inner, MSSP_BUILTIN_INT64);
+  if (cut.count == 0 && cut.outer * cut.inner > 0) {
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kInput, ShapeText(input), "one number or more along dim");
+  }
+  auto* to = static_cast<int64_t*>(call.Out(0).data);
+  const bool known = WithItem(input.type, [&](auto item) {
+    using Item = decltype(item);
+    using Number = std::conditional_t<std::is_arithmetic_v<Item>, Item, float>;
+    const auto* from = static_cast<const Item*>(input.data);
+    ForEachPiece(cut.outer, count * ItemBytes(input.type), 0, [&](int64_t begin, int64_t end, float* /*own*/) {
+      for (int64_t o = begin; o < end; ++o) {
+        for (int64_t i = 0; i < cut.inner; ++i) {
+          const Item* line = from + o * cut.count * cut.inner + i;
+          Number most = line[0];
+          int64_t best = 0;
+          for (int64_t k = 1; k < cut.count && most == most; ++k) {
+            const Number next = line[k * cut.inner];
+            if (next > most || next != next) {
+              most = next;
+              best = k;
+            }
+          }
+          to[o * cut.inner + i] = best;
+        }
+      }
+    });
+  });
+  if (!known) RefuseDtype(call);
+}
+
+// Everything is on the host already.
+void MoveTo(const Arguments& call) {
+  const auto& input = call.In(kInput);
+  if (ItemBytes(input.type) == 0) RefuseDtype(call);
+  call.ExpectOutput(0, CountOf(input), input.type);
+  if (call.Out(0).data == input.data) return;
+  std::memcpy(call.Out(0).data, input.data, static_cast<size_t>(CountOf(input) * ItemBytes(input.type)));
+}
+
+}  // namespace compat
+}  // namespace mssp

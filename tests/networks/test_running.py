@@ -1,0 +1,148 @@
+"""``import ms_custom_ops``, ``python -m ms_scatter_pa run``, and whose kernels there are."""
+
+import subprocess
+import sys
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+from ms_scatter_pa import compat
+from ms_scatter_pa.compat import ms_custom_ops
+
+from . import dense
+
+PROGRAM = """
+import sys
+import numpy as np
+from mindspore import Tensor, ops
+import beside
+print(sys.argv[1:], __name__, ops.RmsNorm(1e-6)(Tensor(np.ones((1, 4), np.float16)), Tensor(np.ones(4, np.float16)))[0])
+import ms_custom_ops
+print(ms_custom_ops.__name__)
+"""
+
+
+@pytest.fixture(params=["pynative", "graph"])
+def mode(request):
+    compat.register()
+    ms.set_context(mode=ms.PYNATIVE_MODE if request.param == "pynative" else ms.GRAPH_MODE)
+    yield
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+
+
+def test_run(tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "beside.py").write_text("")
+    for given in (["program.py"], ["-m", "program"]):
+        result = subprocess.run(
+            [sys.executable, "-m", "ms_scatter_pa", "run", *given, "-x", "2"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        assert "['-x', '2'] __main__ [1. 1. 1. 1.]" in result.stdout.replace("[[", "[").replace("]]", "]")
+        assert "ms_scatter_pa.compat.ms_custom_ops" in result.stdout
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["--help"], 0), ([], 2), (["nowhere.py"], 2), (["-m"], 2)], ids=str)
+def test_run_says_how_it_is_used(arguments, status, capsys):
+    from ms_scatter_pa.cli.run import main
+
+    assert main(arguments) == status
+    out = capsys.readouterr()
+    assert "usage: python -m ms_scatter_pa run" in out.out + out.err
+
+
+def test_twice_is_once_and_state_says_whose():
+    names = compat.register()
+    assert compat.register() is names
+    assert compat.state() == dict.fromkeys(compat.BUILTINS, "ms_scatter_pa")
+
+
+def test_what_mindspore_has_is_left_alone():
+    """A name that MindSpore registers itself is not taken, and state says so."""
+    from ms_scatter_pa._lib import _builtins
+
+    compat.register()
+    assert _builtins.is_registered("Softmax") and "Softmax" not in compat.register()
+    assert _builtins.register() == []
+
+
+def test_nothing_is_registered_by_an_import(run_python):
+    script = """
+import ms_scatter_pa, ms_scatter_pa.compat as compat, sys
+assert set(compat.state().values()) == {"none"}, compat.state()
+assert "ms_custom_ops" not in sys.modules
+assert len(compat.register()) == len(compat.BUILTINS)
+import ms_custom_ops
+assert not hasattr(ms_custom_ops, "mla")
+"""
+    result = run_python(script)
+    assert result.returncode == 0, result.stderr
+
+
+def test_an_installed_ms_custom_ops_stays(run_python, tmp_path):
+    (tmp_path / "ms_custom_ops.py").write_text("mine = True")
+    script = "from ms_scatter_pa import compat; compat.register(); import ms_custom_ops; assert ms_custom_ops.mine"
+    result = run_python(script)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_function_that_is_missing_is_a_sentence():
+    with pytest.raises(AttributeError, match="ms_custom_ops has no mla on the CPU"):
+        _ = ms_custom_ops.mla
+
+
+class Rotate(nn.Cell):
+    def construct(self, query, key, cos, sin, lens, coefficient):
+        return ms_custom_ops.apply_rotary_pos_emb_atb(query, key, cos, sin, lens, coefficient, 0)
+
+
+@pytest.mark.parametrize("coefficient", [2, 8])
+def test_rotary_with_a_row_for_each_token(mode, coefficient):
+    """Two sequences of three tokens that begin alike: rows are not taken for a table."""
+    rng = np.random.default_rng(0)
+    query, key = (rng.standard_normal((6, n * 16)).astype(np.float16) for n in (4, 2))
+    angles = rng.random((6, 16)).astype(np.float16)
+    cos, sin = np.cos(angles), np.sin(angles)
+    lens = np.array([3, 3], np.int32)
+    got = Rotate()(*map(Tensor, (query, key, cos, sin, lens)), coefficient)
+    for result, x in zip(got, (query, key), strict=True):
+        want = dense.rotate(x.reshape(6, -1, 16), cos, sin, neighbours=coefficient == 8)
+        np.testing.assert_allclose(result.asnumpy().reshape(want.shape), want, rtol=2e-3, atol=2e-3)
+
+
+class Transform(nn.Cell):
+    def construct(self, x, kind):
+        return ms_custom_ops.trans_data(x, kind)
+
+
+@pytest.mark.parametrize(("dtype", "unit"), [(np.float16, 16), (np.int8, 32)])
+@pytest.mark.parametrize("lead", [(), (3,), (2, 3)], ids=str)
+def test_trans_data_there_and_back(mode, dtype, unit, lead):
+    height, width = 32, 3 * unit
+    x = np.random.default_rng(1).integers(-100, 100, (*lead, height, width)).astype(dtype)
+    split = x.reshape(*lead, height, 3, unit)
+    nz = Transform()(Tensor(x), 1).asnumpy()
+    np.testing.assert_array_equal(nz, np.swapaxes(split, -3, -2))
+    np.testing.assert_array_equal(Transform()(Tensor(nz), 0).asnumpy(), x)
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda: ms_custom_ops.trans_data(Tensor(np.zeros((16, 16), np.float16)), 2), ValueError),
+        (lambda: ms_custom_ops.trans_data(Tensor(np.zeros((15, 16), np.float16)), 1), ValueError),
+        (lambda: ms_custom_ops.trans_data(Tensor(np.zeros((16, 16), np.float32)), 1), TypeError),
+        (lambda: ms_custom_ops.trans_data(Tensor(np.zeros((1, 16, 8), np.float16)), 0), ValueError),
+        (lambda: Rotate()(*[Tensor(np.zeros((2, 16), np.float16))] * 4, Tensor([2]), 4), ValueError),
+    ],
+)
+def test_what_the_functions_refuse(call, error):
+    with pytest.raises(error, match=r"transdata_type|input|rotary_coeff"):
+        call()
