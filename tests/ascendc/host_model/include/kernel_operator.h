@@ -14,8 +14,15 @@
 
 #define __aicore__
 #define __global__
+// clang can tell address spaces apart, as the device's compiler does; it then checks only, and nothing is run.
+#ifdef TWIN_ADDRESS_SPACES
+#define __gm__ __attribute__((address_space(1)))
+#define __ubuf__ __attribute__((address_space(2)))
+#else
 #define __gm__
-#define GM_ADDR uint8_t*
+#define __ubuf__
+#endif
+#define GM_ADDR __gm__ uint8_t*
 
 #define KERNEL_TASK_TYPE_DEFAULT(type)                                                \
   static_assert(AscendC::type == AscendC::KERNEL_TYPE_AIV_ONLY, "vector cores only"); \
@@ -23,7 +30,7 @@
 #define REGISTER_TILING_DEFAULT(type) using TwinTilingData = type
 #define GET_TILING_DATA(name, address) \
   TwinTilingData name;                 \
-  std::memcpy(&name, address, sizeof(name))
+  std::memcpy(&name, (const void*)(address), sizeof(name))
 
 enum pipe_t { PIPE_V };
 enum event_t : int { EVENT_ID0 = 0 };
@@ -112,8 +119,8 @@ class LocalTensor {
 template <typename T>
 class GlobalTensor {
  public:
-  void SetGlobalBuffer(T* address) {
-    region_ = twin::Current().FindRegion(address);
+  void SetGlobalBuffer(__gm__ T* address) {
+    region_ = twin::Current().FindRegion((const void*)address);
     offset_ = 0;
   }
   GlobalTensor operator[](twin::Counted<uint64_t> element) const {
