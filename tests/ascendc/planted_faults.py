@@ -182,7 +182,7 @@ rope_float16, rope_bfloat16, rope_float32 = _rope_check("float16"), _rope_check(
 rope_int8, rope_int16, rope_hifloat8 = _rope_check("int8"), _rope_check("int16"), _rope_check("hifloat8")
 
 
-def _pairs(mode: str, packed: bool, dtype: str = "float16") -> Call:
+def pairs(mode: str, packed: bool, dtype: str = "float16") -> Call:
     return test_compressed.make_call(
         np.random.default_rng(11), mode, packed, dtype, 3, 40, 3, (48, 20), 16, np.int64
     )  # fmt: skip
@@ -192,7 +192,7 @@ def compressed(twin: Twin, op_host: OpHost) -> None:
     for mode in ("Alibi", "Omni", "Rope"):
         for packed in (False, True):
             for cores in (1, 5):
-                test_compressed.check(twin, _pairs(mode, packed), cores=cores)
+                test_compressed.check(twin, pairs(mode, packed), cores=cores)
 
 
 def packed_sums(twin: Twin, op_host: OpHost) -> None:

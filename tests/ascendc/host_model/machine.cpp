@@ -82,6 +82,19 @@ int Machine::FindRegion(const void* base) const {
   Fail("SetGlobalBuffer: the address is not the start of a tensor");
 }
 
+int Machine::RegionOf(const void* address, int64_t* offset) const {
+  const uint8_t* wanted = static_cast<const uint8_t*>(address);
+  for (size_t i = 0; i < regions_.size(); ++i) {
+    if (wanted >= regions_[i].base && wanted < regions_[i].base + regions_[i].length) {
+      *offset = wanted - regions_[i].base;
+      return static_cast<int>(i);
+    }
+  }
+  Fail("DMA: the address in global memory is in no tensor");
+}
+
+void Machine::TrustUnifiedBuffer() { std::fill(initialised_.begin(), initialised_.end(), 1); }
+
 void Machine::StartCore(int core) {
   core_ = core;
   std::fill(memory_.begin(), memory_.end(), kPoison);

@@ -99,6 +99,11 @@ class Machine {
 
   int AddRegion(const std::string& name, void* base, int64_t length, bool writable);
   int FindRegion(const void* base) const;
+  // The region that holds an address of global memory, and how far into it the address is.
+  int RegionOf(const void* address, int64_t* offset) const;
+  int64_t UnifiedBufferBytes() const { return static_cast<int64_t>(memory_.size()); }
+  // For kernels whose scalar accesses nobody reports: every byte counts as written.
+  void TrustUnifiedBuffer();
 
   void StartCore(int core);
   Counts FinishCore();
