@@ -3,10 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := setup.py pyproject.toml $(wildcard cpu_kernels/*/*.cc cpu_kernels/*/*.h cpu_kernels/*/simd/* cpu_kernels/*.py aicore_kernels/*.cc)
-export GLOG_v ?= 3
-
-.PHONY: demo test quick install matrix wheels aarch64 clang neon bench ascend-report lint tidy format clean
+.PHONY: demo test quick install matrix wheels aarch64 clang neon bench ascend-report ascend-sim lint tidy format clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/serving $(ARGS)
@@ -60,6 +57,10 @@ bench: $(STAMP)
 # On a machine with an NPU, after build-ascend and its export: runs tests/ascend and leaves ascend-report.txt.
 ascend-report: $(STAMP)
 	$(BIN)/python -m tools.ascend_report $(ARGS)
+
+# Cases for CANN's simulators, and, where a toolkit of CANN 9 is, the programs that run them. No NPU is needed.
+ascend-sim: $(STAMP)
+	$(BIN)/python -m tests.ascendc.simulator --soc $(SOC)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ import os
 import platform
 import shlex
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from . import libraries
 
 LIBRARIES = LIBRARY_FOLDER
 OP_NAME = "MsScatterPaKvCache"
-SUPPORTED_MINDSPORE = ("2.9.", "2.10.")
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,17 @@ def mindspore() -> Finding:
     except Exception as error:
         advice = f'pip install "{requirement}" "numpy<2"'
         return Finding("MindSpore", False, f"does not start: {error}", advice)
-    known = version.startswith(SUPPORTED_MINDSPORE)
-    advice = "" if known else f'this package was not tested with {version}: pip install "{requirement}"'
-    return Finding("MindSpore", known, f"{version}, Python {platform.python_version()} in {sys.prefix}", advice)
+    where = f"Python {platform.python_version()} in {sys.prefix}"
+    try:
+        from ..backends.mindspore_release import TRIED, check_installed
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # said below
+            check_installed()
+    except ImportError as error:
+        return Finding("MindSpore", False, f"{version}, {where}: {error}", f'pip install "{requirement}"')
+    tried = "" if version in TRIED else f"; not tried with this package, whose newest is {TRIED[-1]}"
+    return Finding("MindSpore", True, f"{version}{tried}, {where}")
 
 
 def numpy() -> Finding:
@@ -145,7 +153,10 @@ def builtins() -> Finding:
 def npu(target: str | None) -> Finding:
     devices = cann_tools.npus()
     if not devices:
-        return Finding("NPU", False, "none, no /dev/davinci*", needed=target == "Ascend")
+        root = cann_tools.find_cann(os.environ)
+        simulates = root is not None and cann_tools.asc_config(root) is not None
+        advice = "CANN's simulators need none: 'make ascend-sim' in a clone of the repository" if simulates else ""
+        return Finding("NPU", False, "none, no /dev/davinci*", advice, needed=target == "Ascend")
     found = f"{len(devices)} ({', '.join(devices)})"
     if target == "Ascend":
         return Finding("NPU", True, found)

@@ -109,6 +109,15 @@ def test_an_npu_that_mindspore_does_not_use(tmp_path):
     assert "1 (davinci0), but MindSpore runs on the CPU" in finding(report, "NPU").found
 
 
+def test_a_toolkit_of_cann_9_without_an_npu_is_told_of_the_simulators(tmp_path, monkeypatch):
+    monkeypatch.setattr(cann, "_DEFAULTS", ())
+    monkeypatch.setattr(cann, "_DEVICES", tmp_path)
+    monkeypatch.setenv("ASCEND_HOME_PATH", str(cann_tree.make(tmp_path / "with_template")))
+    assert "ascend-sim" not in doctor_checks.npu("CPU").advice
+    monkeypatch.setenv("ASCEND_HOME_PATH", str(cann_tree.make_asc(tmp_path / "cann")))
+    assert "make ascend-sim" in doctor_checks.npu("CPU").advice
+
+
 def test_cann_without_its_environment(tmp_path, monkeypatch):
     (tmp_path / "cann" / "compiler").mkdir(parents=True)
     (tmp_path / "cann" / "compiler" / "version.info").write_text("version_dir=8.5.0\n")
