@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SOURCES := setup.py pyproject.toml $(wildcard cpu_kernels/*/*.cc cpu_kernels/*/*.h cpu_kernels/*/simd/* cpu_kernels/*.py aicore_kernels/*.cc)
+SOC ?= ascend910b
+export GLOG_v ?= 3
+
 .PHONY: demo test quick install matrix wheels aarch64 clang neon bench ascend-report ascend-sim lint tidy format clean
 
 demo: $(STAMP)
@@ -47,7 +51,7 @@ neon:
 	mkdir -p build
 	aarch64-linux-gnu-g++ -std=c++17 -O2 -ffp-contract=off -Wall -Wextra -Werror -pthread -static -o build/fuzz_aarch64 \
 		-Icpu_kernels -Icpu_kernels/core -Icpu_kernels/entries -Itests/kernels/fuzz cpu_kernels/core/*.cc \
-		cpu_kernels/core/simd/*.cc cpu_kernels/entries/plain_entry.cc \
+		cpu_kernels/*/simd/*.cc cpu_kernels/entries/plain_entry.cc \
 		tests/kernels/fuzz/harness.cc tests/kernels/fuzz/standalone_main.cc
 	qemu-aarch64 build/fuzz_aarch64 tests/kernels/fuzz/corpus/* --random 200000
 

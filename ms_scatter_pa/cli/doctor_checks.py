@@ -132,7 +132,9 @@ def builtins() -> Finding:
     name = "networks"
     problem = libraries.problem_of(_module_path("_builtins"), "_builtins")
     if problem is not None:
-        return Finding(name, False, f"the CPU kernels of MindSpore's operators do not load: {problem}", advice(), needed=False)
+        return Finding(
+            name, False, f"the CPU kernels of MindSpore's operators do not load: {problem}", advice(), needed=False
+        )
     try:
         from ..compat import register, state
         from ..compat.names import MISSING

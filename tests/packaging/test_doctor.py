@@ -205,7 +205,9 @@ def zeroed(library: bytes) -> bytes:
 def test_a_damaged_library_is_said(damaged, stem, content, text):
     damaged(stem, content)
     name = {"_eager": "PyNative extension", "_builtins": "networks"}.get(stem, "CPU library")
-    check = {"_eager": doctor_checks.extension, "_builtins": doctor_checks.builtins}.get(stem, doctor_checks.cpu_library)
+    check = {"_eager": doctor_checks.extension, "_builtins": doctor_checks.builtins}.get(
+        stem, doctor_checks.cpu_library
+    )
     found = check()
     assert (found.name, found.well) == (name, False) and text in found.found and "install the package" in found.advice
 
