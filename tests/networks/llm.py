@@ -24,8 +24,8 @@ class Config:
     epsilon: float = 1e-5
 
 
-def make_weights(config: Config, seed: int = 0) -> dict[str, Array]:
-    """float16, [out, in] where a matrix multiplies from the right."""
+def make_weights(config: Config, seed: int = 0, *, head_norms: bool = False) -> dict[str, Array]:
+    """float16, [out, in] where a matrix multiplies from the right; ``head_norms``: as Qwen3 has them."""
     rng = np.random.default_rng(seed)
     c = config
 
@@ -43,6 +43,11 @@ def make_weights(config: Config, seed: int = 0) -> dict[str, Array]:
             f"{i}.norm1": (1 + 0.1 * rng.standard_normal(c.hidden)).astype(np.float16),
             f"{i}.norm2": (1 + 0.1 * rng.standard_normal(c.hidden)).astype(np.float16),
         }
+        if head_norms:
+            weights |= {
+                f"{i}.{name}": (1 + 0.1 * rng.standard_normal(c.size)).astype(np.float16)
+                for name in ("q_norm", "k_norm")
+            }
     weights["norm"] = (1 + 0.1 * rng.standard_normal(c.hidden)).astype(np.float16)
     weights["head"] = matrix(c.vocab, c.hidden)
     return weights
@@ -64,6 +69,9 @@ def logits_of(config: Config, weights: dict[str, Array], tokens: list[int]) -> A
         x = dense.rms_norm(hidden, w[f"{i}.norm1"], c.epsilon)[0]
         qkv = (x @ w[f"{i}.qkv"].T).reshape(len(tokens), -1, c.size)
         query, key, value = np.split(qkv, [c.heads, c.heads + c.kv_heads], axis=1)
+        if f"{i}.q_norm" in w:  # Qwen3: every head by itself
+            query = dense.rms_norm(query, w[f"{i}.q_norm"], c.epsilon)[0]
+            key = dense.rms_norm(key, w[f"{i}.k_norm"], c.epsilon)[0]
         query, key = dense.rotate(query, cos, sin), dense.rotate(key, cos, sin)
         context = dense.attention(query, key, value, c.size**-0.5, dense.causal(0))
         hidden = hidden + context.reshape(len(tokens), -1) @ w[f"{i}.out"].T
