@@ -101,7 +101,7 @@ class _Anything(metaclass=_Meta):
         return arguments[0] if len(arguments) == 1 and callable(arguments[0]) else _Anything()
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("_") or name == "keys":  # MindSpore's compiler asks: neither a graph nor a mapping
             raise AttributeError(name)
         return _Anything()
 
@@ -116,6 +116,20 @@ class _EmptyModule(types.ModuleType):
         value = _Meta(name, (_Anything,), {})
         setattr(self, name, value)
         return value
+
+
+class _Alone:
+    """A group of one process."""
+
+    is_first_rank = is_last_rank = True
+    world_size, rank, rank_in_group = 1, 0, 0
+
+
+_ALONE = _Alone()
+
+
+def _group() -> _Alone:  # graphs call it: MindSpore parses no lambda here
+    return _ALONE
 
 
 class _EmptyModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -251,13 +265,9 @@ def vllm_mindspore(mode: str, config: Any, weights: dict[str, Any], site: Path) 
     import vllm.model_executor.utils
     import vllm.utils
 
-    class Alone:
-        is_first_rank = is_last_rank = True
-        world_size, rank, rank_in_group = 1, 0, 0
-
     for module in (vllm.distributed, vllm.distributed.parallel_state, vllm.distributed.utils):
         for name in ("get_pp_group", "get_tp_group", "get_dp_group", "get_ep_group"):
-            setattr(module, name, lambda: Alone)
+            setattr(module, name, _group)
         module.get_tensor_model_parallel_world_size = lambda: 1
         module.get_tensor_model_parallel_rank = lambda: 0
         module.divide = lambda a, b: a // b
@@ -433,6 +443,18 @@ def main() -> int:
             print(
                 f"| {version} | {MODELS[stack]} | {mode} | {result['worst']:.1e} | {result['equal']} of {result['tokens']} |"
             )
+    command = [
+        sys.executable,
+        str(Path(__file__).resolve()),
+        "--folder",
+        str(folder),
+        "--one",
+        "mindformers",
+        "example",
+    ]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    good &= run.returncode == 0
+    print(f"\nexamples/mindformers_generation.py: {'runs' if run.returncode == 0 else 'fails'}.")
     for stack, names in EMPTY.items():
         print(f"\nEmpty stand-ins for {stack}: {', '.join(names)}.")
     return 0 if good else 1

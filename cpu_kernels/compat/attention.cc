@@ -16,7 +16,6 @@ namespace compat {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr int64_t kLine = 64;
 
 // Rows of scores (queries of one key/value head) up to which reading the keys is the work; beyond, blocks of rows
 // share what they read.
@@ -37,18 +36,12 @@ Rows RunOf(const Sequence& sequence, const Operand& side, int64_t size, int64_t 
     row = sequence.pages[static_cast<size_t>(begin / sequence.page_size)] * sequence.page_size + offset;
     count = std::min(count, sequence.page_size - offset);
   }
-  return {side.base + row * side.token_stride + head * side.head_stride, side.token_stride, count, size, side.type};
-}
-
-void Prefetch(const Sequence& sequence, const Operand& side, int64_t row_bytes, int64_t begin, int64_t end) {
-  if (side.head_stride > side.token_stride) return;  // a token's heads do not lie together
-  while (begin < end) {
-    const Rows run = RunOf(sequence, side, 0, 0, begin, end);
-    for (int64_t t = 0; t < run.count; ++t) {
-      for (int64_t byte = 0; byte < row_bytes; byte += kLine) __builtin_prefetch(run.base + t * run.stride + byte);
-    }
-    begin += run.count;
-  }
+  return {side.base + row * side.token_stride + head * side.head_stride,
+          side.token_stride,
+          count,
+          size,
+          side.type,
+          nullptr};
 }
 
 struct Span {
@@ -242,29 +235,21 @@ class Attention {
     for (int64_t r = 0; r < rows; ++r) {
       LoadQuery(sequence, HeadOf(sequence, r), QueryOf(sequence, r), queries + r * call_.key_size);
     }
-    const int64_t key_bytes = call_.num_kv_heads * call_.key_size * ItemBytes(sequence.key.type);
-    const int64_t value_bytes = call_.num_kv_heads * call_.value_size * ItemBytes(sequence.value.type);
-    const bool shared = sequence.value.base == sequence.key.base;
     for (int64_t begin = part.begin; begin < part.end; begin += kNarrowTile) {
       const int64_t end = std::min(begin + kNarrowTile, part.end);
-      const int64_t next = std::min(end + kNarrowTile, part.end);
       for (int64_t h = 0; h < call_.num_kv_heads; ++h) {
-        // The next tile, a share with every head.
-        const int64_t from = end + (next - end) * h / call_.num_kv_heads;
-        const int64_t to = end + (next - end) * (h + 1) / call_.num_kv_heads;
-        Prefetch(sequence, sequence.key, key_bytes, from, to);
-        if (!shared) Prefetch(sequence, sequence.value, value_bytes, from, to);
         const int64_t row = h * head_rows;
-        AttendTile(sequence, h, begin, end, queries + row * call_.key_size, head_rows, row, scores, kNarrowTile,
-                   part.results + row * call_.value_size, most + row, sums + row, buffer, gathered);
+        AttendTile(sequence, h, begin, end, part.end, queries + row * call_.key_size, head_rows, row, scores,
+                   kNarrowTile, part.results + row * call_.value_size, most + row, sums + row, buffer, gathered);
       }
     }
   }
 
   // Some rows of one key/value head and keys begin..end-1, without a matrix product.
-  void AttendTile(const Sequence& sequence, int64_t kv_head, int64_t begin, int64_t end, const float* queries,
-                  int64_t rows, int64_t first_row, float* scores, int64_t score_stride, float* values, float* most,
-                  float* sums, float* buffer, float* gathered) const {
+  // Meanwhile fetches the tile behind, which ends with key `until` at the latest.
+  void AttendTile(const Sequence& sequence, int64_t kv_head, int64_t begin, int64_t end, int64_t until,
+                  const float* queries, int64_t rows, int64_t first_row, float* scores, int64_t score_stride,
+                  float* values, float* most, float* sums, float* buffer, float* gathered) const {
     float* gathered_values = gathered + kNarrowTile * call_.key_size;
     const bool gather = call_.dequantization.Needed();
     if (gather) {
@@ -272,9 +257,17 @@ class Attention {
       GatherValues(sequence, kv_head, begin, end, gathered_values);
     }
     const auto run_of = [&](const Operand& side, const float* copy, int64_t size, int64_t at) {
-      if (!gather) return RunOf(sequence, side, size, kv_head, at, end);
-      return Rows{reinterpret_cast<const char*>(copy + (at - begin) * size), size * 4, end - at, size,
-                  MSSP_BUILTIN_FLOAT32};
+      if (gather) {
+        return Rows{reinterpret_cast<const char*>(copy + (at - begin) * size),
+                    size * 4,
+                    end - at,
+                    size,
+                    MSSP_BUILTIN_FLOAT32,
+                    nullptr};
+      }
+      Rows run = RunOf(sequence, side, size, kv_head, at, end);
+      if (at + kNarrowTile < until) run.ahead = RunOf(sequence, side, size, kv_head, at + kNarrowTile, until).base;
+      return run;
     };
     for (int64_t at = begin; at < end;) {
       const Rows run = run_of(sequence.key, gathered, call_.key_size, at);
@@ -391,7 +384,7 @@ class Attention {
     for (int64_t begin = from; begin < until; begin += step) {
       const int64_t end = std::min(begin + step, until);
       if (sgemm_ == nullptr) {
-        AttendTile(sequence, block.kv_head, begin, end, queries, rows, first_row, scores, step, values, most, sums,
+        AttendTile(sequence, block.kv_head, begin, end, end, queries, rows, first_row, scores, step, values, most, sums,
                    buffer, keys_copy);
         continue;
       }

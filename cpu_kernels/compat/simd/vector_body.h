@@ -154,6 +154,11 @@ MSSP_TARGET void Narrow(int32_t type, const float* from, int64_t n, void* to) {
   }
 }
 
+// Into the second-level cache, where a tile has room.
+MSSP_INLINE void Fetch(const char* from, int64_t bytes) {
+  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at, 0, 2);
+}
+
 // MSSP_SUMS dot products at once: kHeads queries with kRows keys.
 template <typename Format, int kHeads, int kRows>
 MSSP_INLINE void DotTile(const char* keys, int64_t stride, int64_t size, const float* queries, int64_t query_stride,
@@ -207,6 +212,10 @@ MSSP_TARGET int64_t ScoreHeads(const Rows& keys, const float* queries, int64_t q
     float* out = scores + h * score_stride;
     int64_t t = 0;
     for (; t + kRows <= keys.count; t += kRows) {
+      if (keys.ahead != nullptr && h == 0) {
+        const auto bytes = keys.size * static_cast<int64_t>(sizeof(typename Format::Item));
+        for (int r = 0; r < kRows; ++r) Fetch(keys.ahead + (t + r) * keys.stride, bytes);
+      }
       DotTile<Format, kHeads, kRows>(keys.base + t * keys.stride, keys.stride, keys.size, query, query_stride, out + t,
                                      score_stride);
     }
@@ -224,9 +233,12 @@ template <typename Format>
 MSSP_TARGET void ScoresAs(const Rows& keys, const float* queries, int64_t query_stride, int64_t heads, float* scores,
                           int64_t score_stride) {
   int64_t h = ScoreHeads<Format, 4>(keys, queries, query_stride, heads, scores, score_stride);
-  h += ScoreHeads<Format, 2>(keys, queries + h * query_stride, query_stride, heads - h, scores + h * score_stride,
+  Rows rest = keys;
+  if (h > 0) rest.ahead = nullptr;
+  h += ScoreHeads<Format, 2>(rest, queries + h * query_stride, query_stride, heads - h, scores + h * score_stride,
                              score_stride);
-  ScoreHeads<Format, 1>(keys, queries + h * query_stride, query_stride, heads - h, scores + h * score_stride,
+  if (h > 0) rest.ahead = nullptr;
+  ScoreHeads<Format, 1>(rest, queries + h * query_stride, query_stride, heads - h, scores + h * score_stride,
                         score_stride);
 }
 
@@ -244,8 +256,8 @@ MSSP_TARGET void Scores(const Rows& keys, const float* queries, int64_t query_st
 
 // kHeads sums of kWidth vectors stay in registers while the rows go by.
 template <typename Format, int kHeads, int kWidth>
-MSSP_INLINE void WeighTile(const Rows& values, int64_t d, const float* weights, int64_t weight_stride, float* sums,
-                           int64_t sum_stride) {
+MSSP_INLINE void WeighTile(const Rows& values, const char* ahead, int64_t d, const float* weights,
+                           int64_t weight_stride, float* sums, int64_t sum_stride) {
   Floats total[kHeads * kWidth];
 #pragma GCC unroll 16
   for (int h = 0; h < kHeads; ++h) {
@@ -256,6 +268,8 @@ MSSP_INLINE void WeighTile(const Rows& values, int64_t d, const float* weights, 
   }
   for (int64_t t = 0; t < values.count; ++t) {
     const auto* row = reinterpret_cast<const typename Format::Item*>(values.base + t * values.stride) + d;
+    constexpr auto kItem = static_cast<int64_t>(sizeof(typename Format::Item));
+    if (ahead != nullptr) Fetch(ahead + t * values.stride + d * kItem, kWidth * MSSP_LANES * kItem);
     Floats value[kWidth];
 #pragma GCC unroll 16
     for (int w = 0; w < kWidth; ++w) value[w] = Format::Load(row + w * MSSP_LANES);
@@ -283,12 +297,13 @@ MSSP_TARGET int64_t WeighHeads(const Rows& values, const float* weights, int64_t
   for (; h + kHeads <= heads; h += kHeads) {
     const float* weight = weights + h * weight_stride;
     float* sum = sums + h * sum_stride;
+    const char* ahead = h == 0 ? values.ahead : nullptr;
     int64_t d = 0;
     for (; d + kWidth * MSSP_LANES <= values.size; d += kWidth * MSSP_LANES) {
-      WeighTile<Format, kHeads, kWidth>(values, d, weight, weight_stride, sum, sum_stride);
+      WeighTile<Format, kHeads, kWidth>(values, ahead, d, weight, weight_stride, sum, sum_stride);
     }
     for (; d + MSSP_LANES <= values.size; d += MSSP_LANES) {
-      WeighTile<Format, kHeads, 1>(values, d, weight, weight_stride, sum, sum_stride);
+      WeighTile<Format, kHeads, 1>(values, ahead, d, weight, weight_stride, sum, sum_stride);
     }
     for (; d < values.size; ++d) {
       for (int64_t t = 0; t < values.count; ++t) {
@@ -305,8 +320,9 @@ template <typename Format>
 MSSP_TARGET void WeighAs(const Rows& values, const float* weights, int64_t weight_stride, int64_t heads, float* sums,
                          int64_t sum_stride) {
   const int64_t h = WeighHeads<Format, 4>(values, weights, weight_stride, heads, sums, sum_stride);
-  WeighHeads<Format, 1>(values, weights + h * weight_stride, weight_stride, heads - h, sums + h * sum_stride,
-                        sum_stride);
+  Rows rest = values;
+  if (h > 0) rest.ahead = nullptr;
+  WeighHeads<Format, 1>(rest, weights + h * weight_stride, weight_stride, heads - h, sums + h * sum_stride, sum_stride);
 }
 
 MSSP_TARGET void Weigh(const Rows& values, const float* weights, int64_t weight_stride, int64_t heads, float* sums,

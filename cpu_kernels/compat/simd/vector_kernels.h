@@ -14,6 +14,9 @@ struct Rows {
   int64_t count;
   int64_t size;
   int32_t type;  // MSSP_BUILTIN_FLOAT32, FLOAT16 or BFLOAT16
+  // Rows of the same stride that come later and are fetched meanwhile, line by line with the work on these: a burst of
+  // fetches would hold the work up. nullptr: none.
+  const char* ahead;
 };
 
 struct VectorKernels {
