@@ -20,7 +20,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // Rows of scores (queries of one key/value head) up to which reading the keys is the work; beyond, blocks of rows
 // share what they read.
 constexpr int64_t kNarrowRows = 16;
-constexpr int64_t kNarrowTile = 64;  // keys at a time
+constexpr int64_t kNarrowTile = 32;  // keys at a time
 constexpr int64_t kBlockRows = 128;
 constexpr int64_t kBlockNumbers = int64_t{64} << 10;  // of a block of keys: it stays in the second-level cache
 constexpr int64_t kLeastPart = 256;                   // keys of a part of a sequence

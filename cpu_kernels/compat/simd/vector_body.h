@@ -21,35 +21,48 @@ namespace {
 #define MSSP_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Ints{__VA_ARGS__})
 #endif
 
-// One lane of each by turns, from the lower and the upper half.
-MSSP_INLINE Floats InterleaveLow(Floats a, Floats b) {
+// Sums of neighbours in steps of `kStep` lanes, a's and b's by turns: one blend and one shuffle.
+template <int kStep>
+MSSP_INLINE Floats AddNeighbours(Floats a, Floats b) {
 #if MSSP_LANES == 16
-  return MSSP_SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  if constexpr (kStep == 8) {
+    return MSSP_SHUFFLE(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 24, 25, 26, 27, 28, 29, 30, 31) +
+           MSSP_SHUFFLE(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23);
+  }
+  if constexpr (kStep == 4) {
+    return MSSP_SHUFFLE(a, b, 0, 1, 2, 3, 20, 21, 22, 23, 8, 9, 10, 11, 28, 29, 30, 31) +
+           MSSP_SHUFFLE(a, b, 4, 5, 6, 7, 16, 17, 18, 19, 12, 13, 14, 15, 24, 25, 26, 27);
+  }
+  if constexpr (kStep == 2) {
+    return MSSP_SHUFFLE(a, b, 0, 1, 18, 19, 4, 5, 22, 23, 8, 9, 26, 27, 12, 13, 30, 31) +
+           MSSP_SHUFFLE(a, b, 2, 3, 16, 17, 6, 7, 20, 21, 10, 11, 24, 25, 14, 15, 28, 29);
+  }
+  return MSSP_SHUFFLE(a, b, 0, 17, 2, 19, 4, 21, 6, 23, 8, 25, 10, 27, 12, 29, 14, 31) +
+         MSSP_SHUFFLE(a, b, 1, 16, 3, 18, 5, 20, 7, 22, 9, 24, 11, 26, 13, 28, 15, 30);
 #elif MSSP_LANES == 8
-  return MSSP_SHUFFLE(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+  if constexpr (kStep == 4) {
+    return MSSP_SHUFFLE(a, b, 0, 1, 2, 3, 12, 13, 14, 15) + MSSP_SHUFFLE(a, b, 4, 5, 6, 7, 8, 9, 10, 11);
+  }
+  if constexpr (kStep == 2) {
+    return MSSP_SHUFFLE(a, b, 0, 1, 10, 11, 4, 5, 14, 15) + MSSP_SHUFFLE(a, b, 2, 3, 8, 9, 6, 7, 12, 13);
+  }
+  return MSSP_SHUFFLE(a, b, 0, 9, 2, 11, 4, 13, 6, 15) + MSSP_SHUFFLE(a, b, 1, 8, 3, 10, 5, 12, 7, 14);
 #else
-  return MSSP_SHUFFLE(a, b, 0, 4, 1, 5);
-#endif
-}
-
-MSSP_INLINE Floats InterleaveHigh(Floats a, Floats b) {
-#if MSSP_LANES == 16
-  return MSSP_SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-#elif MSSP_LANES == 8
-  return MSSP_SHUFFLE(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
-#else
-  return MSSP_SHUFFLE(a, b, 2, 6, 3, 7);
+  if constexpr (kStep == 2) return MSSP_SHUFFLE(a, b, 0, 1, 6, 7) + MSSP_SHUFFLE(a, b, 2, 3, 4, 5);
+  return MSSP_SHUFFLE(a, b, 0, 5, 2, 7) + MSSP_SHUFFLE(a, b, 1, 4, 3, 6);
 #endif
 }
 
 // Lane i is the sum of x[i]'s lanes.
+template <int kStep = 1>
 MSSP_INLINE Floats SumEach(Floats* x) {
-#pragma GCC unroll 4
-  for (int half = MSSP_LANES / 2; half > 0; half /= 2) {
+  if constexpr (kStep == MSSP_LANES) {
+    return x[0];
+  } else {
 #pragma GCC unroll 8
-    for (int i = 0; i < half; ++i) x[i] = InterleaveLow(x[i], x[i + half]) + InterleaveHigh(x[i], x[i + half]);
+    for (int i = 0; i < MSSP_LANES; i += 2 * kStep) x[i] = AddNeighbours<kStep>(x[i], x[i + kStep]);
+    return SumEach<2 * kStep>(x);
   }
-  return x[0];
 }
 
 MSSP_INLINE Floats Splat(float x) { return Floats{} + x; }
