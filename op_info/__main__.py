@@ -20,7 +20,7 @@ def outputs(table: Table) -> dict[str, str]:
         op_host.PATH: op_host.render(table),
     }
     texts = {path: _formatted(path, text) for path, text in texts.items()}
-    for operator in table.operators:
+    for operator in filter(lambda operator: operator.on_ascend, table.operators):
         for target in table.targets:
             if target.device == "Ascend":
                 texts[documents.msopgen_path(operator, target)] = documents.msopgen_json(table, operator, target)

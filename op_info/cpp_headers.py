@@ -31,6 +31,7 @@ def render(table: Table, *, ascend: bool) -> str:
         *_enum("MsspIndexType", "MSSP_INDEX_", table.index_dtypes, "MSSP_NUM_INDEX_TYPES"),
         *_enum_of_names("MsspLayout", table.cache_modes, "MSSP_NUM_LAYOUTS"),
         *_enum_of_names("MsspScatterMode", table.scatter_modes, "MSSP_NUM_SCATTER_MODES"),
+        *_enum_of_names("MsspScalingKind", table.scaling_kinds, "MSSP_NUM_SCALING_KINDS"),
         *_status(table),
         f"enum {{ MSSP_UNIT_BYTES = {table.unit_bytes}, MSSP_MAX_RANK = {table.max_rank} }};",
         "",
@@ -108,10 +109,13 @@ def _operator(operator, table: Table, ascend: bool) -> list[str]:  # type: ignor
     arguments = [argument.name for argument in operator.arguments]
     lines = [f"// {operator.name}"]
     if ascend:
-        return [*lines, *_ascend_positions(operator, cpp)]
+        return [*lines, *_ascend_positions(operator, cpp)] if operator.on_ascend else []
     lines += [
         "typedef struct {",
-        *(f"int64_t {n};  // {m}" for n, m in zip(operator.options, cpp.option_means, strict=True)),
+        *(
+            f"int64_t {n};" + (f"  // {m}" if m else "")
+            for n, m in zip(operator.options, cpp.option_means, strict=True)
+        ),
         f"}} {cpp.options};",
         f"enum {{ {cpp.prefix}_NUM_ARGUMENTS = {len(arguments)}, {cpp.prefix}_NUM_MODES = {len(operator.modes)},",
         f"{cpp.prefix}_NUM_OPTIONS = {len(operator.options)} }};",

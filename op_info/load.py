@@ -46,6 +46,7 @@ class Table:
     index_dtypes: tuple[DType, ...]
     cache_modes: tuple[str, ...]
     scatter_modes: tuple[str, ...]
+    scaling_kinds: tuple[str, ...]
     status_fields: tuple[str, ...]
     status_codes: tuple[Code, ...]
     unit_bytes: int
@@ -76,6 +77,7 @@ def load() -> Table:
         index_dtypes=index_dtypes,
         cache_modes=tuple(common["cache_modes"]),
         scatter_modes=tuple(common["scatter_modes"]),
+        scaling_kinds=tuple(common["scaling_kinds"]),
         status_fields=tuple(common["status_fields"]),
         status_codes=codes,
         unit_bytes=common["unit_bytes"],
@@ -119,7 +121,7 @@ def _target(row: dict[str, Any], dtypes: tuple[DType, ...]) -> Target:
 
 def _operator(row: dict[str, Any], groups: dict[str, tuple[str, ...]]) -> Operator:
     arguments = tuple(Argument(**{**argument, "ranks": tuple(argument["ranks"])}) for argument in row["arguments"])
-    extra = row["ascend_inputs"]
+    extra = row["ascend_inputs"] or []
     return Operator(
         name=row["name"],
         arguments=arguments,
@@ -127,6 +129,7 @@ def _operator(row: dict[str, Any], groups: dict[str, tuple[str, ...]]) -> Operat
         dtype_groups={n: groups[g] if isinstance(g, str) else tuple(g) for n, g in row["dtype_groups"].items()},
         options=tuple(option["name"] for option in row["options"]),
         registered_name=row["registered_name"],
+        on_ascend=row["ascend_inputs"] is not None,
         ascend_inputs=tuple((tensor["name"], tensor["dtype"]) for tensor in extra),
         ascend_written=tuple(tensor["name"] for tensor in extra if tensor.get("written")),
     )

@@ -94,7 +94,7 @@ def render(table: Table) -> str:
         lines += [f"static const char* const {_family_name(family)}Socs[] = {{{socs}}};"]
         lines += ["#endif"] if guarded else []
         lines += [""]
-    for operator in table.operators:
+    for operator in filter(lambda operator: operator.on_ascend, table.operators):
         lines += _definition(operator, ge)
     return "\n".join(lines) + "\n" + _TAIL
 

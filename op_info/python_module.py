@@ -41,6 +41,7 @@ def render(table: Table) -> str:
         _rows("INDEX_DTYPES", "DType", table.index_dtypes),
         f"CACHE_MODES: tuple[str, ...] = {table.cache_modes!r}",
         f"SCATTER_MODES: tuple[str, ...] = {table.scatter_modes!r}",
+        f"SCALING_KINDS: tuple[str, ...] = {table.scaling_kinds!r}",
         f"STATUS_FIELDS: tuple[str, ...] = {table.status_fields!r}",
         *(f"{code.name.upper()} = {code.code}" for code in table.status_codes),
         f"STATUS_CODES: tuple[str, ...] = {tuple(code.name for code in table.status_codes)!r}",

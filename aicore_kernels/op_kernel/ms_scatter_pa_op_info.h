@@ -44,6 +44,9 @@ enum { MSSP_NUM_LAYOUTS = 3 };
 enum MsspScatterMode { MSSP_NONE = 0, MSSP_ALIBI = 1, MSSP_ROPE = 2, MSSP_OMNI = 3 };
 enum { MSSP_NUM_SCATTER_MODES = 4 };
 
+enum MsspScalingKind { MSSP_COPIED = 0, MSSP_STATIC = 1, MSSP_DYNAMIC = 2, MSSP_GIVEN = 3 };
+enum { MSSP_NUM_SCALING_KINDS = 4 };
+
 enum MsspStatusCode {
   // skipped negative slots included
   MSSP_WRITTEN = 0,
@@ -55,6 +58,10 @@ enum MsspStatusCode {
   MSSP_BAD_LENGTHS = 3,
   // position: of the argument; value: given; limit: expected, or -1: value is -1 - the argument that it overlaps
   MSSP_BAD_SHAPES = 4,
+  // position: flat index in the scale; value: its float32 bits; limit: the argument's position
+  MSSP_BAD_SCALE = 5,
+  // position: flat index in the offset; value: its float32 bits, or a seq_offset; limit: the argument's position
+  MSSP_BAD_OFFSET = 6,
 };
 // A status is int64 [code, position, value, limit].
 enum { MSSP_STATUS_SIZE = 4 };

@@ -1,42 +1,17 @@
 #include "message.h"
 
 #include <cinttypes>
-#include <cstdarg>
 #include <cstdint>
-#include <cstdio>
 
 #include "export.h"
 #include "layout.h"
 #include "op_info.h"
 #include "overlap.h"
 #include "pair.h"
+#include "sentence.h"
 
 namespace mssp {
 namespace {
-
-class Sentence {
- public:
-  Sentence(char* buffer, int64_t size) : buffer_(buffer), size_(size) {
-    if (size_ > 0) buffer_[0] = '\0';
-  }
-
-  __attribute__((format(printf, 2, 3))) void Add(const char* format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    const int64_t room = length_ < size_ ? size_ - length_ : 0;
-    const int written =
-        std::vsnprintf(room > 0 ? buffer_ + length_ : nullptr, static_cast<size_t>(room), format, arguments);
-    va_end(arguments);
-    if (written > 0) length_ += written;
-  }
-
-  int64_t length() const { return length_; }
-
- private:
-  char* buffer_;
-  int64_t size_;
-  int64_t length_ = 0;
-};
 
 void AddBadSlot(const MsspCall* call, const MsspStatus& status, Sentence* out) {
   out->Add("IndexError: slot_mapping[%" PRId64 "] = %" PRId64, status.position, status.value);

@@ -41,6 +41,9 @@ enum { MSSP_NUM_LAYOUTS = 3 };
 enum MsspScatterMode { MSSP_NONE = 0, MSSP_ALIBI = 1, MSSP_ROPE = 2, MSSP_OMNI = 3 };
 enum { MSSP_NUM_SCATTER_MODES = 4 };
 
+enum MsspScalingKind { MSSP_COPIED = 0, MSSP_STATIC = 1, MSSP_DYNAMIC = 2, MSSP_GIVEN = 3 };
+enum { MSSP_NUM_SCALING_KINDS = 4 };
+
 enum MsspStatusCode {
   // skipped negative slots included
   MSSP_WRITTEN = 0,
@@ -52,6 +55,10 @@ enum MsspStatusCode {
   MSSP_BAD_LENGTHS = 3,
   // position: of the argument; value: given; limit: expected, or -1: value is -1 - the argument that it overlaps
   MSSP_BAD_SHAPES = 4,
+  // position: flat index in the scale; value: its float32 bits; limit: the argument's position
+  MSSP_BAD_SCALE = 5,
+  // position: flat index in the offset; value: its float32 bits, or a seq_offset; limit: the argument's position
+  MSSP_BAD_OFFSET = 6,
 };
 // A status is int64 [code, position, value, limit].
 enum { MSSP_STATUS_SIZE = 4 };
@@ -93,6 +100,60 @@ MSSP_FN int64_t MsspIndexSize(int64_t type) {
   }
 }
 
+// npu_gather_pa_kv_cache
+typedef struct {
+  int64_t layout;              // MsspLayout
+  int64_t key_only;            // no value and no value_cache
+  int64_t flattened;           // rows are [T, N*D]
+  int64_t record;              // on_error="record": report through status, never raise
+  int64_t keeps_last_status;   // a Cell's last bad status follows the arguments
+  int64_t is_seq_lens_cumsum;  // seq_lens is [B + 1] and begins with 0
+  int64_t has_seq_offset;      // seq_offset is given
+  int64_t key_type;            // MsspElementType of key, then of the other three
+  int64_t value_type;
+  int64_t key_cache_type;
+  int64_t value_cache_type;
+  int64_t index_type;   // MsspIndexType
+  int64_t key_scaling;  // MsspScalingKind, whether there is an offset, and the scale's size: 0 [1], 1 [N], 2 [N, D]
+  int64_t key_has_offset;
+  int64_t key_granularity;
+  int64_t value_scaling;  // the same of the value
+  int64_t value_has_offset;
+  int64_t value_granularity;
+} MsspGatherOptions;
+enum { MSSP_GATHER_NUM_ARGUMENTS = 13, MSSP_GATHER_NUM_MODES = 3, MSSP_GATHER_NUM_OPTIONS = 18 };
+
+#ifdef __cplusplus
+namespace mssp {
+namespace gather {
+
+enum Argument {
+  kKeyCache = 0,
+  kValueCache = 1,
+  kBlockTables = 2,
+  kSeqLens = 3,
+  kKey = 4,
+  kValue = 5,
+  kSeqOffset = 6,
+  kKeyScale = 7,
+  kValueScale = 8,
+  kKeyOffset = 9,
+  kValueOffset = 10,
+  kKeyScaleCache = 11,
+  kValueScaleCache = 12,
+};
+
+inline constexpr const char* kArgumentNames[] = {
+    "key_cache",    "value_cache",     "block_tables",     "seq_lens",    "key",
+    "value",        "seq_offset",      "key_scale",        "value_scale", "key_offset",
+    "value_offset", "key_scale_cache", "value_scale_cache"};
+inline constexpr int kArgumentMinRank[] = {3, 3, 2, 1, 2, 2, 1, 1, 1, 1, 1, 3, 3};
+inline constexpr int kArgumentMaxRank[] = {5, 5, 2, 1, 3, 3, 1, 2, 2, 2, 2, 4, 4};
+
+}  // namespace gather
+}  // namespace mssp
+#endif  // __cplusplus
+
 // npu_scatter_pa_kv_cache
 typedef struct {
   int64_t layout;             // MsspLayout
@@ -128,6 +189,56 @@ inline constexpr const char* kArgumentNames[] = {
 inline constexpr int kArgumentMinRank[] = {2, 2, 3, 3, 1, 1, 1, 1};
 inline constexpr int kArgumentMaxRank[] = {4, 4, 5, 5, 2, 2, 2, 1};
 
+}  // namespace mssp
+#endif  // __cplusplus
+
+// quant_scatter_pa_kv_cache
+typedef struct {
+  int64_t layout;             // MsspLayout
+  int64_t key_only;           // no value and no value_cache
+  int64_t flattened;          // rows are [T, N*D], [1, T, N*D] or [B, S, N*D]
+  int64_t record;             // on_error="record": report through status, never raise
+  int64_t check_duplicates;   // refuse slots that are written twice
+  int64_t keeps_last_status;  // a Cell's last bad status follows the arguments
+  int64_t key_type;           // MsspElementType of key, then of the other three
+  int64_t value_type;
+  int64_t key_cache_type;
+  int64_t value_cache_type;
+  int64_t index_type;   // MsspIndexType
+  int64_t key_scaling;  // MsspScalingKind, whether there is an offset, and the scale's size: 0 [1], 1 [N], 2 [N, D]
+  int64_t key_has_offset;
+  int64_t key_granularity;
+  int64_t value_scaling;  // the same of the value
+  int64_t value_has_offset;
+  int64_t value_granularity;
+} MsspQuantOptions;
+enum { MSSP_QUANT_NUM_ARGUMENTS = 11, MSSP_QUANT_NUM_MODES = 3, MSSP_QUANT_NUM_OPTIONS = 17 };
+
+#ifdef __cplusplus
+namespace mssp {
+namespace quant {
+
+enum Argument {
+  kKey = 0,
+  kValue = 1,
+  kKeyCache = 2,
+  kValueCache = 3,
+  kSlotMapping = 4,
+  kKeyScale = 5,
+  kValueScale = 6,
+  kKeyOffset = 7,
+  kValueOffset = 8,
+  kKeyScaleCache = 9,
+  kValueScaleCache = 10,
+};
+
+inline constexpr const char* kArgumentNames[] = {"key",          "value",           "key_cache",        "value_cache",
+                                                 "slot_mapping", "key_scale",       "value_scale",      "key_offset",
+                                                 "value_offset", "key_scale_cache", "value_scale_cache"};
+inline constexpr int kArgumentMinRank[] = {2, 2, 3, 3, 1, 1, 1, 1, 1, 3, 3};
+inline constexpr int kArgumentMaxRank[] = {3, 3, 5, 5, 1, 2, 2, 2, 2, 4, 4};
+
+}  // namespace quant
 }  // namespace mssp
 #endif  // __cplusplus
 

@@ -50,6 +50,17 @@ void WriteNorm(const TokenWriter& writer, int64_t begin, int64_t end);
 void WriteNz(const TokenWriter& writer, int64_t begin, int64_t end);
 void WriteNhsd(const TokenWriter& writer, int64_t begin, int64_t end);
 
+inline void WriteLayout(const TokenWriter& writer, int32_t layout, int64_t begin, int64_t end) {
+  switch (layout) {
+    case MSSP_NORM:
+      return WriteNorm(writer, begin, end);
+    case MSSP_PA_NZ:
+      return WriteNz(writer, begin, end);
+    default:
+      return WriteNhsd(writer, begin, end);
+  }
+}
+
 }  // namespace mssp
 
 #endif  // MS_SCATTER_PA_CORE_TOKEN_WRITER_H_

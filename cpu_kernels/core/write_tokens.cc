@@ -39,17 +39,6 @@ int64_t Work(const MsspCall& call, const IndexArray& slots, int64_t token_bytes)
   return bytes * (call.layout == MSSP_PA_NZ ? kScatteredUnits : kScatteredRow);
 }
 
-void WriteRange(const TokenWriter& writer, int32_t layout, int64_t begin, int64_t end) {
-  switch (layout) {
-    case MSSP_NORM:
-      return WriteNorm(writer, begin, end);
-    case MSSP_PA_NZ:
-      return WriteNz(writer, begin, end);
-    default:
-      return WriteNhsd(writer, begin, end);
-  }
-}
-
 }  // namespace
 
 void WriteTokens(const MsspCall& call) {
@@ -71,7 +60,7 @@ void WriteTokens(const MsspCall& call) {
 
   const Team team = ChooseTeam(call.num_threads, Work(call, slots, token_bytes));
   if (team.num_threads <= 1) {
-    for (int i = 0; i < num_writers; ++i) WriteRange(*writers[i], call.layout, 0, call.num_tokens);
+    for (int i = 0; i < num_writers; ++i) WriteLayout(*writers[i], call.layout, 0, call.num_tokens);
     if (stream) kernels.fence();
     return;
   }
@@ -85,7 +74,7 @@ void WriteTokens(const MsspCall& call) {
         const int64_t first = call.num_tokens * i;
         const int64_t begin = std::max(piece.begin - first, int64_t{0});
         const int64_t end = std::min(piece.end - first, call.num_tokens);
-        if (begin < end) WriteRange(*writers[i], call.layout, begin, end);
+        if (begin < end) WriteLayout(*writers[i], call.layout, begin, end);
       }
     }
     if (stream) kernels.fence();

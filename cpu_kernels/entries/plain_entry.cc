@@ -2,11 +2,14 @@
 
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "core/check.h"
 #include "core/export.h"
+#include "core/gather_pa.h"
 #include "core/index_copies.h"
 #include "core/policy.h"
+#include "core/quant_scatter_pa.h"
 #include "core/simd/cpu_features.h"
 #include "core/threads.h"
 #include "core/write.h"
@@ -38,6 +41,19 @@ MSSP_EXPORT MsspStatus MsspScatterPaKvCache(const MsspCall* call) {
   own.seq_lens = Copy(own, mssp::kSeqLens, call->seq_lens, &copies);
   status = mssp::CheckValues(own);
   if (status.code == MSSP_WRITTEN) mssp::Write(own);
+  return status;
+}
+
+MSSP_EXPORT MsspStatus MsspGatherPaKvCache(const MsspGatherCall* call) {
+  std::vector<int64_t> starts;
+  const MsspStatus status = mssp::CheckGather(*call, &starts);
+  if (status.code == MSSP_WRITTEN) mssp::Gather(*call, starts);
+  return status;
+}
+
+MSSP_EXPORT MsspStatus MsspQuantScatterPaKvCache(const MsspQuantCall* call) {
+  const MsspStatus status = mssp::CheckQuant(*call);
+  if (status.code == MSSP_WRITTEN) mssp::WriteQuantised(*call);
   return status;
 }
 

@@ -1,4 +1,4 @@
-// The library's plain C interface beside scatter_pa.h, copy_blocks.h, message.h, cache_memory.h
+// The library's plain C interface beside scatter_pa.h, paged_call.h, copy_blocks.h, message.h, cache_memory.h
 // and streaming_copy.h.
 #ifndef MS_SCATTER_PA_PLAIN_ENTRY_H_
 #define MS_SCATTER_PA_PLAIN_ENTRY_H_
@@ -8,6 +8,7 @@
 #include "core/cache_memory.h"
 #include "core/copy_blocks.h"
 #include "core/message.h"
+#include "core/paged_call.h"
 #include "core/scatter_pa.h"
 #include "core/streaming_copy.h"
 

@@ -73,6 +73,7 @@ class Operator:
         options: what Python decided of a call, the fields of the C++ struct, in order.
         registered_name: the operator's type in CANN and in ``ops.Custom``; CANN's own names would be shadowed in the
             whole process.
+        on_ascend: whether the Ascend parts have it too.
         ascend_inputs: (name, dtype) of what the Ascend operator takes after the arguments.
         ascend_written: those of ``ascend_inputs`` that it writes in place.
     """
@@ -85,6 +86,7 @@ class Operator:
     registered_name: str
     ascend_inputs: tuple[tuple[str, str], ...]
     ascend_written: tuple[str, ...] = ()
+    on_ascend: bool = True
 
     @property
     def call(self) -> tuple[str, ...]:

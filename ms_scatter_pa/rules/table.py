@@ -71,13 +71,24 @@ INDEX_DTYPES: tuple[DType, ...] = (
 )
 CACHE_MODES: tuple[str, ...] = ("Norm", "PA_NZ", "NHSD")
 SCATTER_MODES: tuple[str, ...] = ("None", "Alibi", "Rope", "Omni")
+SCALING_KINDS: tuple[str, ...] = ("copied", "static", "dynamic", "given")
 STATUS_FIELDS: tuple[str, ...] = ("code", "position", "value", "limit")
 WRITTEN = 0
 BAD_SLOT = 1
 DUPLICATE = 2
 BAD_LENGTHS = 3
 BAD_SHAPES = 4
-STATUS_CODES: tuple[str, ...] = ("written", "bad_slot", "duplicate", "bad_lengths", "bad_shapes")
+BAD_SCALE = 5
+BAD_OFFSET = 6
+STATUS_CODES: tuple[str, ...] = (
+    "written",
+    "bad_slot",
+    "duplicate",
+    "bad_lengths",
+    "bad_shapes",
+    "bad_scale",
+    "bad_offset",
+)
 UNIT_BYTES = 32
 MAX_RANK = 8
 _DATA = tuple(dtype.name for dtype in DTYPES)
@@ -158,6 +169,83 @@ TARGETS: tuple[Target, ...] = (
 )
 
 
+class GatherPaOptions(NamedTuple):
+    """What the C++ side is told of a call of npu_gather_pa_kv_cache, field by field."""
+
+    layout: int
+    key_only: int
+    flattened: int
+    record: int
+    keeps_last_status: int
+    is_seq_lens_cumsum: int
+    has_seq_offset: int
+    key_type: int
+    value_type: int
+    key_cache_type: int
+    value_cache_type: int
+    index_type: int
+    key_scaling: int
+    key_has_offset: int
+    key_granularity: int
+    value_scaling: int
+    value_has_offset: int
+    value_granularity: int
+
+
+GATHER_PA_ARGUMENTS: tuple[Argument, ...] = (
+    Argument(name="key_cache", dtype_group="key_cache", ranks=(3, 4, 5)),
+    Argument(name="value_cache", dtype_group="value_cache", ranks=(3, 4, 5), optional=True),
+    Argument(name="block_tables", dtype_group="index", ranks=(2,)),
+    Argument(name="seq_lens", dtype_group="index", ranks=(1,)),
+    Argument(name="key", dtype_group="key", ranks=(2, 3), written=True),
+    Argument(name="value", dtype_group="value", ranks=(2, 3), optional=True, written=True),
+    Argument(name="seq_offset", dtype_group="index", ranks=(1,), optional=True),
+    Argument(name="key_scale", dtype_group="scale", ranks=(1, 2), optional=True),
+    Argument(name="value_scale", dtype_group="scale", ranks=(1, 2), optional=True),
+    Argument(name="key_offset", dtype_group="scale", ranks=(1, 2), optional=True),
+    Argument(name="value_offset", dtype_group="scale", ranks=(1, 2), optional=True),
+    Argument(name="key_scale_cache", dtype_group="scale", ranks=(3, 4), optional=True),
+    Argument(name="value_scale_cache", dtype_group="scale", ranks=(3, 4), optional=True),
+)
+
+GATHER_PA = Operator(
+    name="npu_gather_pa_kv_cache",
+    arguments=GATHER_PA_ARGUMENTS,
+    modes=("is_seq_lens_cumsum", "cache_mode", "on_error"),
+    dtype_groups={
+        "key": _DATA,
+        "value": _DATA,
+        "key_cache": _DATA,
+        "value_cache": _DATA,
+        "index": _INDEX,
+        "scale": ("float32",),
+    },
+    options=(
+        "layout",
+        "key_only",
+        "flattened",
+        "record",
+        "keeps_last_status",
+        "is_seq_lens_cumsum",
+        "has_seq_offset",
+        "key_type",
+        "value_type",
+        "key_cache_type",
+        "value_cache_type",
+        "index_type",
+        "key_scaling",
+        "key_has_offset",
+        "key_granularity",
+        "value_scaling",
+        "value_has_offset",
+        "value_granularity",
+    ),
+    registered_name="MsGatherPaKvCache",
+    ascend_inputs=(),
+    on_ascend=False,
+)
+
+
 class ScatterPaOptions(NamedTuple):
     """What the C++ side is told of a call of npu_scatter_pa_kv_cache, field by field."""
 
@@ -208,8 +296,85 @@ SCATTER_PA = Operator(
     ascend_written=("last_status",),
 )
 
+
+class QuantScatterPaOptions(NamedTuple):
+    """What the C++ side is told of a call of quant_scatter_pa_kv_cache, field by field."""
+
+    layout: int
+    key_only: int
+    flattened: int
+    record: int
+    check_duplicates: int
+    keeps_last_status: int
+    key_type: int
+    value_type: int
+    key_cache_type: int
+    value_cache_type: int
+    index_type: int
+    key_scaling: int
+    key_has_offset: int
+    key_granularity: int
+    value_scaling: int
+    value_has_offset: int
+    value_granularity: int
+
+
+QUANT_SCATTER_PA_ARGUMENTS: tuple[Argument, ...] = (
+    Argument(name="key", dtype_group="key", ranks=(2, 3)),
+    Argument(name="value", dtype_group="value", ranks=(2, 3), optional=True),
+    Argument(name="key_cache", dtype_group="key_cache", ranks=(3, 4, 5), written=True),
+    Argument(name="value_cache", dtype_group="value_cache", ranks=(3, 4, 5), optional=True, written=True),
+    Argument(name="slot_mapping", dtype_group="index", ranks=(1,)),
+    Argument(name="key_scale", dtype_group="scale", ranks=(1, 2), optional=True),
+    Argument(name="value_scale", dtype_group="scale", ranks=(1, 2), optional=True),
+    Argument(name="key_offset", dtype_group="scale", ranks=(1, 2), optional=True),
+    Argument(name="value_offset", dtype_group="scale", ranks=(1, 2), optional=True),
+    Argument(name="key_scale_cache", dtype_group="scale", ranks=(3, 4), optional=True, written=True),
+    Argument(name="value_scale_cache", dtype_group="scale", ranks=(3, 4), optional=True, written=True),
+)
+
+QUANT_SCATTER_PA = Operator(
+    name="quant_scatter_pa_kv_cache",
+    arguments=QUANT_SCATTER_PA_ARGUMENTS,
+    modes=("cache_mode", "on_error", "check_duplicates"),
+    dtype_groups={
+        "key": ("float16", "float32", "bfloat16", "int8", "float8_e5m2", "float8_e4m3fn"),
+        "value": ("float16", "float32", "bfloat16", "int8", "float8_e5m2", "float8_e4m3fn"),
+        "key_cache": ("int8", "float8_e5m2", "float8_e4m3fn"),
+        "value_cache": ("int8", "float8_e5m2", "float8_e4m3fn"),
+        "index": _INDEX,
+        "scale": ("float32",),
+    },
+    options=(
+        "layout",
+        "key_only",
+        "flattened",
+        "record",
+        "check_duplicates",
+        "keeps_last_status",
+        "key_type",
+        "value_type",
+        "key_cache_type",
+        "value_cache_type",
+        "index_type",
+        "key_scaling",
+        "key_has_offset",
+        "key_granularity",
+        "value_scaling",
+        "value_has_offset",
+        "value_granularity",
+    ),
+    registered_name="MsQuantScatterPaKvCache",
+    ascend_inputs=(),
+    on_ascend=False,
+)
+
 ARGUMENTS = SCATTER_PA.arguments
-OPERATORS: tuple[Operator, ...] = (SCATTER_PA,)
+OPERATORS: tuple[Operator, ...] = (
+    GATHER_PA,
+    SCATTER_PA,
+    QUANT_SCATTER_PA,
+)
 
 
 _BY_NAME = {dtype.name: dtype for dtype in DTYPES}

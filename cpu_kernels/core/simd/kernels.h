@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "../op_info.h"
+#include "quant.h"
 
 namespace mssp {
 
@@ -81,6 +82,8 @@ struct Kernels {
   void (*fence)();
 
   MeanKernel means[MSSP_NUM_ELEMENT_TYPES];  // by MsspElementType
+
+  QuantKernels quant;
 };
 
 extern const Kernels kPortableKernels;

@@ -12,6 +12,9 @@
 #define MSSP_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,f16c,fma,prfchw")))
 #include "mean_columns.h"
 #include "mean_x86.h"
+#include "quant_avx512.h"
+#include "quant_columns.h"
+#include "quant_x86.h"
 
 namespace mssp {
 namespace {
@@ -164,6 +167,7 @@ const Kernels kAvx512Kernels = {
     Fence,
     {WideMean<WideFloat16>(), kFloat32Mean, kBFloat16Mean, kInt8Mean, kUint8Mean, kInt16Mean, kUint16Mean, kInt32Mean,
      kUint32Mean, WideMean<WideByTable<HiFloat8>>(), WideMean<WideFloat8E5M2>(), WideMean<WideByTable<Float8E4M3FN>>()},
+    kQuant,
 };
 
 }  // namespace mssp

@@ -14,6 +14,7 @@
 
 #define MSSP_TARGET
 #include "mean_columns.h"
+#include "quant_columns.h"
 
 namespace mssp {
 namespace {
@@ -78,6 +79,7 @@ const Kernels kNeonKernels = {
     Fence,
     {kFloat16Mean, kFloat32Mean, kBFloat16Mean, kInt8Mean, kUint8Mean, kInt16Mean, kUint16Mean, kInt32Mean, kUint32Mean,
      kHiFloat8Mean, kFloat8E5M2Mean, kFloat8E4M3FNMean},
+    MSSP_QUANT_KERNELS(PortableQuantise, PortableDequantise, PortableMaxAbs),
 };
 
 }  // namespace mssp

@@ -1,0 +1,410 @@
+// Segments of blocks are copied to rows side by side, so that they wait for their pages together. What is not
+// contiguous in the cache, and what is dequantised, goes through a tile that stays in the processor's caches.
+#include "gather_pa.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "float_environment.h"
+#include "index_array.h"
+#include "layout.h"
+#include "policy.h"
+#include "ranges.h"
+#include "scaling.h"
+#include "simd/cpu_features.h"
+#include "strand_copy.h"
+#include "threads.h"
+
+namespace mssp {
+namespace {
+
+constexpr SideArguments kKeySide = {gather::kKey, gather::kKeyCache, gather::kKeyScale, gather::kKeyOffset,
+                                    gather::kKeyScaleCache};
+constexpr SideArguments kValueSide = {gather::kValue, gather::kValueCache, gather::kValueScale, gather::kValueOffset,
+                                      gather::kValueScaleCache};
+
+constexpr int64_t kTileBytes = int64_t{32} << 10;  // of rows
+constexpr int64_t kLongBytes = int64_t{64} << 10;  // of a segment that is copied by itself
+constexpr int64_t kReadAhead = 1024;
+constexpr int64_t kMinPieceBytes = int64_t{128} << 10;
+constexpr int64_t kMinPiece = 8;
+
+int64_t Blocks(int64_t rows, int64_t block_size) { return rows / block_size + (rows % block_size != 0 ? 1 : 0); }
+
+MsspStatus CheckSequence(const MsspGatherCall& call, int64_t b, int64_t length) {
+  const int64_t offset = call.seq_offset == nullptr ? 0 : IndexArray(call.seq_offset, call.index_type)[b];
+  if (offset < 0 || (call.block_size > 0 && offset % call.block_size != 0)) {
+    return {MSSP_BAD_OFFSET, b, offset, gather::kSeqOffset};
+  }
+  if (length == 0) return kGoodStatus;
+  const int64_t first = call.block_size > 0 ? offset / call.block_size : 0;
+  const int64_t columns = call.block_size > 0 ? std::max<int64_t>(call.table_width - first, 0) : 0;
+  if (call.block_size == 0 || Blocks(length, call.block_size) > columns) {
+    int64_t room;
+    if (__builtin_mul_overflow(columns, call.block_size, &room)) room = INT64_MAX;
+    return {MSSP_BAD_LENGTHS, b + (call.is_seq_lens_cumsum != 0 ? 1 : 0), length, room};
+  }
+  return kGoodStatus;
+}
+
+MsspStatus CheckBlocks(const MsspGatherCall& call, const std::vector<int64_t>& starts) {
+  const IndexArray tables(call.block_tables, call.index_type);
+  const IndexArray offsets(call.seq_offset, call.index_type);
+  for (int64_t b = 0; b < call.batch; ++b) {
+    const int64_t length = starts[b + 1] - starts[b];
+    if (length == 0) continue;
+    const int64_t first = b * call.table_width + (call.seq_offset == nullptr ? 0 : offsets[b] / call.block_size);
+    const int64_t end = first + Blocks(length, call.block_size);
+    for (int64_t at = first; at < end; ++at) {
+      const int64_t block = tables[at];
+      if (block < 0 || block >= call.num_blocks) return {MSSP_BAD_SLOT, at, block, call.num_blocks};
+    }
+  }
+  return kGoodStatus;
+}
+
+// Rows [row, row + count) of the output are those of `block` from `offset` on.
+struct Segment {
+  int64_t row;
+  int64_t count;
+  int64_t block;
+  int64_t offset;
+};
+
+class SegmentWalk {
+ public:
+  SegmentWalk(const MsspGatherCall& call, const std::vector<int64_t>& starts, int64_t begin, int64_t end)
+      : call_(call),
+        starts_(starts),
+        tables_(call.block_tables, call.index_type),
+        offsets_(call.seq_offset, call.index_type),
+        row_(begin),
+        end_(end),
+        sequence_(std::upper_bound(starts.begin(), starts.end(), begin) - starts.begin() - 1) {}
+
+  bool Next(Segment* segment) {
+    if (row_ >= end_) return false;
+    while (row_ >= starts_[sequence_ + 1]) ++sequence_;  // empty sequences too
+    const int64_t i = row_ - starts_[sequence_];
+    const int64_t offset = i % call_.block_size;
+    const int64_t first = call_.seq_offset == nullptr ? 0 : offsets_[sequence_] / call_.block_size;
+    segment->row = row_;
+    segment->count = std::min({call_.block_size - offset, starts_[sequence_ + 1] - row_, end_ - row_});
+    segment->block = tables_[sequence_ * call_.table_width + first + i / call_.block_size];
+    segment->offset = offset;
+    row_ += segment->count;
+    return true;
+  }
+
+ private:
+  const MsspGatherCall& call_;
+  const std::vector<int64_t>& starts_;
+  const IndexArray tables_;
+  const IndexArray offsets_;
+  int64_t row_;
+  const int64_t end_;
+  int64_t sequence_;
+};
+
+int CodeIndex(int32_t type) { return type == MSSP_INT8 ? 0 : type == MSSP_FLOAT8_E5M2 ? 1 : 2; }
+
+// One side of a call, for one thread.
+class SideGatherer {
+ public:
+  SideGatherer(const MsspGatherCall& call, const std::vector<int64_t>& starts, const MsspPagedSide& side, bool stream)
+      : call_(call),
+        starts_(starts),
+        side_(side),
+        shape_(ShapeOf(call)),
+        kernels_(ActiveKernels()),
+        stream_(stream),
+        code_size_(MsspItemSize(side.cache_type)),
+        head_bytes_(side.head_size * code_size_),
+        token_bytes_(head_bytes_ * call.num_head),
+        row_item_(MsspItemSize(side.rows_type)),
+        row_bytes_(side.head_size * call.num_head * row_item_),
+        dequantises_(side.scaling.kind != MSSP_COPIED),
+        rows_are_contiguous_((side.head_stride == side.head_size || call.num_head == 1) &&
+                             side.token_stride == side.head_size * call.num_head) {
+    if (dequantises_) dequantise_ = kernels_.quant.dequantise[side.rows_type][CodeIndex(side.cache_type)];
+    tile_tokens_ = std::max<int64_t>(kTileBytes / row_bytes_, 1);
+  }
+
+  void Run(int64_t begin, int64_t end) {
+    if (dequantises_ || call_.layout == MSSP_PA_NZ || !rows_are_contiguous_) return RunInTiles(begin, end);
+    if (call_.layout == MSSP_NORM) return CopyNorm(begin, end);
+    CopyNhsd(begin, end);
+  }
+
+ private:
+  const char* Block(int64_t block) const {
+    return static_cast<const char*>(side_.cache) + block * side_.block_stride * code_size_;
+  }
+
+  char* Row(int64_t row) const { return static_cast<char*>(side_.rows) + row * side_.token_stride * row_item_; }
+
+  void CopyLong(char* to, const char* from, int64_t bytes) const {
+    if (stream_) return kernels_.stream_long(to, from, bytes);
+    std::memcpy(to, from, static_cast<size_t>(bytes));
+  }
+
+  void CopyNorm(int64_t begin, int64_t end) const {
+    SegmentWalk walk(call_, starts_, begin, end);
+    Strands pending;  // of one length
+    char* to = nullptr;
+    const char* from = nullptr;
+    int64_t bytes = 0;
+    const auto flush = [&] {
+      if (pending.count == 0) return;
+      if (stream_) {
+        kernels_.stream_strands(pending);
+      } else {
+        CopyWithMemcpy(pending);
+      }
+      pending.count = 0;
+    };
+    const auto add = [&] {
+      if (bytes == 0) return;
+      if (bytes >= kLongBytes) return CopyLong(to, from, bytes);
+      if (pending.count > 0 && pending.row_bytes != bytes) flush();
+      pending.row_bytes = bytes;
+      pending.stride = bytes;
+      pending.rows = 1;
+      pending.prefetch = kReadAhead;
+      pending.to[pending.count] = to;
+      pending.from[pending.count++] = from;
+      if (pending.count == kMaxStrands) flush();
+    };
+    for (Segment segment; walk.Next(&segment);) {
+      const char* const source = Block(segment.block) + segment.offset * token_bytes_;
+      char* const target = Row(segment.row);
+      __builtin_prefetch(source, 0, 2);
+      if (bytes > 0 && source == from + bytes && target == to + bytes) {
+        bytes += segment.count * token_bytes_;
+        continue;
+      }
+      add();
+      to = target;
+      from = source;
+      bytes = segment.count * token_bytes_;
+    }
+    add();
+    flush();
+  }
+
+  // A token is a strand of one row per head.
+  void CopyNhsd(int64_t begin, int64_t end) const {
+    StrandCopy tokens(kernels_, stream_, head_bytes_, call_.block_size * head_bytes_, call_.num_head,
+                      kMaxStrands * head_bytes_);
+    SegmentWalk walk(call_, starts_, begin, end);
+    for (Segment segment; walk.Next(&segment);) {
+      const char* const source = Block(segment.block) + segment.offset * head_bytes_;
+      for (int64_t i = 0; i < segment.count; ++i) tokens.Add(Row(segment.row + i), source + i * head_bytes_);
+    }
+    tokens.Flush();
+  }
+
+  void RunInTiles(int64_t begin, int64_t end) {
+    tile_.resize(static_cast<size_t>(tile_tokens_ * row_bytes_));
+    if (dequantises_ && call_.layout == MSSP_PA_NZ) codes_.resize(static_cast<size_t>(tile_tokens_ * token_bytes_));
+    for (int64_t first = begin; first < end; first += tile_tokens_) {
+      const int64_t last = std::min(first + tile_tokens_, end);
+      SegmentWalk walk(call_, starts_, first, last);
+      for (Segment segment; walk.Next(&segment);) {
+        char* const to = tile_.data() + (segment.row - first) * row_bytes_;
+        if (dequantises_) {
+          Dequantise(to, segment);
+        } else {
+          Collect(to, segment);
+        }
+      }
+      Emit(first, last);
+    }
+  }
+
+  // The segment's bytes as [count, N, D].
+  void Collect(char* to, const Segment& segment) const {
+    const char* const block = Block(segment.block);
+    if (call_.layout == MSSP_NORM) {
+      std::memcpy(to, block + segment.offset * token_bytes_, static_cast<size_t>(segment.count * token_bytes_));
+    } else if (call_.layout == MSSP_NHSD) {
+      for (int64_t h = 0; h < call_.num_head; ++h) {
+        const char* const from = block + (h * call_.block_size + segment.offset) * head_bytes_;
+        for (int64_t i = 0; i < segment.count; ++i) {
+          std::memcpy(to + i * token_bytes_ + h * head_bytes_, from + i * head_bytes_,
+                      static_cast<size_t>(head_bytes_));
+        }
+      }
+    } else {
+      const int64_t units = token_bytes_ / kUnitBytes;
+      const int64_t ahead = segment.count * kUnitBytes;
+      for (int64_t u = 0; u < units; ++u) {
+        const char* const from = block + (u * call_.block_size + segment.offset) * kUnitBytes;
+        for (int64_t i = 0; i < ahead; i += kLine) __builtin_prefetch(from + ahead + i, 0, 2);
+        for (int64_t i = 0; i < segment.count; ++i) {
+          std::memcpy(to + i * token_bytes_ + u * kUnitBytes, from + i * kUnitBytes, kUnitBytes);
+        }
+      }
+    }
+  }
+
+  void Dequantise(char* to, const Segment& segment) {
+    const char* codes = Block(segment.block);
+    int64_t token_stride = token_bytes_;
+    int64_t head_stride = head_bytes_;
+    if (call_.layout == MSSP_PA_NZ) {
+      Collect(codes_.data(), segment);
+      codes = codes_.data();
+    } else if (call_.layout == MSSP_NORM) {
+      codes += segment.offset * token_bytes_;
+    } else {
+      token_stride = head_bytes_;
+      head_stride = call_.block_size * head_bytes_;
+      codes += segment.offset * head_bytes_;
+    }
+    const MsspScaling& scaling = side_.scaling;
+    const auto* const scale = static_cast<const float*>(scaling.scale);
+    const auto* const offset = static_cast<const float*>(scaling.offset);
+    const bool per_channel = scaling.granularity == MSSP_PER_CHANNEL;
+    const bool whole_tokens =
+        scaling.kind == MSSP_STATIC && call_.layout != MSSP_NHSD && scaling.granularity != MSSP_PER_HEAD;
+    for (int64_t i = 0; i < segment.count; ++i) {
+      char* const row = to + i * row_bytes_;
+      const char* const from = codes + i * token_stride;
+      if (whole_tokens) {
+        dequantise_(row, from, call_.num_head * side_.head_size, {scale, offset, per_channel ? 1 : 0});
+        continue;
+      }
+      for (int64_t h = 0; h < call_.num_head; ++h) {
+        ScaleRow head = {nullptr, nullptr, 0};
+        if (scaling.kind == MSSP_STATIC) {
+          const int64_t at = per_channel ? h * side_.head_size : scaling.granularity == MSSP_PER_HEAD ? h : 0;
+          head = {scale + at, offset == nullptr ? nullptr : offset + at, per_channel ? 1 : 0};
+        } else {
+          head.scale = ScaleAt(shape_, scaling, segment.block, segment.offset + i, h);
+        }
+        dequantise_(row + h * side_.head_size * row_item_, from + h * head_stride, side_.head_size, head);
+      }
+    }
+  }
+
+  void Emit(int64_t first, int64_t last) const {
+    if (rows_are_contiguous_) return CopyLong(Row(first), tile_.data(), (last - first) * row_bytes_);
+    const int64_t bytes = side_.head_size * row_item_;
+    for (int64_t row = first; row < last; ++row) {
+      for (int64_t h = 0; h < call_.num_head; ++h) {
+        std::memcpy(Row(row) + h * side_.head_stride * row_item_, tile_.data() + (row - first) * row_bytes_ + h * bytes,
+                    static_cast<size_t>(bytes));
+      }
+    }
+  }
+
+  const MsspGatherCall& call_;
+  const std::vector<int64_t>& starts_;
+  const MsspPagedSide& side_;
+  const PagedShape shape_;
+  const Kernels& kernels_;
+  const bool stream_;
+  const int64_t code_size_;
+  const int64_t head_bytes_;   // in the cache
+  const int64_t token_bytes_;  // in the cache
+  const int64_t row_item_;
+  const int64_t row_bytes_;
+  const bool dequantises_;
+  const bool rows_are_contiguous_;
+  QuantKernels::Dequantise dequantise_ = nullptr;
+  int64_t tile_tokens_;
+  std::vector<char> tile_;
+  std::vector<char> codes_;
+};
+
+}  // namespace
+
+MsspStatus CheckGather(const MsspGatherCall& call, std::vector<int64_t>* starts) {
+  const PagedShape shape = ShapeOf(call);
+  MsspStatus status = CheckPagedShape(shape, gather::kKeyCache);
+  if (status.code != MSSP_WRITTEN) return status;
+  if (call.index_type != MSSP_INDEX_INT32 && call.index_type != MSSP_INDEX_INT64) {
+    return {MSSP_BAD_SHAPES, gather::kBlockTables, call.index_type, MSSP_INDEX_INT64};
+  }
+  for (const int64_t dimension : {call.num_tokens, call.batch, call.table_width}) {
+    if (dimension < 0) return {MSSP_BAD_SHAPES, gather::kBlockTables, dimension, 0};
+  }
+  int64_t entries;
+  if (__builtin_mul_overflow(call.batch, call.table_width, &entries)) {
+    return {MSSP_BAD_SHAPES, gather::kBlockTables, call.batch, INT64_MAX};
+  }
+  const MsspPagedSide* const sides[] = {&call.key, &call.value};
+  const SideArguments* const arguments[] = {&kKeySide, &kValueSide};
+  for (int i = 0; i < 2; ++i) {
+    status = CheckPagedSide(shape, *sides[i], *arguments[i]);
+    if (status.code != MSSP_WRITTEN) return status;
+    if (sides[i]->rows != nullptr && sides[i]->scaling.kind == MSSP_GIVEN) {
+      return {MSSP_BAD_SHAPES, arguments[i]->scale, MSSP_GIVEN, MSSP_DYNAMIC};
+    }
+  }
+  const bool reads_lengths = call.batch > 0 || call.is_seq_lens_cumsum != 0;
+  if (reads_lengths && call.seq_lens == nullptr) return {MSSP_BAD_SHAPES, gather::kSeqLens, 0, 1};
+  if (entries > 0 && call.block_tables == nullptr) return {MSSP_BAD_SHAPES, gather::kBlockTables, 0, 1};
+
+  const IndexArray lengths(call.seq_lens, call.index_type);
+  starts->assign(static_cast<size_t>(call.batch) + 1, 0);
+  if (call.is_seq_lens_cumsum != 0 && lengths[0] != 0) return {MSSP_BAD_LENGTHS, 0, lengths[0], 0};
+  for (int64_t b = 0; b < call.batch; ++b) {
+    const int64_t begin = (*starts)[b];
+    const int64_t position = b + (call.is_seq_lens_cumsum != 0 ? 1 : 0);
+    const int64_t given = lengths[position];
+    const int64_t least = call.is_seq_lens_cumsum != 0 ? begin : 0;
+    const int64_t room = call.num_tokens - (call.is_seq_lens_cumsum != 0 ? 0 : begin);
+    // A sum beyond T cannot be made good by what follows.
+    if (given < least || given > room) return {MSSP_BAD_LENGTHS, position, given, room};
+    (*starts)[b + 1] = call.is_seq_lens_cumsum != 0 ? given : begin + given;
+  }
+  if (starts->back() != call.num_tokens) {
+    const int64_t last =
+        std::max<int64_t>(call.batch - 1, 0) + (call.is_seq_lens_cumsum != 0 && call.batch > 0 ? 1 : 0);
+    return {MSSP_BAD_LENGTHS, last, starts->back(), call.num_tokens};
+  }
+  for (int64_t b = 0; b < call.batch; ++b) {
+    status = CheckSequence(call, b, (*starts)[b + 1] - (*starts)[b]);
+    if (status.code != MSSP_WRITTEN) return status;
+  }
+  for (int i = 0; i < 2; ++i) {
+    status = CheckScales(shape, *sides[i], *arguments[i]);
+    if (status.code != MSSP_WRITTEN) return status;
+  }
+  return CheckBlocks(call, *starts);
+}
+
+void Gather(const MsspGatherCall& call, const std::vector<int64_t>& starts) {
+  const MsspPagedSide* sides[2];
+  int num_sides = 0;
+  int64_t row_bytes = 0;
+  for (const MsspPagedSide* side : {&call.key, &call.value}) {
+    if (side->rows == nullptr || side->head_size * call.num_head == 0) continue;
+    sides[num_sides++] = side;
+    row_bytes += side->head_size * call.num_head * MsspItemSize(side->rows_type);
+  }
+  if (num_sides == 0 || call.num_tokens == 0) return;
+  const bool stream = ShouldStreamTo(row_bytes * call.num_tokens);
+  const Team team = ChooseTeam(call.num_threads, row_bytes * call.num_tokens);
+  const int64_t least = std::max(kMinPieceBytes * num_sides / row_bytes, kMinPiece);
+  Ranges ranges(call.num_tokens * num_sides, team.num_threads, least);  // of the key, then of the value
+  RunOnThreads(team, [&] {
+    const IeeeScope ieee;
+    const int self = ranges.Join();
+    SideGatherer first(call, starts, *sides[0], stream);
+    SideGatherer second(call, starts, *sides[num_sides - 1], stream);
+    for (Range piece; ranges.Take(self, &piece);) {
+      if (piece.begin < call.num_tokens) first.Run(piece.begin, std::min(piece.end, call.num_tokens));
+      if (piece.end > call.num_tokens) {
+        second.Run(std::max(piece.begin, call.num_tokens) - call.num_tokens, piece.end - call.num_tokens);
+      }
+    }
+    if (stream) ActiveKernels().fence();
+  });
+}
+
+}  // namespace mssp

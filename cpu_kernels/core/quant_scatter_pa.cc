@@ -1,0 +1,242 @@
+// Rows become codes in tiles that stay in the processor's caches; the tiles are then written as the write writes rows.
+#include "quant_scatter_pa.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "check.h"
+#include "float_environment.h"
+#include "layout.h"
+#include "policy.h"
+#include "ranges.h"
+#include "scaling.h"
+#include "simd/cpu_features.h"
+#include "small_float.h"
+#include "threads.h"
+#include "token_writer.h"
+
+namespace mssp {
+namespace {
+
+constexpr SideArguments kKeySide = {quant::kKey, quant::kKeyCache, quant::kKeyScale, quant::kKeyOffset,
+                                    quant::kKeyScaleCache};
+constexpr SideArguments kValueSide = {quant::kValue, quant::kValueCache, quant::kValueScale, quant::kValueOffset,
+                                      quant::kValueScaleCache};
+
+constexpr int64_t kTileBytes = int64_t{32} << 10;  // of codes
+constexpr int64_t kMinPieceBytes = int64_t{128} << 10;
+constexpr int64_t kMinPiece = 8;
+
+// As the write checks them.
+MsspStatus CheckSlots(const MsspQuantCall& call) {
+  if (MsspIndexSize(call.index_type) == 0) {
+    return {MSSP_BAD_SHAPES, quant::kSlotMapping, call.index_type, MSSP_INDEX_INT64};
+  }
+  if (call.num_tokens < 0) return {MSSP_BAD_SHAPES, quant::kKey, call.num_tokens, 0};
+  if (call.num_tokens > 0 && call.slot_mapping == nullptr) return {MSSP_BAD_SHAPES, quant::kSlotMapping, 0, 1};
+  MsspCall slots = {};
+  slots.layout = call.layout;
+  slots.index_type = call.index_type;
+  slots.check_duplicates = call.check_duplicates;
+  slots.num_tokens = call.num_tokens;
+  slots.num_head = call.num_head;
+  slots.num_blocks = call.num_blocks;
+  slots.block_size = call.block_size;
+  slots.slot_mapping = call.slot_mapping;
+  return CheckValues(slots);
+}
+
+int CodeIndex(int32_t type) { return type == MSSP_INT8 ? 0 : type == MSSP_FLOAT8_E5M2 ? 1 : 2; }
+
+float LargestCode(int32_t type) { return type == MSSP_INT8 ? 127.0f : type == MSSP_FLOAT8_E5M2 ? 57344.0f : 448.0f; }
+
+// One side of a call, for one thread.
+class SideQuantiser {
+ public:
+  SideQuantiser(const MsspQuantCall& call, const MsspPagedSide& side, bool stream)
+      : call_(call),
+        side_(side),
+        shape_(ShapeOf(call)),
+        kernels_(ActiveKernels()),
+        stream_(stream),
+        item_size_(MsspItemSize(side.rows_type)),
+        slots_(call.slot_mapping, call.index_type) {
+    const int64_t code_size = MsspItemSize(side.cache_type);
+    view_.cache = static_cast<char*>(side.cache);
+    view_.head_bytes = side.head_size * code_size;
+    view_.token_bytes = view_.head_bytes * call.num_head;
+    view_.batch_stride = 0;
+    view_.num_head = call.num_head;
+    view_.block_size = call.block_size;
+    view_.head_size = side.head_size;
+    view_.element_type = side.cache_type;
+    const int32_t kind = side.scaling.kind;
+    if (kind == MSSP_COPIED || kind == MSSP_GIVEN) return;
+    quantise_ = kernels_.quant.quantise[side.rows_type][CodeIndex(side.cache_type)];
+    max_abs_ = kernels_.quant.max_abs[side.rows_type];
+    tile_tokens_ = std::max<int64_t>(kTileBytes / std::max<int64_t>(view_.token_bytes, 1), kNzTile);
+    tile_.resize(static_cast<size_t>(tile_tokens_ * view_.token_bytes));
+  }
+
+  void Write(int64_t begin, int64_t end) {
+    if (quantise_ == nullptr) {
+      if (side_.scaling.kind == MSSP_GIVEN) StoreGivenScales(begin, end);
+      return Store(static_cast<const char*>(side_.rows), side_.token_stride * item_size_,
+                   side_.head_stride * item_size_, 0, begin, end, call_.num_tokens);
+    }
+    for (int64_t first = begin; first < end; first += tile_tokens_) {
+      const int64_t last = std::min(first + tile_tokens_, end);
+      for (int64_t token = first; token < last;) token += Quantise(token, last, TileRow(token - first));
+      Store(tile_.data(), view_.token_bytes, view_.head_bytes, first, 0, last - first, last - first);
+    }
+  }
+
+ private:
+  char* TileRow(int64_t i) { return tile_.data() + i * view_.token_bytes; }
+
+  const char* Row(int64_t token, int64_t head) const {
+    return static_cast<const char*>(side_.rows) + (token * side_.token_stride + head * side_.head_stride) * item_size_;
+  }
+
+  // Returns how many tokens, beginning with `token`, it took.
+  int64_t Quantise(int64_t token, int64_t last, char* to) {
+    if (slots_[token] < 0) return 1;  // padding: its codes are not stored
+    const MsspScaling& scaling = side_.scaling;
+    const auto* const scale = static_cast<const float*>(scaling.scale);
+    const auto* const offset = static_cast<const float*>(scaling.offset);
+    if (scaling.kind == MSSP_DYNAMIC) {
+      QuantiseDynamic(token, to);
+      return 1;
+    }
+    const bool together = side_.head_stride == side_.head_size || shape_.num_head == 1;
+    if (scaling.granularity == MSSP_PER_TENSOR && together) {
+      int64_t tokens = 1;
+      if (side_.token_stride == side_.head_size * shape_.num_head) {
+        while (token + tokens < last && slots_[token + tokens] >= 0) ++tokens;
+      }
+      quantise_(to, Row(token, 0), tokens * shape_.num_head * side_.head_size, {scale, offset, 0}, kLowestStatic);
+      return tokens;
+    }
+    if (scaling.granularity == MSSP_PER_CHANNEL && together) {
+      quantise_(to, Row(token, 0), shape_.num_head * side_.head_size, {scale, offset, 1}, kLowestStatic);
+      return 1;
+    }
+    const int64_t step = scaling.granularity == MSSP_PER_TENSOR ? 0
+                         : scaling.granularity == MSSP_PER_HEAD ? 1
+                                                                : side_.head_size;
+    for (int64_t h = 0; h < shape_.num_head; ++h) {
+      const ScaleRow row = {scale + h * step, offset == nullptr ? nullptr : offset + h * step,
+                            scaling.granularity == MSSP_PER_CHANNEL ? 1 : 0};
+      quantise_(to + h * view_.head_bytes, Row(token, h), side_.head_size, row, kLowestStatic);
+    }
+    return 1;
+  }
+
+  void QuantiseDynamic(int64_t token, char* to) {
+    const int64_t slot = slots_[token];
+    const int64_t block = slot / shape_.block_size;
+    const int64_t offset = slot % shape_.block_size;
+    const float largest = LargestCode(side_.cache_type);
+    for (int64_t h = 0; h < shape_.num_head; ++h) {
+      const float scale = DynamicScale(max_abs_(Row(token, h), side_.head_size), largest);
+      *ScaleAt(shape_, side_.scaling, block, offset, h) = scale;
+      quantise_(to + h * view_.head_bytes, Row(token, h), side_.head_size, {&scale, nullptr, 0}, kLowestDynamic);
+    }
+  }
+
+  // Not inlined: the caller's IeeeScope must be in force.
+  __attribute__((noinline)) static float DynamicScale(float most, float largest) {
+    const float scale = most / largest;
+    return FloatBits(scale) == 0 ? 1.0f : scale;
+  }
+
+  void StoreGivenScales(int64_t begin, int64_t end) {
+    const auto* const scales = static_cast<const float*>(side_.scaling.scale);
+    for (int64_t token = begin; token < end; ++token) {
+      const int64_t slot = slots_[token];
+      if (slot < 0) continue;
+      for (int64_t h = 0; h < shape_.num_head; ++h) {
+        std::memcpy(ScaleAt(shape_, side_.scaling, slot / shape_.block_size, slot % shape_.block_size, h),
+                    scales + token * shape_.num_head + h, sizeof(float));
+      }
+    }
+  }
+
+  // Tokens [begin, end) of `rows`, the first of which belongs to slot `first_slot`.
+  void Store(const char* rows, int64_t token_stride, int64_t head_stride, int64_t first_slot, int64_t begin,
+             int64_t end, int64_t num_tokens) {
+    view_.rows = rows;
+    view_.token_stride = token_stride;
+    view_.head_stride = head_stride;
+    const auto* const slots = static_cast<const char*>(call_.slot_mapping);
+    const TokenWriter writer = {view_,
+                                IndexArray(slots + first_slot * MsspIndexSize(call_.index_type), call_.index_type),
+                                num_tokens, &kernels_, stream_};
+    WriteLayout(writer, call_.layout, begin, end);
+  }
+
+  static constexpr int kLowestStatic = -128;
+  static constexpr int kLowestDynamic = -127;
+
+  const MsspQuantCall& call_;
+  const MsspPagedSide& side_;
+  const PagedShape shape_;
+  const Kernels& kernels_;
+  const bool stream_;
+  const int64_t item_size_;
+  const IndexArray slots_;
+  SideView view_{};
+  QuantKernels::Quantise quantise_ = nullptr;
+  QuantKernels::MaxAbs max_abs_ = nullptr;
+  int64_t tile_tokens_ = 0;
+  std::vector<char> tile_;
+};
+
+}  // namespace
+
+MsspStatus CheckQuant(const MsspQuantCall& call) {
+  const PagedShape shape = ShapeOf(call);
+  const MsspPagedSide* const sides[] = {&call.key, &call.value};
+  const SideArguments* const arguments[] = {&kKeySide, &kValueSide};
+  MsspStatus status = CheckPagedShape(shape, quant::kKeyCache);
+  for (int i = 0; i < 2 && status.code == MSSP_WRITTEN; ++i) status = CheckPagedSide(shape, *sides[i], *arguments[i]);
+  if (status.code == MSSP_WRITTEN) status = CheckSlots(call);
+  for (int i = 0; i < 2 && status.code == MSSP_WRITTEN; ++i) status = CheckScales(shape, *sides[i], *arguments[i]);
+  return status;
+}
+
+void WriteQuantised(const MsspQuantCall& call) {
+  const MsspPagedSide* sides[2];
+  int num_sides = 0;
+  int64_t source_bytes = 0;
+  int64_t cache_bytes = 0;
+  for (const MsspPagedSide* side : {&call.key, &call.value}) {
+    if (side->rows == nullptr || side->head_size * call.num_head == 0) continue;
+    sides[num_sides++] = side;
+    source_bytes += side->head_size * call.num_head * MsspItemSize(side->rows_type);
+    cache_bytes += side->head_size * call.num_head * MsspItemSize(side->cache_type);
+  }
+  if (num_sides == 0 || call.num_tokens == 0) return;
+  const bool stream = ShouldStreamTo(cache_bytes * call.num_blocks * call.block_size) &&
+                      (call.layout != MSSP_PA_NZ || call.num_tokens >= kNzTile);
+  const Team team = ChooseTeam(call.num_threads, source_bytes * call.num_tokens);
+  const int64_t least = std::max(kMinPieceBytes * num_sides / source_bytes, kMinPiece);
+  Ranges ranges(call.num_tokens * num_sides, team.num_threads, least);  // of the key, then of the value
+  RunOnThreads(team, [&] {
+    const IeeeScope ieee;
+    const int self = ranges.Join();
+    SideQuantiser first(call, *sides[0], stream);
+    SideQuantiser second(call, *sides[num_sides - 1], stream);
+    for (Range piece; ranges.Take(self, &piece);) {
+      if (piece.begin < call.num_tokens) first.Write(piece.begin, std::min(piece.end, call.num_tokens));
+      if (piece.end > call.num_tokens) {
+        second.Write(std::max(piece.begin, call.num_tokens) - call.num_tokens, piece.end - call.num_tokens);
+      }
+    }
+    if (stream) ActiveKernels().fence();
+  });
+}
+
+}  // namespace mssp

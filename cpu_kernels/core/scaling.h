@@ -1,0 +1,64 @@
+// What the quantising write and the gather share: checks of sides and scales, and where a cache row and its scales lie.
+#ifndef MS_SCATTER_PA_CORE_SCALING_H_
+#define MS_SCATTER_PA_CORE_SCALING_H_
+
+#include <cstdint>
+
+#include "paged_call.h"
+
+namespace mssp {
+
+struct PagedShape {
+  int32_t layout;
+  int64_t num_head;
+  int64_t num_blocks;
+  int64_t block_size;
+};
+
+// Where a status finds the arguments of one side.
+struct SideArguments {
+  int rows;
+  int cache;
+  int scale;
+  int offset;
+  int scale_cache;
+};
+
+inline constexpr MsspStatus kGoodStatus = {MSSP_WRITTEN, 0, 0, 0};
+
+// Dimensions, enumerators and pointers: after this nothing overflows and no null pointer is read.
+MsspStatus CheckPagedShape(const PagedShape& shape, int cache);
+MsspStatus CheckPagedSide(const PagedShape& shape, const MsspPagedSide& side, const SideArguments& arguments);
+
+// Values of static scales and offsets.
+MsspStatus CheckScales(const PagedShape& shape, const MsspPagedSide& side, const SideArguments& arguments);
+
+// The float32 of cache row (block, offset) and head `head` in a scale cache.
+inline float* ScaleAt(const PagedShape& shape, const MsspScaling& scaling, int64_t block, int64_t offset,
+                      int64_t head) {
+  float* const base = static_cast<float*>(scaling.scale_cache) + block * scaling.scale_block_stride;
+  if (shape.layout == MSSP_NHSD) return base + head * shape.block_size + offset;
+  return base + offset * shape.num_head + head;
+}
+
+inline int64_t NumScales(const PagedShape& shape, const MsspPagedSide& side) {
+  switch (side.scaling.granularity) {
+    case MSSP_PER_HEAD:
+      return shape.num_head;
+    case MSSP_PER_CHANNEL:
+      return shape.num_head * side.head_size;
+    default:
+      return 1;
+  }
+}
+
+inline PagedShape ShapeOf(const MsspGatherCall& call) {
+  return {call.layout, call.num_head, call.num_blocks, call.block_size};
+}
+inline PagedShape ShapeOf(const MsspQuantCall& call) {
+  return {call.layout, call.num_head, call.num_blocks, call.block_size};
+}
+
+}  // namespace mssp
+
+#endif  // MS_SCATTER_PA_CORE_SCALING_H_

@@ -1,0 +1,34 @@
+// Rows of floats to codes of 8 bits and back. The caller holds an IeeeScope.
+#ifndef MS_SCATTER_PA_CORE_SIMD_QUANT_H_
+#define MS_SCATTER_PA_CORE_SIMD_QUANT_H_
+
+#include <cstdint>
+
+namespace mssp {
+
+// The scale and the offset of a row: one number for all columns (step 0) or one for each (step 1).
+struct ScaleRow {
+  const float* scale;
+  const float* offset;
+  int64_t step;
+};
+
+inline constexpr int kNumFloatTypes = 3;  // float16, float32, bfloat16: MsspElementType 0 to 2
+inline constexpr int kNumCodeTypes = 3;   // int8, float8_e5m2, float8_e4m3fn
+
+struct QuantKernels {
+  // to[i] = saturate(round(from[i] / scale + offset)); `lowest` is the least int8.
+  using Quantise = void (*)(char* to, const char* from, int64_t columns, const ScaleRow& scales, int lowest);
+  // to[i] = (from[i] - offset) * scale, rounded once.
+  using Dequantise = void (*)(char* to, const char* from, int64_t columns, const ScaleRow& scales);
+  // The largest magnitude; NaN when there is one.
+  using MaxAbs = float (*)(const char* from, int64_t columns);
+
+  Quantise quantise[kNumFloatTypes][kNumCodeTypes];
+  Dequantise dequantise[kNumFloatTypes][kNumCodeTypes];
+  MaxAbs max_abs[kNumFloatTypes];
+};
+
+}  // namespace mssp
+
+#endif  // MS_SCATTER_PA_CORE_SIMD_QUANT_H_

@@ -1,0 +1,117 @@
+// Quantising column by column, for inclusion by the file of each instruction set after mean_columns.h. Everything has
+// internal linkage.
+#include <cstdint>
+#include <cstring>
+
+#include "../small_float.h"
+#include "quant.h"
+
+namespace mssp {
+namespace {
+
+template <typename Storage, typename Format>
+struct FloatRows {
+  using Element = Storage;
+  using Converts = Format;
+};
+using Float16Rows = FloatRows<uint16_t, Float16>;
+using Float32Rows = FloatRows<uint32_t, Float32>;
+using BFloat16Rows = FloatRows<uint16_t, BFloat16>;
+
+// Integers on the way are floats that hold them: adding 1.5 * 2**23 rounds to nearest even.
+struct Int8Codes {
+  static constexpr float kMax = 127.0f;
+  static constexpr bool kIsInteger = true;
+  MSSP_TARGET static inline uint8_t FromFloat(float x, float lowest) {
+    x = x > lowest ? x : (x == x ? lowest : 0.0f);
+    x = x < kMax ? x : kMax;
+    return static_cast<uint8_t>(FloatBits(x + 12582912.0f));
+  }
+  MSSP_TARGET static inline float ToFloat(uint8_t code) { return static_cast<float>(static_cast<int8_t>(code)); }
+};
+
+template <typename Format, int kLargest>
+struct Float8Codes {
+  static constexpr float kMax = kLargest;
+  static constexpr bool kIsInteger = false;
+  using Converts = Format;
+  MSSP_TARGET static inline uint8_t FromFloat(float x, float) {
+    x = x > kMax ? kMax : x;
+    x = x < -kMax ? -kMax : x;
+    return static_cast<uint8_t>(Format::FromFloat(x));
+  }
+  MSSP_TARGET static inline float ToFloat(uint8_t code) { return Format::ToFloat(code); }
+};
+using E5M2Codes = Float8Codes<Float8E5M2, 57344>;
+using E4M3Codes = Float8Codes<Float8E4M3FN, 448>;
+
+template <typename Rows>
+MSSP_TARGET inline float LoadFloat(const char* from, int64_t i) {
+  typename Rows::Element element;
+  std::memcpy(&element, from + i * static_cast<int64_t>(sizeof(element)), sizeof(element));
+  return Rows::Converts::ToFloat(element);
+}
+
+template <typename Rows, typename Codes>
+MSSP_TARGET void QuantiseColumns(char* to, const char* from, int64_t begin, int64_t columns, const ScaleRow& scales,
+                                 int lowest) {
+  for (int64_t i = begin; i < columns; ++i) {
+    float x = LoadFloat<Rows>(from, i) / scales.scale[i * scales.step];
+    if (Codes::kIsInteger && scales.offset != nullptr) x += scales.offset[i * scales.step];
+    to[i] = static_cast<char>(Codes::FromFloat(x, static_cast<float>(lowest)));
+  }
+}
+
+template <typename Rows, typename Codes>
+MSSP_TARGET void DequantiseColumns(char* to, const char* from, int64_t begin, int64_t columns, const ScaleRow& scales) {
+  using Element = typename Rows::Element;
+  for (int64_t i = begin; i < columns; ++i) {
+    float x = Codes::ToFloat(static_cast<uint8_t>(from[i]));
+    if (Codes::kIsInteger && scales.offset != nullptr) x -= scales.offset[i * scales.step];
+    const auto element = static_cast<Element>(Rows::Converts::FromFloat(x * scales.scale[i * scales.step]));
+    std::memcpy(to + i * static_cast<int64_t>(sizeof(Element)), &element, sizeof(Element));
+  }
+}
+
+// Magnitudes are ordered as their bits are, and every NaN is above infinity.
+template <typename Rows>
+MSSP_TARGET uint32_t MaxBits(const char* from, int64_t begin, int64_t columns) {
+  using Element = typename Rows::Element;
+  constexpr auto kMask = static_cast<Element>(Element(~Element{0}) >> 1);
+  Element most = 0;
+  for (int64_t i = begin; i < columns; ++i) {
+    Element element;
+    std::memcpy(&element, from + i * static_cast<int64_t>(sizeof(Element)), sizeof(Element));
+    element = static_cast<Element>(element & kMask);
+    most = element > most ? element : most;
+  }
+  return most;
+}
+
+template <typename Rows, typename Codes>
+MSSP_TARGET void PortableQuantise(char* to, const char* from, int64_t columns, const ScaleRow& scales, int lowest) {
+  QuantiseColumns<Rows, Codes>(to, from, 0, columns, scales, lowest);
+}
+
+template <typename Rows, typename Codes>
+MSSP_TARGET void PortableDequantise(char* to, const char* from, int64_t columns, const ScaleRow& scales) {
+  DequantiseColumns<Rows, Codes>(to, from, 0, columns, scales);
+}
+
+template <typename Rows>
+MSSP_TARGET float PortableMaxAbs(const char* from, int64_t columns) {
+  return Rows::Converts::ToFloat(MaxBits<Rows>(from, 0, columns));
+}
+
+#define MSSP_QUANT_ROW(Function, Rows) {Function<Rows, Int8Codes>, Function<Rows, E5M2Codes>, Function<Rows, E4M3Codes>}
+#define MSSP_QUANT_TABLE(Function) \
+  {MSSP_QUANT_ROW(Function, Float16Rows), MSSP_QUANT_ROW(Function, Float32Rows), MSSP_QUANT_ROW(Function, BFloat16Rows)}
+#define MSSP_QUANT_KERNELS(Quantise, Dequantise, MaxAbs)             \
+  {                                                                  \
+    MSSP_QUANT_TABLE(Quantise), MSSP_QUANT_TABLE(Dequantise), {      \
+      MaxAbs<Float16Rows>, MaxAbs<Float32Rows>, MaxAbs<BFloat16Rows> \
+    }                                                                \
+  }
+
+}  // namespace
+}  // namespace mssp

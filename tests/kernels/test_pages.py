@@ -1,0 +1,139 @@
+"""The gather and the quantising write against the reference, bit for bit, on every instruction set."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from generated import CPU_PATHS, DTYPE_NAMES, numpy_dtype
+from generated_pages import CODES, FLOATS, LAYOUTS, Memory, gathers, nan_as_one, quant_writes, with_copies
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
+from ms_scatter_pa.backends.cpu.paged_bindings import make_gather_call, make_quant_call, run
+from ms_scatter_pa.paged_reference import LARGEST, dynamic_scale, gather_reference, quant_scatter_reference
+
+COMMON = settings(
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+ALWAYS, NEVER = 0, 1 << 62
+
+
+def check(library: CoreLibrary, call: dict[str, Any], make: Any, reference: Any, threads: int) -> list[int]:
+    """The same bytes and status everywhere as the reference's; NaN is any NaN where numbers are made."""
+    dtypes = call.get("dtypes", (None,) * 4)
+    plain = {name: value for name, value in call.items() if name != "dtypes"}
+    arguments, want = with_copies(plain)
+    want_status = reference(**arguments)
+    ran = 0
+    for path in CPU_PATHS:
+        if not library.c.MsspSetCpuFeatures(path.encode()):
+            continue
+        ran += 1
+        for stream_from, num_threads in ((ALWAYS, 1), (NEVER, 1), (ALWAYS, threads)):
+            library.c.MsspSetThresholds(stream_from, 1)
+            arguments, got = with_copies(plain)
+            status, message = run(library, make(**arguments, dtypes=dtypes, num_threads=num_threads))
+            where = f"{path}, streamed from {stream_from}, {num_threads} threads"
+            assert status == want_status, where
+            assert bool(message) == bool(status[0]), where
+            for name, buffer in got.items():
+                memory = call[name]
+                if buffer.tobytes() != want[name].tobytes():
+                    assert makes_numbers(call, name), where
+                    assert nan_as_one(buffer, memory, "") == nan_as_one(want[name], memory, ""), (where, name)
+    assert ran >= 2, "the portable set and the one of this machine"
+    return want_status
+
+
+def makes_numbers(call: dict[str, Any], name: str) -> bool:
+    """Whether the call computes the argument, rather than copies it."""
+    side = name.split("_")[0]
+    return isinstance(call.get(f"{side}_scale_cache"), Memory) or call.get(f"{side}_scale") is not None
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPE_NAMES)
+@settings(COMMON, max_examples=12)
+@given(data=st.data())
+def test_gather_copies_bits(library: CoreLibrary, layout: str, dtype: str, data: st.DataObject) -> None:
+    call = data.draw(gathers(layout, dequantises=False, dtype=dtype))
+    check(library, call, make_gather_call, gather_reference, data.draw(st.integers(2, 4)))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@settings(COMMON, max_examples=60)
+@given(data=st.data())
+def test_gather_dequantises(library: CoreLibrary, layout: str, data: st.DataObject) -> None:
+    call = data.draw(gathers(layout, dequantises=True))
+    check(library, call, make_gather_call, gather_reference, data.draw(st.integers(2, 4)))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("code", CODES)
+@settings(COMMON, max_examples=50)
+@given(data=st.data())
+def test_quantising_write(library: CoreLibrary, layout: str, code: str, data: st.DataObject) -> None:
+    call = data.draw(quant_writes(layout, code))
+    check(library, call, make_quant_call, quant_scatter_reference, data.draw(st.integers(2, 4)))
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("rows_type", ["float16", "bfloat16"])
+def test_every_number_of_16_bits(library: CoreLibrary, code: str, rows_type: str) -> None:
+    """All 65536 rows, by scales that meet ties, quotients that need every bit, and the ends of the range."""
+    rows = np.arange(65536, dtype=np.uint16).view(numpy_dtype(rows_type)).reshape(256, 1, 256)
+    for scale in (1.0, 0.3, 1 / 3, 0.0117, 7.0, 1e-38, 1e-44, 3e38):
+        want = np.zeros((256, 1, 1, 256), numpy_dtype(code))
+        scales = np.array([scale], np.float32)
+        slots = np.arange(256)
+        arguments = {"layout": "Norm", "key_scale": scales}
+        assert quant_scatter_reference(rows, None, want, None, slots, **arguments) == [0, 0, 0, 0]
+        nan = np.isnan(want.astype(np.float32))
+        for path in filter(lambda name: library.c.MsspSetCpuFeatures(name.encode()), CPU_PATHS):
+            got = np.zeros_like(want)
+            assert run(library, make_quant_call(rows, None, got, None, slots, **arguments))[0] == [0, 0, 0, 0]
+            assert np.array_equal(nan, np.isnan(got.astype(np.float32))), (path, scale)
+            assert np.array_equal(got.view(np.uint8)[~nan], want.view(np.uint8)[~nan]), (path, scale)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("rows_type", FLOATS)
+@pytest.mark.parametrize("code", CODES)
+@settings(COMMON, max_examples=10)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_write_then_read_is_near(library: CoreLibrary, code: str, rows_type: str, layout: str, seed: int) -> None:
+    """|x' - x| <= half a step * (1 + 2**-16) + half an ulp of the output; a step of float8 is that beside the code."""
+    rng = np.random.default_rng(seed)
+    tokens, heads, size, block_size = 24, 2, 32, 8
+    x = (rng.standard_normal((tokens, heads, size)) * 10.0 ** rng.integers(-3, 3)).astype(numpy_dtype(rows_type))
+    blocks = tokens // block_size
+    shapes = {
+        "Norm": ((blocks, block_size, heads, size), (blocks, block_size, heads)),
+        "PA_NZ": ((blocks, heads * size // 32, block_size, 32), (blocks, block_size, heads)),
+        "NHSD": ((blocks, heads, block_size, size), (blocks, heads, block_size, 1)),
+    }
+    cache = np.zeros(shapes[layout][0], numpy_dtype(code))
+    scales = np.zeros(shapes[layout][1], np.float32)
+    slots = np.arange(tokens)
+    keywords: dict[str, Any] = {"layout": layout, "key_scale_cache": scales}
+    assert run(library, make_quant_call(x, None, cache, None, slots, **keywords))[0] == [0, 0, 0, 0]
+    back = np.zeros_like(x)
+    tables, lengths = np.arange(blocks)[None], np.array([tokens])
+    assert run(library, make_gather_call(cache, None, tables, lengths, back, None, **keywords))[0] == [0, 0, 0, 0]
+    scale = dynamic_scale(x, code)[..., None].astype(np.float64)
+    exact = x.astype(np.float64)
+    if code == "int8":
+        step = np.ones_like(exact)
+    else:
+        mantissa = 3 if code == "float8_e4m3fn" else 2
+        least = -6 if code == "float8_e4m3fn" else -14
+        exponent = np.floor(np.log2(np.maximum(np.abs(exact / scale), 2.0**least)))
+        step = 2.0 ** (np.maximum(exponent, least) - mantissa)
+        step = np.where(np.abs(exact / scale) > LARGEST[code] - step, step, step)
+    ulp = np.spacing(np.abs(back.astype(np.float32))).astype(np.float64)
+    ulp *= {"float16": 2.0**13, "bfloat16": 2.0**16, "float32": 1.0}[rows_type]
+    bound = step * scale / 2 * (1 + 2.0**-16) + np.maximum(ulp, 2.0**-24 if rows_type == "float16" else 0) / 2
+    assert (np.abs(back.astype(np.float64) - exact) <= bound).all()
