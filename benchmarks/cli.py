@@ -19,7 +19,7 @@ import numpy as np
 from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
 from ms_scatter_pa.backends.cpu.library import library_path
 
-from . import core_bench, harness
+from . import core_bench, gather_quant_bench, harness
 from .cases import Memory
 
 DEFAULT_FOLDER = Path("bench-results")
@@ -65,6 +65,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     for workload in workloads:
         makers.append(lambda workload=workload: builder.make(workload))  # type: ignore[misc]
+    if options.threads == 0 and not options.quick:
+        makers += gather_quant_bench.PageCases(library, memory, 0, not options.no_peers).makers(options.only)
     about["torch"] = core_bench.torch_version()
     results = harness.run(makers, seconds_per_case=seconds, total_seconds=options.total_seconds)
     _report(results, about, options.out)

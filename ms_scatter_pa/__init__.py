@@ -7,7 +7,11 @@ if TYPE_CHECKING:
     from .cache import make_cache
     from .cell import ScatterPaKvCache
     from .compat.custom_ops import reshape_and_cache
+    from .compat.paged_load import paged_cache_load
     from .functional import npu_scatter_pa_kv_cache
+    from .paged_cell import GatherPaKvCache, QuantScatterPaKvCache
+    from .paged_functional import npu_gather_pa_kv_cache, quant_scatter_pa_kv_cache
+    from .paged_reference import gather_reference, quant_scatter_reference
     from .pages import PagedKVCache
     from .reference import write_reference
     from .status import read_status
@@ -15,16 +19,30 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "GatherPaKvCache",
     "PagedKVCache",
+    "QuantScatterPaKvCache",
     "ScatterPaKvCache",
+    "gather_reference",
     "make_cache",
+    "npu_gather_pa_kv_cache",
     "npu_scatter_pa_kv_cache",
+    "paged_cache_load",
+    "quant_scatter_pa_kv_cache",
+    "quant_scatter_reference",
     "read_status",
     "reshape_and_cache",
     "write_reference",
 ]
 
 _HOMES = {
+    "GatherPaKvCache": "paged_cell",
+    "QuantScatterPaKvCache": "paged_cell",
+    "gather_reference": "paged_reference",
+    "npu_gather_pa_kv_cache": "paged_functional",
+    "paged_cache_load": "compat.paged_load",
+    "quant_scatter_pa_kv_cache": "paged_functional",
+    "quant_scatter_reference": "paged_reference",
     "PagedKVCache": "pages",
     "ScatterPaKvCache": "cell",
     "make_cache": "cache",

@@ -17,6 +17,7 @@ struct Names {
   int count;
 
   const char* operator()(int64_t position) const {
+    if (position == count || position == count + 1) return position == count ? "last_status" : "status";
     return position >= 0 && position < count ? names[position] : "an argument";
   }
 };
@@ -28,7 +29,7 @@ void AddShared(const MsspStatus& status, const Names& names, Sentence* out) {
   const double value = BitsFloat(static_cast<uint32_t>(status.value));
   switch (status.code) {
     case MSSP_BAD_SHAPES:
-      if (status.value < 0 && -1 - status.value < names.count) {
+      if (status.limit == -1) {
         out->Add("ValueError: %s overlaps %s in memory: expected storage of its own", names(status.position),
                  names(-1 - status.value));
         return;

@@ -9,6 +9,7 @@
 #include "call.h"
 #include "core/export.h"
 #include "core/op_info.h"
+#include "paged_run.h"
 
 namespace {
 
@@ -20,7 +21,52 @@ constexpr const char* kAdvice =
     "on_error=\"record\", "
     "which never raises";
 
+// Runs the gather or the quantising write. The inputs are the first `arguments` of the operator's `count` ones.
+template <typename Options, typename Run>
+int RunPaged(int nparam, void** params, int* ndims, int64_t** shapes, int arguments, int count, Run run) {
+  auto* status_output = static_cast<int64_t*>(params[nparam - 1]);
+  const auto* options = static_cast<const Options*>(params[nparam - 2]);
+  if (nparam != arguments + (options->keeps_last_status != 0 ? 1 : 0) + kAlways) {
+    return kWrongParameterCount;
+  }
+  std::vector<MsspTensor> tensors(static_cast<size_t>(count));
+  for (int i = 0; i < arguments; ++i) {
+    tensors[i] = {params[i], shapes[i], nullptr, ndims[i]};
+  }
+  auto* last_status = options->keeps_last_status != 0 ? static_cast<int64_t*>(params[arguments]) : nullptr;
+  char message[kMessageSize];
+  const MsspStatus status = run(tensors.data(), options, status_output, last_status, message, kMessageSize);
+  if (status.code != MSSP_WRITTEN && options->record == 0) {
+    throw std::runtime_error(std::string(message) + kAdvice);
+  }
+  return 0;
+}
+
+bool HasScaleCache(int64_t kind) { return kind == MSSP_DYNAMIC || kind == MSSP_GIVEN; }
+
 }  // namespace
+
+extern "C" MSSP_EXPORT int MsGatherPaKvCache(int nparam, void** params, int* ndims, int64_t** shapes,
+                                             const char** /*dtypes*/, void* /*stream*/, void* /*extra*/) {
+  if (nparam < kAlways) {
+    return kWrongParameterCount;
+  }
+  return RunPaged<MsspGatherOptions>(nparam, params, ndims, shapes, MSSP_GATHER_NUM_ARGUMENTS,
+                                     MSSP_GATHER_NUM_ARGUMENTS, MsspRunGather);
+}
+
+// Inputs: all arguments where a side keeps its scales in a scale cache, else those before the scale caches.
+extern "C" MSSP_EXPORT int MsQuantScatterPaKvCache(int nparam, void** params, int* ndims, int64_t** shapes,
+                                                   const char** /*dtypes*/, void* /*stream*/, void* /*extra*/) {
+  if (nparam < kAlways) {
+    return kWrongParameterCount;
+  }
+  const auto* options = static_cast<const MsspQuantOptions*>(params[nparam - 2]);
+  const bool keeps_scales =
+      HasScaleCache(options->key_scaling) || (options->key_only == 0 && HasScaleCache(options->value_scaling));
+  const int count = keeps_scales ? int{MSSP_QUANT_NUM_ARGUMENTS} : int{mssp::quant::kKeyScaleCache};
+  return RunPaged<MsspQuantOptions>(nparam, params, ndims, shapes, count, MSSP_QUANT_NUM_ARGUMENTS, MsspRunQuant);
+}
 
 extern "C" MSSP_EXPORT int MsScatterPaKvCache(int nparam, void** params, int* ndims, int64_t** shapes,
                                               const char** /*dtypes*/, void* /*stream*/, void* /*extra*/) {
@@ -53,5 +99,15 @@ extern "C" MSSP_EXPORT int MsScatterPaKvCache(int nparam, void** params, int* nd
 
 extern "C" MSSP_EXPORT std::vector<int64_t> MsScatterPaKvCacheInferShape(int* /*ndims*/, int64_t** /*shapes*/,
                                                                          void* /*extra*/) {
+  return {MSSP_STATUS_SIZE};
+}
+
+extern "C" MSSP_EXPORT std::vector<int64_t> MsGatherPaKvCacheInferShape(int* /*ndims*/, int64_t** /*shapes*/,
+                                                                        void* /*extra*/) {
+  return {MSSP_STATUS_SIZE};
+}
+
+extern "C" MSSP_EXPORT std::vector<int64_t> MsQuantScatterPaKvCacheInferShape(int* /*ndims*/, int64_t** /*shapes*/,
+                                                                              void* /*extra*/) {
   return {MSSP_STATUS_SIZE};
 }

@@ -19,6 +19,7 @@
 #include "error_text.h"
 #include "mindspore_compat.h"
 #include "mindspore_release.h"
+#include "paged_run.h"
 
 namespace mssp {
 namespace {
@@ -27,8 +28,54 @@ constexpr int kMessageSize = 1024;
 constexpr size_t kMaxPlans = 8192;  // distinct shapes seen; forgotten all at once beyond that
 constexpr size_t kMaxBytesLocked = 256 << 10;
 constexpr size_t kMaxRank = MSSP_MAX_RANK;  // the rules take fewer and refuse more before
-constexpr int kLastStatus = MSSP_NUM_ARGUMENTS + MSSP_NUM_MODES;
-constexpr int kNumCallArguments = kLastStatus + 1;
+
+// What differs between the operators.
+struct ScatterOperator {
+  using Options = MsspOptions;
+  static constexpr const char* kName = "ScatterPaKvCache";
+  static constexpr const char* kFunction = "scatter_pa_kv_cache";
+  static constexpr int kArguments = MSSP_NUM_ARGUMENTS;
+  static constexpr int kModes = MSSP_NUM_MODES;
+  static constexpr int kOptions = MSSP_NUM_OPTIONS;
+  static constexpr auto Run = MsspRun;
+  static bool IsWritten(int argument) { return argument == kKeyCache || argument == kValueCache; }
+  static bool IsCache(int argument) { return IsWritten(argument); }
+};
+
+struct GatherOperator {
+  using Options = MsspGatherOptions;
+  static constexpr const char* kName = "GatherPaKvCache";
+  static constexpr const char* kFunction = "gather_pa_kv_cache";
+  static constexpr int kArguments = MSSP_GATHER_NUM_ARGUMENTS;
+  static constexpr int kModes = MSSP_GATHER_NUM_MODES;
+  static constexpr int kOptions = MSSP_GATHER_NUM_OPTIONS;
+  static constexpr auto Run = MsspRunGather;
+  static bool IsWritten(int argument) { return argument == gather::kKey || argument == gather::kValue; }
+  static bool IsCache(int argument) {
+    return argument == gather::kKeyCache || argument == gather::kValueCache || argument == gather::kKeyScaleCache ||
+           argument == gather::kValueScaleCache;
+  }
+};
+
+struct QuantOperator {
+  using Options = MsspQuantOptions;
+  static constexpr const char* kName = "QuantScatterPaKvCache";
+  static constexpr const char* kFunction = "quant_scatter_pa_kv_cache";
+  static constexpr int kArguments = MSSP_QUANT_NUM_ARGUMENTS;
+  static constexpr int kModes = MSSP_QUANT_NUM_MODES;
+  static constexpr int kOptions = MSSP_QUANT_NUM_OPTIONS;
+  static constexpr auto Run = MsspRunQuant;
+  static bool IsWritten(int argument) {
+    return argument == quant::kKeyCache || argument == quant::kValueCache || argument == quant::kKeyScaleCache ||
+           argument == quant::kValueScaleCache;
+  }
+  static bool IsCache(int argument) { return IsWritten(argument); }
+};
+
+template <typename Op>
+constexpr int kLastStatus = Op::kArguments + Op::kModes;
+template <typename Op>
+constexpr int kNumCallArguments = kLastStatus<Op> + 1;
 
 using Key = std::vector<int64_t>;
 using mindspore::tensor::TensorPtr;
@@ -45,21 +92,22 @@ struct KeyHash {
 };
 
 // Guarded by the interpreter lock, as all of this file's statics that calls change.
-std::unordered_map<Key, MsspOptions, KeyHash>* Plans() {
-  static auto* plans = new std::unordered_map<Key, MsspOptions, KeyHash>();
+template <typename Op>
+std::unordered_map<Key, typename Op::Options, KeyHash>* Plans() {
+  static auto* plans = new std::unordered_map<Key, typename Op::Options, KeyHash>();
   return plans;
 }
 
+template <typename Op>
 PyObject* g_plan = nullptr;  // options.plan: raises, or returns the options as a tuple of int
 
 // The tensors of one call: those that are there, in the order of op_info's ARGUMENTS.
+template <typename Op>
 struct Request {
-  std::array<TensorPtr, MSSP_NUM_ARGUMENTS> tensors;
+  std::array<TensorPtr, Op::kArguments> tensors;
   TensorPtr last_status;
-  MsspOptions options{};
+  typename Op::Options options{};
 };
-
-bool IsCache(int argument) { return argument == kKeyCache || argument == kValueCache; }
 
 constexpr const char* kAdvice =
     ". Calls that were queued after it may be lost: repeat them, or pass on_error=\"record\", which never raises";
@@ -79,9 +127,10 @@ uint8_t* DataOf(const mindspore::tensor::Tensor& tensor) {
 }
 
 // Where the tensors of a request are and how large, kept: another thread may give a tensor other memory meanwhile.
+template <typename Op>
 struct Located {
-  explicit Located(const Request& call) {
-    for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
+  explicit Located(const Request<Op>& call) {
+    for (int i = 0; i < Op::kArguments; ++i) {
       if (call.tensors[i] == nullptr) {
         continue;
       }
@@ -106,17 +155,18 @@ struct Located {
 
   using Address = std::decay_t<decltype(std::declval<const mindspore::tensor::Tensor&>().device_address())>;
 
-  std::array<Address, MSSP_NUM_ARGUMENTS + 1> held;
-  std::array<std::array<int64_t, kMaxRank>, MSSP_NUM_ARGUMENTS> shapes;
-  std::array<std::vector<int64_t>, MSSP_NUM_ARGUMENTS> strides;
-  MsspTensor tensors[MSSP_NUM_ARGUMENTS] = {};
+  std::array<Address, Op::kArguments + 1> held;
+  std::array<std::array<int64_t, kMaxRank>, Op::kArguments> shapes;
+  std::array<std::vector<int64_t>, Op::kArguments> strides;
+  MsspTensor tensors[Op::kArguments] = {};
   int64_t* last_status = nullptr;
 };
 
 // Runs the operator; throws what the status says unless the call records.
-void RunNow(const Located& at, const MsspOptions& options, int64_t* status) {
+template <typename Op>
+void RunNow(const Located<Op>& at, const typename Op::Options& options, int64_t* status) {
   char message[kMessageSize];
-  const MsspStatus result = MsspRun(at.tensors, &options, status, at.last_status, message, kMessageSize);
+  const MsspStatus result = Op::Run(at.tensors, &options, status, at.last_status, message, kMessageSize);
   if (result.code == MSSP_WRITTEN || options.record != 0) {
     return;
   }
@@ -126,11 +176,12 @@ void RunNow(const Located& at, const MsspOptions& options, int64_t* status) {
   throw py::value_error(ForPython(message));
 }
 
+template <typename Op>
 class Launch : public ms::pynative::PyboostRunner {
  public:
   using PyboostRunner::PyboostRunner;
 
-  void Prepare(const Request& call) { call_ = call; }
+  void Prepare(const Request<Op>& call) { call_ = call; }
 
   void LaunchKernel() override {
     size_t next = 0;
@@ -139,7 +190,7 @@ class Launch : public ms::pynative::PyboostRunner {
         tensor = inputs()[next++].tensor();
       }
     }
-    RunNow(Located(call_), call_.options, static_cast<int64_t*>(outputs()[0].GetDataPtr()));
+    RunNow(Located<Op>(call_), call_.options, static_cast<int64_t*>(outputs()[0].GetDataPtr()));
   }
 
  protected:
@@ -154,19 +205,20 @@ class Launch : public ms::pynative::PyboostRunner {
   }
 
  private:
-  Request call_;
+  Request<Op> call_;
 };
 
 // Asks Python's rules; throws what they raise.
-MsspOptions AskForPlan(PyObject* const* args) {
-  PyObject* answer = PyObject_Vectorcall(g_plan, args, kNumCallArguments, nullptr);
+template <typename Op>
+typename Op::Options AskForPlan(PyObject* const* args) {
+  PyObject* answer = PyObject_Vectorcall(g_plan<Op>, args, kNumCallArguments<Op>, nullptr);
   if (answer == nullptr) {
     throw py::error_already_set();
   }
   const auto owned = py::reinterpret_steal<py::tuple>(answer);
-  MsspOptions options{};
+  typename Op::Options options{};
   auto* fields = reinterpret_cast<int64_t*>(&options);
-  for (size_t i = 0; i < static_cast<size_t>(MSSP_NUM_OPTIONS); ++i) {
+  for (size_t i = 0; i < static_cast<size_t>(Op::kOptions); ++i) {
     fields[i] = owned[i].cast<int64_t>();
   }
   return options;
@@ -178,53 +230,55 @@ bool IsInternedMode(PyObject* object) {
 }
 
 // Reads the tensors of a call and what identifies it: ranks, dtypes, shapes and modes.
-void ReadArguments(PyObject* const* args, Request* call, Key* key) {
+template <typename Op>
+void ReadArguments(PyObject* const* args, Request<Op>* call, Key* key) {
   key->clear();
-  for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
+  for (int i = 0; i < Op::kArguments; ++i) {
     if (args[i] == Py_None) {
       key->push_back(-1);
       continue;
     }
     if (!mindspore::tensor::IsTensorPy(args[i])) {
-      (void)AskForPlan(args);
+      (void)AskForPlan<Op>(args);
       throw py::type_error("expected a Tensor");
     }
     TensorPtr tensor = mindspore::tensor::ConvertToTensor(args[i]);
     const auto& shape = tensor->shape();
     key->push_back(static_cast<int64_t>(shape.size()) << 32 | static_cast<int64_t>(tensor->data_type()));
     key->insert(key->end(), shape.begin(), shape.end());
-    if (IsCache(i) && !tensor->is_contiguous()) {
-      (void)AskForPlan(args);
+    if (Op::IsCache(i) && !tensor->is_contiguous()) {
+      (void)AskForPlan<Op>(args);
       throw py::value_error("expected a contiguous cache");
     }
     call->tensors[i] = std::move(tensor);
   }
-  if (args[kLastStatus] != Py_None) {
-    call->last_status = mindspore::tensor::ConvertToTensor(args[kLastStatus]);
+  if (args[kLastStatus<Op>] != Py_None) {
+    call->last_status = mindspore::tensor::ConvertToTensor(args[kLastStatus<Op>]);
   }
 }
 
-MsspOptions FindPlan(PyObject* const* args, Key* key) {
+template <typename Op>
+typename Op::Options FindPlan(PyObject* const* args, Key* key) {
   bool cacheable = true;
-  for (int i = MSSP_NUM_ARGUMENTS; i < kNumCallArguments; ++i) {
-    PyObject* mode = i == kLastStatus && args[i] != Py_None ? Py_True : args[i];
+  for (int i = Op::kArguments; i < kNumCallArguments<Op>; ++i) {
+    PyObject* mode = i == kLastStatus<Op> && args[i] != Py_None ? Py_True : args[i];
     cacheable = cacheable && IsInternedMode(mode);
     key->push_back(reinterpret_cast<int64_t>(mode));
   }
   if (!cacheable) {
-    return AskForPlan(args);
+    return AskForPlan<Op>(args);
   }
-  auto* plans = Plans();
+  auto* plans = Plans<Op>();
   const auto found = plans->find(*key);
   if (found != plans->end()) {
     return found->second;
   }
   const Key asked = *key;  // the rules run Python, which may come back here
-  const MsspOptions options = AskForPlan(args);
+  const typename Op::Options options = AskForPlan<Op>(args);
   if (plans->size() >= kMaxPlans) {
     plans->clear();
   }
-  for (int i = MSSP_NUM_ARGUMENTS; i < kLastStatus; ++i) {
+  for (int i = Op::kArguments; i < kLastStatus<Op>; ++i) {
     Py_INCREF(args[i]);  // an interned string's address stays its own
   }
   plans->emplace(asked, options);
@@ -232,7 +286,8 @@ MsspOptions FindPlan(PyObject* const* args, Key* key) {
 }
 
 // With nothing queued a write on this very thread is in order and saves two hand-overs.
-bool CanRunHere(const Request& call) {
+template <typename Op>
+bool CanRunHere(const Request<Op>& call) {
   const auto& pipeline = mindspore::runtime::Pipeline::Get();
   if (!pipeline.frontend_stage()->Empty() || !pipeline.backend_stage()->Empty() || !pipeline.launch_stage()->Empty()) {
     return false;
@@ -243,7 +298,8 @@ bool CanRunHere(const Request& call) {
 
 // Other Python threads may run meanwhile. An interpreter that is at its end stops a thread that asks for its lock by
 // unwinding it, which no destructor and no catch-all may be in the way of.
-void RunUnlocked(const Located& at, const MsspOptions& options, int64_t* status) {
+template <typename Op>
+void RunUnlocked(const Located<Op>& at, const typename Op::Options& options, int64_t* status) {
   std::exception_ptr error;
   PyThreadState* const state = PyEval_SaveThread();
   try {
@@ -257,15 +313,16 @@ void RunUnlocked(const Located& at, const MsspOptions& options, int64_t* status)
   }
 }
 
-PyObject* RunHere(const Request& call) {
+template <typename Op>
+PyObject* RunHere(const Request<Op>& call) {
   std::array<int64_t, MSSP_STATUS_SIZE> status{};
   size_t bytes = 0;
-  for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
-    if (call.tensors[i] != nullptr && !IsCache(i)) {
+  for (int i = 0; i < Op::kArguments; ++i) {
+    if (call.tensors[i] != nullptr && !Op::IsCache(i)) {
       bytes += call.tensors[i]->DataSize() * static_cast<size_t>(ItemSizeOf(*call.tensors[i]));
     }
   }
-  const Located at(call);
+  const Located<Op> at(call);
   if (bytes <= kMaxBytesLocked) {
     RunNow(at, call.options, status.data());
   } else {
@@ -275,10 +332,11 @@ PyObject* RunHere(const Request& call) {
       TensorOfBytes(mindspore::kNumberTypeInt64, {MSSP_STATUS_SIZE}, status.data(), sizeof(status)));
 }
 
-PyObject* RunInQueue(const Request& call) {
+template <typename Op>
+PyObject* RunInQueue(const Request<Op>& call) {
   std::vector<ms::Tensor> inputs;
-  inputs.reserve(MSSP_NUM_ARGUMENTS + 1);
-  for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
+  inputs.reserve(Op::kArguments + 1);
+  for (int i = 0; i < Op::kArguments; ++i) {
     if (call.tensors[i] == nullptr) {
       continue;
     }
@@ -288,10 +346,10 @@ PyObject* RunInQueue(const Request& call) {
   if (call.last_status != nullptr) {
     inputs.emplace_back(call.last_status);
   }
-  static const std::string kName = "ScatterPaKvCache";
+  static const std::string kName = Op::kName;
   return ms::pynative::PyboostRunner::Call<1>(
              [call](const std::vector<ms::Tensor>& inputs) {
-               auto runner = std::make_shared<Launch>(kName);
+               auto runner = std::make_shared<Launch<Op>>(kName);
                runner->Prepare(call);
                std::vector<ms::Tensor> outputs{ms::Tensor(mindspore::kNumberTypeInt64, {MSSP_STATUS_SIZE})};
                runner->Run(inputs, outputs);
@@ -302,21 +360,23 @@ PyObject* RunInQueue(const Request& call) {
       .ptr();
 }
 
-PyObject* Scatter(PyObject* const* args) {
+template <typename Op>
+PyObject* RunCall(PyObject* const* args) {
   thread_local Key key;
-  Request call;
+  Request<Op> call;
   ReadArguments(args, &call, &key);
-  call.options = FindPlan(args, &key);
+  call.options = FindPlan<Op>(args, &key);
   return CanRunHere(call) ? RunHere(call) : RunInQueue(call);
 }
 
-PyObject* ScatterEntry(PyObject* /*self*/, PyObject* const* args, Py_ssize_t count) {
-  if (count != kNumCallArguments) {
-    PyErr_Format(PyExc_TypeError, "scatter_pa_kv_cache: given %zd arguments, expected %d", count, kNumCallArguments);
+template <typename Op>
+PyObject* Entry(PyObject* /*self*/, PyObject* const* args, Py_ssize_t count) {
+  if (count != kNumCallArguments<Op>) {
+    PyErr_Format(PyExc_TypeError, "%s: given %zd arguments, expected %d", Op::kFunction, count, kNumCallArguments<Op>);
     return nullptr;
   }
   try {
-    return Scatter(args);
+    return RunCall<Op>(args);
   } catch (py::error_already_set& error) {
     error.restore();
   } catch (const py::builtin_exception& error) {
@@ -327,22 +387,31 @@ PyObject* ScatterEntry(PyObject* /*self*/, PyObject* const* args, Py_ssize_t cou
   return nullptr;
 }
 
-PyMethodDef g_scatter = {"scatter_pa_kv_cache",
-                         reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(ScatterEntry)), METH_FASTCALL,
-                         nullptr};
+template <typename Op>
+PyMethodDef g_method = {Op::kFunction, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(Entry<Op>)),
+                        METH_FASTCALL, nullptr};
 
-}  // namespace
-
+template <typename Op>
 void SetPlan(const py::object& plan) {
-  Py_XDECREF(g_plan);
-  g_plan = plan.inc_ref().ptr();
-  Plans()->clear();
+  Py_XDECREF(g_plan<Op>);
+  g_plan<Op> = plan.inc_ref().ptr();
+  Plans<Op>()->clear();
 }
 
+template <typename Op>
+void Define(py::module_* module) {
+  const std::string function = Op::kFunction;
+  module->def(("set_plan_of_" + function).c_str(), &SetPlan<Op>,
+              "Sets the function that turns call arguments into options.");
+  module->attr(Op::kFunction) = py::reinterpret_steal<py::object>(PyCFunction_New(&g_method<Op>, nullptr));
+}
+
+}  // namespace
 }  // namespace mssp
 
 PYBIND11_MODULE(_eager, module) {
   module.doc() = "The PyNative entry of ms_scatter_pa's CPU backend.";
-  module.def("set_plan", &mssp::SetPlan, "Sets the function that turns call arguments into options.");
-  module.attr("scatter_pa_kv_cache") = py::reinterpret_steal<py::object>(PyCFunction_New(&mssp::g_scatter, nullptr));
+  mssp::Define<mssp::ScatterOperator>(&module);
+  mssp::Define<mssp::GatherOperator>(&module);
+  mssp::Define<mssp::QuantOperator>(&module);
 }

@@ -38,12 +38,18 @@ class Backend(NamedTuple):
         name: MindSpore's device target.
         eager: runs a call in PyNative and returns the status.
         graph: the same inside a graph; compiled by MindSpore, never run as Python.
+        gather_eager, gather_graph: the same for ``npu_gather_pa_kv_cache``; None where the device has no such operator.
+        quant_eager, quant_graph: the same for ``quant_scatter_pa_kv_cache``.
         copy_blocks: moves whole blocks between ``Blocks``, as ``pages.moving.copy_blocks``; None: operators do.
     """
 
     name: str
     eager: Callable[..., Any]
     graph: Callable[..., Any]
+    gather_eager: Callable[..., Any] | None = None
+    gather_graph: Callable[..., Any] | None = None
+    quant_eager: Callable[..., Any] | None = None
+    quant_graph: Callable[..., Any] | None = None
     copy_blocks: Callable[..., None] | None = None
 
 
@@ -60,3 +66,16 @@ def backend() -> Backend:
         raise RuntimeError(f"ms_scatter_pa: no backend for device target {target!r}, expected {known}")
     made: Backend = importlib.import_module(f"{__name__}.{target.lower()}.backend").make()
     return made
+
+
+def needed(function: Callable[..., Any] | None, operator: str) -> Callable[..., Any]:
+    """A field of ``backend()`` that may be None.
+
+    Raises:
+        RuntimeError: the device has no such operator.
+    """
+    if function is None:
+        raise RuntimeError(
+            f"{operator}: given device target {backend().name!r}, expected 'CPU', which alone has it so far"
+        )
+    return function

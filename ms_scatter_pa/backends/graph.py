@@ -5,7 +5,8 @@ from typing import Any
 
 import mindspore as ms
 
-from . import backend
+from ..rules.table import GATHER_PA, QUANT_SCATTER_PA
+from . import backend, needed
 from .graph_tools import in_graph
 
 __all__ = ["graph_backend", "in_graph"]
@@ -19,6 +20,16 @@ class _GraphBackend:
     def call(self) -> Callable[..., Any]:
         """``Backend.graph``, asked for while a graph is compiled."""
         return backend().graph
+
+    @property
+    def gather(self) -> Callable[..., Any]:
+        """``Backend.gather_graph``."""
+        return needed(backend().gather_graph, GATHER_PA.name)
+
+    @property
+    def quant(self) -> Callable[..., Any]:
+        """``Backend.quant_graph``."""
+        return needed(backend().quant_graph, QUANT_SCATTER_PA.name)
 
 
 graph_backend = _GraphBackend()

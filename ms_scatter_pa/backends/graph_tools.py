@@ -133,12 +133,12 @@ def placeholder(dtype: Any) -> Tensor:
 _NUM_TENSORS = len(SCATTER_PA.arguments)
 
 
-def parts_of(call: Any) -> Any:
-    """Tensors, their shapes and dtypes, modes and last status of a call inside a graph."""
-    tensors = call[:_NUM_TENSORS]
+def parts_of(call: Any, count: Any = _NUM_TENSORS) -> Any:
+    """The first ``count`` of a call inside a graph, which are tensors, their shapes and dtypes, modes and last status."""
+    tensors = call[:count]
     shapes = tuple([known_shape(tensor) for tensor in tensors])
     dtypes = tuple([dtype_of(tensor) for tensor in tensors])
-    return tensors, shapes, dtypes, call[_NUM_TENSORS:-1], call[-1]
+    return tensors, shapes, dtypes, call[count:-1], call[-1]
 
 
 def known_shape(tensor: Any) -> Any:

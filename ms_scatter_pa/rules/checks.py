@@ -33,8 +33,8 @@ def _check_shapes(arguments: Arguments, scenario: Scenario) -> None:
     if scenario.compressed:
         _check_compressed(arguments, scenario)
     else:
-        _check_tokens(arguments, scenario)
-    _check_caches(arguments, scenario)
+        check_tokens(arguments, scenario)
+    check_caches(arguments, scenario)
 
 
 def _check_dtypes(arguments: Arguments) -> None:
@@ -58,7 +58,8 @@ def _check_same_dtype(arguments: Arguments, name: str, other: str, why: str) -> 
         raise TypeError(f"{name}: given dtype {given}, expected {expected} as {other} has ({why})")
 
 
-def _check_tokens(arguments: Arguments, scenario: Scenario) -> None:
+def check_tokens(arguments: Arguments, scenario: Scenario) -> None:
+    """Slots against rows, and value's rows against key's."""
     tokens = _token_count(_shape(arguments, "key"), scenario)
     _expect_rank(arguments, "slot_mapping", 1, "[T]")
     slots = _shape(arguments, "slot_mapping")[0]
@@ -125,7 +126,8 @@ def _check_pairs(name: str, shape: Shape, batch: int, num_head: int) -> None:
     )
 
 
-def _check_caches(arguments: Arguments, scenario: Scenario) -> None:
+def check_caches(arguments: Arguments, scenario: Scenario) -> None:
+    """No empty dimension, and key_cache against value_cache."""
     for name in ("key", "value", "key_cache", "value_cache"):
         shape = arguments.shape(name)
         empty = (

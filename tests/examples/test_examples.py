@@ -16,7 +16,9 @@ CASES = {
     "float8_cache": ([], "one scale per head", "no scales"),
     "kv_compression": ([], "Alibi  the local ones", "Omni   the others"),
     "paged_attention": ([], "graph", "differs from plain attention"),
+    "prefix_gather": ([], "differs from attention without a cache", "a second prompt reuses 3 blocks"),
     "prefix_sharing": (["--count", "12"], "Neither I nor you:", "Neither you nor I:"),
+    "quantised_cache": ([], "int8", "float8_e4m3fn", "float8_e5m2"),
     "text_generation": (["--count", "14", "--layout", "PA_NZ"], "Twinkle, twinkle, little star,", "sat on a wall"),
 }
 ELSEWHERE = {

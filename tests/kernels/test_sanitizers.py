@@ -41,6 +41,12 @@ def test_broken_structs_are_refused_or_right(build_dir: Path) -> None:
     assert printed == f"0 files, {RANDOM_INPUTS} random inputs\n"
 
 
+def test_gather_and_quantising_write_against_the_oracle(build_dir: Path) -> None:
+    sources = [HERE / "fuzz" / "pages_harness.cc", HERE / "fuzz" / "standalone_main.cc"]
+    program = fuzz.build("g++", sources, ["-fsanitize=address,undefined"], build_dir / "fuzz_pages")
+    assert run_program([str(program), "--random", str(RANDOM_INPUTS)]) == f"0 files, {RANDOM_INPUTS} random inputs\n"
+
+
 def test_oracle_notices_a_wrong_byte(build_dir: Path, tmp_path: Path) -> None:
     """The harness can fail: a core that writes one byte too many is caught."""
     broken = tmp_path / "broken.cc"

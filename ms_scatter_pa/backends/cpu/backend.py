@@ -4,8 +4,11 @@ from .. import Backend
 from .blocks import copy_blocks
 from .eager import load_eager
 from .graph import graph_call
+from .paged import gather_graph, load_paged, quant_graph
 
 
 def make() -> Backend:
     """Loads the PyNative extension, or says why it does not load."""
-    return Backend("CPU", eager=load_eager(), graph=graph_call, copy_blocks=copy_blocks)
+    eager = load_eager()
+    gather, quant = load_paged()
+    return Backend("CPU", eager, graph_call, gather, gather_graph, quant, quant_graph, copy_blocks)

@@ -33,6 +33,11 @@ class _Tensor(ctypes.Structure):
     ]
 
 
+def wait_for_queue() -> None:
+    """Waits until everything that PyNative queued is done."""
+    _pynative_executor.sync()
+
+
 def call_through_pointers(*call: Any) -> Any:
     """The slow way: waits for MindSpore's queue and hands the tensors' addresses to the core.
 
@@ -40,7 +45,7 @@ def call_through_pointers(*call: Any) -> Any:
     """
     *tensors, _, _, _, _, last_status = call
     options = plan(*call)
-    _pynative_executor.sync()
+    wait_for_queue()
     structs = (_Tensor * len(SCATTER_PA.arguments))()
     for struct, tensor in zip(structs, tensors, strict=True):
         if tensor is None:
@@ -82,6 +87,6 @@ def load_eager() -> Callable[..., Any]:
             stacklevel=2,
         )
         return call_through_pointers
-    _eager.set_plan(plan)
+    _eager.set_plan_of_scatter_pa_kv_cache(plan)
     function: Callable[..., Any] = _eager.scatter_pa_kv_cache
     return function

@@ -19,6 +19,8 @@ sys.path.insert(0, str(HERE.parents[2] / "cpu_kernels"))
 
 import build_config  # noqa: E402
 
+HARNESSES = {"write": "harness.cc", "pages": "pages_harness.cc"}
+
 SANITIZERS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
 INCLUDES = [
     f"-I{build_config.ROOT}",
@@ -50,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--jobs", type=int, default=1, help="fuzzing processes")
+    parser.add_argument("--operator", choices=sorted(HARNESSES), default="write", help="what is fuzzed")
     parser.add_argument("--keep", action="store_true", help="merge new inputs into the corpus")
     parser.add_argument("--structs", action="store_true", help="broken structs instead of good ones")
     options = parser.parse_args(argv)
@@ -58,9 +61,10 @@ def main(argv: list[str] | None = None) -> int:
         print("clang++ was not found: it brings libFuzzer", file=sys.stderr)
         return 2
     work = Path(tempfile.mkdtemp(prefix="mssp-fuzz-"))
-    harness = HERE / ("struct_harness.cc" if options.structs else "harness.cc")
+    harness = HERE / ("struct_harness.cc" if options.structs else HARNESSES[options.operator])
     program = build(compiler, [harness], ["-fsanitize=fuzzer,address,undefined"], work / "fuzz")
-    found, corpus = work / "corpus", HERE / "corpus"
+    found, corpus = work / "corpus", HERE / ("corpus" if options.operator == "write" else "pages_corpus")
+    corpus.mkdir(exist_ok=True)
     found.mkdir()
     common = ["-max_len=400", f"-artifact_prefix={work}/"]
     limits = [f"-max_total_time={options.seconds}", f"-fork={options.jobs}", "-print_final_stats=1"]
