@@ -10,13 +10,16 @@ from mindspore import Tensor
 
 from ..cache import Array
 from ..functional import CacheMode, npu_scatter_pa_kv_cache
+from ..paged_functional import quant_scatter_pa_kv_cache
 from ..rules.options import dtype_name
+from ..rules.paged import FLOATS
 from .block_manager import BlockManager, SeqId
 from .block_table import NO_BLOCKS, Entry, slot_array
 from .integers import Int64Array, integer, narrowed
 from .journal import Actions, Journal
 from .occupancy import Occupancy, Pages
 from .padding import PADDING_SLOT, pad_rows
+from .scales import check_scales, dequantised, static_scales
 from .storage import CacheGeometry, CacheStorage, Rows
 
 _INT32_LIMIT = 2**31  # slots that int32 counts
@@ -51,6 +54,11 @@ class PagedKVCache(BlockManager):
         num_host_blocks: room for swapped-out sequences, in ordinary memory, reserved by the first ``swap_out``; pages
             of it are taken when first used, and kept.
         name: prefix of the Parameters' names, ``{name}.{layer}.key_cache``.
+        scales: None: the caches hold what is written, as it is. Else ``dtype`` is int8, float8_e4m3fn or float8_e5m2,
+            float rows are quantised when they are written, and ``read`` gives floats (``quant_scatter_pa_kv_cache``).
+            ``"dynamic"``: a scale for each token and head, computed and kept in ``key_scale_caches``. A pair
+            (key_scale, value_scale): static float32 arrays [num_layers, 1], [num_layers, num_kv_heads] or [num_layers,
+            num_kv_heads, head_size]; value_scale is None for a key-only cache.
 
     Raises:
         ValueError: a count below 1, an unknown layout, or channels that fill no whole 32 bytes (PA_NZ).
@@ -88,10 +96,11 @@ class PagedKVCache(BlockManager):
         key_only: bool = False,
         num_host_blocks: int = 0,
         name: str = "kv_cache",
+        scales: Any = None,
     ):
         super().__init__(num_blocks, block_size, num_host_blocks)
         value_dtype = dtype if value_dtype is None else value_dtype
-        if layout != "PA_NZ" and _name(value_dtype) != _name(dtype):
+        if layout != "PA_NZ" and scales is None and _name(value_dtype) != _name(dtype):
             raise ValueError(
                 f"value_dtype: given {_name(value_dtype)} with dtype {_name(dtype)}; only PA_NZ takes two dtypes"
             )
@@ -105,7 +114,9 @@ class PagedKVCache(BlockManager):
             num_kv_heads,
             head_sizes=(head_size, None if key_only else head_size if v_head_size is None else v_head_size),
             dtypes=(dtype, value_dtype),
+            keeps_scales=check_scales(scales, (_name(dtype), _name(value_dtype))),
         )
+        self._static_scales = None if scales is None or geometry.keeps_scales else static_scales(scales, geometry)
         self._storage = CacheStorage(geometry, layout, name, self.num_host_blocks)
 
     @property
@@ -128,11 +139,27 @@ class PagedKVCache(BlockManager):
         """The value cache of each layer, or None each where the cache is key-only."""
         return self._storage.value_caches
 
+    @property
+    def is_quantised(self) -> bool:
+        """Whether float rows are quantised when they are written."""
+        return self._static_scales is not None or self._storage.geometry.keeps_scales
+
+    @property
+    def key_scale_caches(self) -> list[Any]:
+        """The scale cache of each layer's keys, float32 Parameters; None each where scales are static or there are none."""
+        return self._storage.key_scale_caches
+
+    @property
+    def value_scale_caches(self) -> list[Any]:
+        """The same of the values."""
+        return self._storage.value_scale_caches
+
     def write(self, layer: int, key: Any, value: Any, slot_mapping: Any, **options: Any) -> Any:
         """Writes a step's K and V rows into one layer's caches with ``npu_scatter_pa_kv_cache``.
 
         Args:
-            key, value: [T, num_kv_heads, head_size] Tensors of the caches' dtypes; value None for a key-only cache.
+            key, value: [T, num_kv_heads, head_size] Tensors of the caches' dtypes, float ones where the cache is
+                quantised; value None for a key-only cache.
             slot_mapping: int32 or int64 [T], as ``slot_mapping()`` gives it.
             options: ``on_error``, ``check_duplicates``.
 
@@ -143,20 +170,42 @@ class PagedKVCache(BlockManager):
             TypeError, ValueError, IndexError: as the operator.
         """
         caches = (self.key_caches[layer], self.value_caches[layer])
+        if self.is_quantised:
+            options |= self._scales(layer)
+            mode = cast(CacheMode, self.layout)
+            return quant_scatter_pa_kv_cache(key, value, caches[0], caches[1], slot_mapping, cache_mode=mode, **options)
         return npu_scatter_pa_kv_cache(
             key, value, *caches, slot_mapping, cache_mode=cast(CacheMode, self.layout), **options
         )
 
-    def read(self, seq_id: SeqId, layer: int) -> Rows:
+    def read(self, seq_id: SeqId, layer: int, *, dtype: Any = None, raw: bool = False) -> Any:
         """A sequence's K and V, in the order of its tokens and in no layout: each [tokens, num_kv_heads, head_size].
 
         NumPy arrays with the caches' bits (hifloat8 as uint8); V is None for a key-only cache. Swapped-out sequences
         are read from the host. It waits for what was queued before, and copies the sequence's blocks and nothing else.
 
+        Args:
+            seq_id: the sequence.
+            layer: the layer.
+            dtype: of the rows of a quantised cache: float32 by default, float16 or bfloat16.
+            raw: the codes of a quantised cache as they are, and their scales: ((key, value), (key_scale, value_scale)).
+                Computed scales are [tokens, num_kv_heads], static ones what the layer was given.
+
         Raises:
+            ValueError: ``dtype`` or ``raw`` for a cache that is not quantised, or another ``dtype``.
             KeyError: no such sequence. IndexError: no such layer.
         """
-        return self._journal.look(self._read, seq_id, layer)
+        if not self.is_quantised:
+            if dtype is not None or raw:
+                raise ValueError("dtype, raw: given for a cache without scales, which holds rows as they were written")
+            return self._journal.look(self._read, seq_id, layer)
+        rows, scales = self._journal.look(self._read_codes, seq_id, layer)
+        if raw:
+            return rows, scales
+        name = "float32" if dtype is None else _name(dtype)
+        if name not in FLOATS:
+            raise ValueError(f"dtype: given {name}, expected one of {', '.join(FLOATS)}")
+        return tuple(dequantised(*side, name) for side in zip(rows, scales, strict=True))
 
     def slot_mapping(
         self,
@@ -263,6 +312,28 @@ class PagedKVCache(BlockManager):
         key, value = self._storage.read(layer, entry.blocks.tolist(), on_host=seq_id in self._swapped)
         return _flat(key)[: entry.num_tokens], None if value is None else _flat(value)[: entry.num_tokens]
 
+    def _read_codes(self, seq_id: SeqId, layer: int) -> tuple[Rows, Rows]:
+        rows = self._read(seq_id, layer)
+        if self._static_scales is not None:
+            key, value = self._static_scales
+            return rows, (key[layer], None if value is None else value[layer])
+        entry = self._anywhere(seq_id)
+        pages = self._storage.read_scales(layer, entry.blocks.tolist(), on_host=seq_id in self._swapped)
+        key, value = pages
+        return rows, (_flat(key)[: entry.num_tokens], None if value is None else _flat(value)[: entry.num_tokens])
+
+    def _scales(self, layer: int) -> dict[str, Any]:
+        """What ``quant_scatter_pa_kv_cache`` and ``npu_gather_pa_kv_cache`` are told of a layer."""
+        if self._static_scales is None:
+            found = {
+                "key_scale_cache": self.key_scale_caches[layer],
+                "value_scale_cache": self.value_scale_caches[layer],
+            }
+            return {name: cache for name, cache in found.items() if cache is not None}
+        key, value = self._static_scales
+        scales = {"key_scale": key, "value_scale": value}
+        return {name: Tensor(scale[layer]) for name, scale in scales.items() if scale is not None}
+
     def _entries(self, seq_ids: Sequence[SeqId]) -> list[Entry]:
         return [Entry() if seq_id is None else self._table(seq_id) for seq_id in seq_ids]
 
@@ -294,6 +365,9 @@ class PagedKVCache(BlockManager):
             used = sorted({block for entry in tables.values() for block in entry.blocks.tolist()})
             for layer in range(self.num_layers if used else 0):
                 there.write(layer, used, storage.read(layer, used, on_host=on_host), on_host=on_host)
+                if storage.geometry.keeps_scales:
+                    scales = storage.read_scales(layer, used, on_host=on_host)
+                    there.write_scales(layer, used, scales, on_host=on_host)
         other = type(self).__new__(type(self))
         journal = Journal()
         books = {

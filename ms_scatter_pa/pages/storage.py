@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import mindspore as ms
 import numpy as np
-from mindspore import Tensor
+from mindspore import Parameter, Tensor
 
 from ..backends import Blocks
 from ..cache import Array, aligned_memory, from_numpy, from_nz, make_cache, numpy_dtype, to_numpy, to_nz
@@ -27,6 +28,7 @@ class CacheGeometry:
     Args:
         head_sizes: of K and V; V's is None for a key-only cache.
         dtypes: of K and V.
+        keeps_scales: whether a scale of every token and head is kept beside the caches.
     """
 
     num_layers: int
@@ -35,6 +37,7 @@ class CacheGeometry:
     num_kv_heads: int
     head_sizes: tuple[int, int | None]
     dtypes: tuple[Any, Any]
+    keeps_scales: bool = False
 
     def caches(self, layout: str, name: str, side: int) -> list[Any]:
         """New caches, one per layer, of K (side 0) or V (side 1); ValueError and TypeError as ``make_cache``."""
@@ -53,6 +56,16 @@ class CacheGeometry:
             )
             for layer in range(self.num_layers)
         ]
+
+    def scale_caches(self, layout: str, name: str, side: int) -> list[Any]:
+        """New scale caches, one per layer, of K (side 0) or V (side 1); None where no scales are kept."""
+        if not self.keeps_scales or self.head_sizes[side] is None:
+            return [None] * self.num_layers
+        shape: tuple[int, ...] = (self.num_blocks, self.block_size, self.num_kv_heads)
+        if layout == "NHSD":
+            shape = (self.num_blocks, self.num_kv_heads, self.block_size, 1)
+        names = [f"{name}.{layer}.{('key', 'value')[side]}_scale_cache" for layer in range(self.num_layers)]
+        return [Parameter(Tensor(np.ones(shape, np.float32)), name=n, requires_grad=False) for n in names]
 
 
 class CacheStorage:
@@ -75,8 +88,11 @@ class CacheStorage:
         self.num_host_blocks = num_host_blocks
         self.key_caches = geometry.caches(layout, name, 0)
         self.value_caches = geometry.caches(layout, name, 1)
-        sides = zip(self.key_caches, self.value_caches, strict=True)
-        # Of all caches, layer by layer, K before V.
+        self.key_scale_caches = geometry.scale_caches(layout, name, 0)
+        self.value_scale_caches = geometry.scale_caches(layout, name, 1)
+        scales = (self.key_scale_caches, self.value_scale_caches)
+        sides = zip(self.key_caches, self.value_caches, *scales, strict=True)
+        # Of all caches, layer by layer, K before V, rows before scales.
         self._device = [blocks_of(cache) for layer in sides for cache in layer if cache is not None]
         self._host: list[Blocks] | None = None
 
@@ -98,7 +114,8 @@ class CacheStorage:
         pages = [None if c is None else _empty((len(blocks), *c.shape[1:]), numpy_dtype(c.dtype)) for c in caches]
         if blocks:
             targets = [blocks_of(page) for page in pages if page is not None]
-            copy_blocks(list(zip(self._of_layer(layer, on_host), targets, strict=True)), blocks, None)
+            sources = self._of_layer(layer, on_host)[: len(targets)]
+            copy_blocks(list(zip(sources, targets, strict=True)), blocks, None)
         key, value = (None if page is None else _to_rows(page, self) for page in pages)
         assert key is not None
         return key, value
@@ -108,7 +125,51 @@ class CacheStorage:
         pages = [convert_layout(r, "Norm", self.layout, self.geometry.num_kv_heads) for r in rows if r is not None]
         if blocks:
             sources = [blocks_of(page) for page in pages]
-            copy_blocks(list(zip(sources, self._of_layer(layer, on_host), strict=True)), None, blocks)
+            targets = self._of_layer(layer, on_host)[: len(sources)]
+            copy_blocks(list(zip(sources, targets, strict=True)), None, blocks)
+
+    def read_scales(self, layer: int, blocks: Sequence[int], *, on_host: bool = False) -> Rows:
+        """The scales of ``blocks`` of K and V, each float32 [blocks, block_size, num_kv_heads]."""
+        caches = [c for c in (self.key_scale_caches[layer], self.value_scale_caches[layer]) if c is not None]
+        pages = [np.empty((len(blocks), *cache.shape[1:]), np.float32) for cache in caches]
+        if blocks:
+            sources = self._of_layer(layer, on_host)[-len(pages) :]
+            copy_blocks(list(zip(sources, map(blocks_of, pages), strict=True)), blocks, None)
+        key, *value = (page[..., 0].transpose(0, 2, 1) if self.layout == "NHSD" else page for page in pages)
+        return key, value[0] if value else None
+
+    def write_scales(self, layer: int, blocks: Sequence[int], scales: Rows, *, on_host: bool = False) -> None:
+        """Writes what ``read_scales`` gave, of a cache in any layout, to ``blocks``."""
+        given = [scale for scale in scales if scale is not None]
+        pages = [scale.transpose(0, 2, 1)[..., None] if self.layout == "NHSD" else scale for scale in given]
+        if blocks:
+            sources = [blocks_of(np.ascontiguousarray(page)) for page in pages]
+            targets = self._of_layer(layer, on_host)[-len(pages) :]
+            copy_blocks(list(zip(sources, targets, strict=True)), None, blocks)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything as names, numbers and bytes: MindSpore pickles no Tensor of 8-bit floats."""
+        ms.runtime.synchronize()
+        key, value = (_dtype_name(dtype) for dtype in self.geometry.dtypes)
+        geometry = replace(self.geometry, dtypes=(key, value))
+        device = [to_numpy(cache).view(np.uint8) for cache in self._caches()]
+        host = None if self._host is None else [np.array(blocks.memory) for blocks in self._host]
+        made = (geometry, self.layout, self.name, self.num_host_blocks)
+        return {"made": made, "device": device, "host": host}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        CacheStorage.__init__(self, *state["made"])
+        for blocks, content in zip(self._device, state["device"], strict=True):
+            if len(content):
+                copy_blocks([(blocks_of(content), blocks)], None, range(len(content)))
+        if state["host"] is not None:
+            for blocks, content in zip(self._host_blocks(), state["host"], strict=True):
+                blocks.memory[...] = content
+
+    def _caches(self) -> list[Any]:
+        """All caches in the order of their blocks."""
+        lists = (self.key_caches, self.value_caches, self.key_scale_caches, self.value_scale_caches)
+        return [cache for layer in zip(*lists, strict=True) for cache in layer if cache is not None]
 
     def _of_layer(self, layer: int, on_host: bool) -> list[Blocks]:
         """K's blocks and V's, if there are any. IndexError: no such layer."""
@@ -126,6 +187,10 @@ class CacheStorage:
         if pairs:
             sources, targets = zip(*pairs, strict=True)
             copy_blocks(memories, sources, targets)
+
+
+def _dtype_name(dtype: Any) -> str:
+    return dtype if isinstance(dtype, str) else dtype_name(dtype)
 
 
 def _host_like(blocks: Blocks, num_blocks: int) -> Blocks:

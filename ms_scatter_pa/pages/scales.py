@@ -1,0 +1,75 @@
+"""The scales of a quantised ``PagedKVCache``: what may be given, and codes back to numbers."""
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from ..cache import Array
+from ..rules.paged import CODES
+from .storage import CacheGeometry
+
+StaticScales = tuple[Array, Array | None]
+
+
+def check_scales(scales: Any, dtypes: tuple[str, str]) -> bool:
+    """Whether scales are computed and kept.
+
+    Raises:
+        ValueError: another word than ``dynamic``, or scales for a cache of another dtype than the quantised ones.
+        TypeError: neither None, a word nor a pair.
+    """
+    if scales is None:
+        return False
+    for name, dtype in zip(("dtype", "value_dtype"), dtypes, strict=True):
+        if dtype not in CODES:
+            raise ValueError(f"{name}: given {dtype} with scales, expected one of {', '.join(CODES)}")
+    if isinstance(scales, str):
+        if scales != "dynamic":
+            raise ValueError(f"scales: given {scales!r}, expected None, 'dynamic' or (key_scale, value_scale)")
+        return True
+    if not isinstance(scales, tuple) or len(scales) != 2:
+        raise TypeError(f"scales: given {type(scales).__name__}, expected None, 'dynamic' or (key_scale, value_scale)")
+    return False
+
+
+def static_scales(scales: tuple[Any, Any], geometry: CacheGeometry) -> StaticScales:
+    """The pair as float32 arrays that begin with the layer; None for a side that is absent.
+
+    Raises:
+        ValueError: a shape that does not fit, a scale that is not positive and finite, a side too many or too few.
+    """
+    found: list[Array | None] = []
+    for name, scale, head_size in zip(("key_scale", "value_scale"), scales, geometry.head_sizes, strict=True):
+        if (scale is None) != (head_size is None):
+            given, expected = ("None", "an array") if scale is None else ("an array", "None, since there is no value")
+            raise ValueError(f"scales: {name} given {given}, expected {expected}")
+        if scale is None or head_size is None:
+            found.append(None)
+            continue
+        array = np.array(scale.asnumpy() if hasattr(scale, "asnumpy") else scale, np.float32)
+        heads = geometry.num_kv_heads
+        if array.shape[:1] != (geometry.num_layers,) or array.shape[1:] not in ((1,), (heads,), (heads, head_size)):
+            raise ValueError(
+                f"scales: {name} given shape {list(array.shape)}, expected [{geometry.num_layers}] layers of [1], "
+                f"[{heads}] or [{heads}, {head_size}]"
+            )
+        if not (np.isfinite(array) & (array > 0)).all():
+            raise ValueError(f"scales: {name} given a number that is not positive and finite")
+        found.append(array)
+    key, value = found
+    assert key is not None
+    return key, value
+
+
+def dequantised(codes: Array | None, scale: Array | None, dtype: str) -> Array | None:
+    """Codes [T, N, D] times a scale [1], [N], [N, D] or [T, N], in float32 and rounded once."""
+    if codes is None or scale is None:
+        return None
+    if scale.ndim == 2 and scale.shape != codes.shape[1:]:
+        scale = scale[..., None]  # of tokens and heads
+    elif scale.ndim == 1:
+        scale = scale[:, None]
+    with np.errstate(all="ignore"):
+        numbers = codes.astype(np.float32) * scale
+        return numbers.astype(getattr(ml_dtypes, dtype, None) or dtype)

@@ -1,0 +1,179 @@
+"""A quantised PagedKVCache: float rows in, codes and scales in the blocks, floats out; scales go where blocks go."""
+
+import copy
+import pickle
+from typing import Any
+
+import mindspore as ms
+import ml_dtypes
+import numpy as np
+import pytest
+from mindspore import Tensor
+
+from ms_scatter_pa import PagedKVCache, npu_gather_pa_kv_cache
+from ms_scatter_pa.paged_reference import dequantise, dynamic_scale, quantise
+from ms_scatter_pa.rules.table import CACHE_MODES
+
+CODES = ("int8", "float8_e4m3fn", "float8_e5m2")
+LAYERS, HEADS, SIZE, BLOCK_SIZE = 2, 2, 16, 4
+SIZES = {"num_layers": LAYERS, "num_blocks": 12, "block_size": BLOCK_SIZE, "num_kv_heads": HEADS, "head_size": SIZE}
+RNG = np.random.default_rng(5)
+STATIC = (
+    RNG.random((LAYERS, HEADS), np.float32) + np.float32(0.01),
+    RNG.random((LAYERS, HEADS, SIZE), np.float32) + np.float32(0.01),
+)
+
+
+def numpy_type(code: str) -> Any:
+    return np.dtype(getattr(ml_dtypes, code, None) or code)
+
+
+def written(cache: PagedKVCache, name: str, tokens: int, seed: int = 0) -> list[np.ndarray]:
+    """Appends rows to a sequence in every layer, and returns them [layer, side, T, N, D]."""
+    rows = np.random.default_rng(seed).standard_normal((LAYERS, 2, tokens, HEADS, SIZE)).astype(np.float16)
+    if name in cache.seq_ids:
+        cache.append(name, tokens)
+    else:
+        cache.allocate(name, tokens)
+    slots = cache.slot_mapping([name], [tokens])
+    for layer in range(LAYERS):
+        cache.write(layer, Tensor(rows[layer, 0]), Tensor(rows[layer, 1]), slots)
+    return list(rows)
+
+
+def expected(rows: np.ndarray, code: str, scales: Any, layer: int, dtype: str = "float32") -> list[np.ndarray]:
+    """What comes back of K and V."""
+    back = []
+    for side in range(2):
+        if scales == "dynamic":
+            scale, lowest = dynamic_scale(rows[layer][side], numpy_type(code))[..., None], -127
+        else:
+            scale, lowest = scales[side][layer], -128
+            scale = scale[:, None] if scale.ndim == 1 else scale
+        codes = quantise(rows[layer][side], scale, None, numpy_type(code), lowest)
+        back.append(dequantise(codes, scale, None, numpy_type(dtype)))
+    return back
+
+
+def check(cache: PagedKVCache, name: str, rows: Any, code: str, scales: Any) -> None:
+    for layer in range(LAYERS):
+        for got, want in zip(cache.read(name, layer), expected(rows, code, scales, layer), strict=True):
+            assert got.tobytes() == want.tobytes()
+
+
+@pytest.mark.parametrize("layout", CACHE_MODES)
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("scales", ["dynamic", STATIC], ids=["dynamic", "static"])
+def test_everything_that_moves_blocks_moves_scales(layout: str, code: str, scales: Any) -> None:
+    cache = PagedKVCache(**SIZES, dtype=code, layout=layout, scales=scales, num_host_blocks=8)
+    rows = written(cache, "a", 6)
+    check(cache, "a", rows, code, scales)
+
+    cache.fork("a", "b")
+    more = written(cache, "b", 3, seed=1)  # into a block that a shares: a copy of it is written
+    longer = [np.concatenate([first, second], axis=1) for first, second in zip(rows, more, strict=True)]
+    check(cache, "a", rows, code, scales)
+    check(cache, "b", longer, code, scales)
+
+    cache.swap_out(["a"])
+    check(cache, "a", rows, code, scales)
+    written(cache, "c", 8, seed=2)  # takes the blocks that are free now
+    cache.swap_in(["a"])
+    check(cache, "a", rows, code, scales)
+
+    cache.swap_out(["a"])
+    for other in (copy.deepcopy(cache), pickle.loads(pickle.dumps(cache)), *map(cache.to_layout, CACHE_MODES)):
+        check(other, "a", rows, code, scales)
+        check(other, "b", longer, code, scales)
+        other.free("b")
+        other.swap_in(["a"])
+        written(other, "a", 1, seed=3)
+    check(cache, "a", rows, code, scales)
+    check(cache, "b", longer, code, scales)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_raw_and_other_dtypes(code: str) -> None:
+    cache = PagedKVCache(**SIZES, dtype=code, scales="dynamic")
+    rows = written(cache, "a", 5)
+    (key, value), (key_scale, value_scale) = cache.read("a", 1, raw=True)
+    assert key.dtype == numpy_type(code) and key.shape == (5, HEADS, SIZE)
+    assert key_scale.tobytes() == dynamic_scale(rows[1][0], key.dtype).tobytes()
+    for dtype in ("float16", "bfloat16"):
+        got = cache.read("a", 1, dtype=dtype)
+        for side, codes, scale in zip(got, (key, value), (key_scale, value_scale), strict=True):
+            assert side.tobytes() == dequantise(codes, scale[..., None], None, numpy_type(dtype)).tobytes()
+
+
+def test_the_gather_reads_it_too() -> None:
+    """The fused gather with the cache's block tables gives what ``read`` gives."""
+    cache = PagedKVCache(**SIZES, dtype="int8", scales="dynamic")
+    written(cache, "a", 7)
+    written(cache, "b", 3, seed=1)
+    key, value = (Tensor(np.zeros((10, HEADS, SIZE), np.float32)) for _ in range(2))
+    names = ["a", "b"]
+    npu_gather_pa_kv_cache(
+        cache.key_caches[0],
+        cache.value_caches[0],
+        cache.block_tables(names),
+        cache.seq_lens(names),
+        key,
+        value,
+        key_scale_cache=cache.key_scale_caches[0],
+        value_scale_cache=cache.value_scale_caches[0],
+        cache_mode="Norm",
+    )
+    want = [np.concatenate([cache.read(name, 0)[side] for name in names]) for side in range(2)]
+    assert key.asnumpy().tobytes() == want[0].tobytes()
+    assert value.asnumpy().tobytes() == want[1].tobytes()
+
+
+@pytest.mark.parametrize("code", ["float8_e4m3fn", "float8_e5m2", "hifloat8", "float16"])
+def test_raw_caches_are_pickled(code: str) -> None:
+    cache = PagedKVCache(**SIZES, dtype=code)
+    cache.allocate("a", 5)
+    bits = np.random.default_rng(0).integers(0, 256, (5, HEADS, SIZE * (2 if code == "float16" else 1)), dtype=np.uint8)
+    from ms_scatter_pa.cache import from_numpy
+
+    dtype = np.dtype("uint8") if code == "hifloat8" else numpy_type(code)
+    rows = from_numpy(bits.view(dtype), code)
+    cache.write(0, rows, rows, cache.slot_mapping(["a"], [5]))
+    other = pickle.loads(pickle.dumps(cache))
+    assert other.read("a", 0)[0].tobytes() == bits.tobytes()
+    other.append("a", 1)
+    assert cache.num_tokens("a") == 5
+
+
+REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"dtype": "float16", "scales": "dynamic"}, ValueError, "dtype: given float16 with scales"),
+    ({"dtype": "hifloat8", "scales": "dynamic"}, ValueError, "hifloat8"),
+    ({"dtype": "int8", "scales": "static"}, ValueError, "scales: given 'static'"),
+    ({"dtype": "int8", "scales": 0.5}, TypeError, "scales: given float"),
+    ({"dtype": "int8", "scales": (np.ones((1, 1)), STATIC[1])}, ValueError, "key_scale given shape"),
+    ({"dtype": "int8", "scales": (STATIC[0], -STATIC[1])}, ValueError, "value_scale given a number"),
+    ({"dtype": "int8", "scales": (STATIC[0], None)}, ValueError, "value_scale given None"),
+    ({"dtype": "int8", "scales": STATIC, "key_only": True}, ValueError, "value_scale given an array"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "says"), REFUSED, ids=[says for _, _, says in REFUSED])
+def test_refusals(arguments: dict[str, Any], error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says.replace("(", r"\(")):
+        PagedKVCache(**SIZES, **arguments)
+
+
+def test_reading_a_raw_cache_takes_no_dtype() -> None:
+    cache = PagedKVCache(**SIZES, dtype="int8")
+    cache.allocate("a", 1)
+    with pytest.raises(ValueError, match="without scales"):
+        cache.read("a", 0, dtype=ms.float16)
+    assert not cache.is_quantised
+
+
+def test_key_only() -> None:
+    cache = PagedKVCache(**SIZES, dtype="int8", key_only=True, scales=(STATIC[0], None))
+    cache.allocate("a", 1)
+    rows = np.ones((1, HEADS, SIZE), np.float16)
+    cache.write(0, Tensor(rows), None, cache.slot_mapping(["a"], [1]))
+    key, value = cache.read("a", 0)
+    assert value is None and np.allclose(key, 1, atol=STATIC[0].max())
