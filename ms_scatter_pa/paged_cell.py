@@ -69,6 +69,9 @@ class GatherPaKvCache(_Recording):
             ``npu_gather_pa_kv_cache``.
         ValueError: an unknown mode.
 
+    With ``on_error="record"`` it keeps its last bad status as ``ScatterPaKvCache`` does (``read_last_status``,
+    ``clear_status``).
+
     Example:
         >>> import numpy as np
         >>> from mindspore import Parameter, Tensor
@@ -132,6 +135,9 @@ class QuantScatterPaKvCache(_Recording):
         TypeError: a cache that is not a Parameter. float8 caches are no Parameters on the CPU: pass them to
             ``quant_scatter_pa_kv_cache``.
         ValueError: an unknown mode.
+
+    With ``on_error="record"`` it keeps its last bad status as ``ScatterPaKvCache`` does (``read_last_status``,
+    ``clear_status``).
 
     Example:
         >>> import numpy as np

@@ -121,7 +121,7 @@ def describe(entry: Public) -> str:
         if bases := [
             f"[{base.id}](#{base.id.lower()})"
             for base in node.bases
-            if isinstance(base, ast.Name) and not hasattr(builtins, base.id)
+            if isinstance(base, ast.Name) and not hasattr(builtins, base.id) and not base.id.startswith("_")
         ]:
             parts.append(f"Has what {' and '.join(bases)} has, and:\n")
         for member in node.body:

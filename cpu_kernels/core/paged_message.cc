@@ -63,8 +63,8 @@ void AddGatherLengths(const MsspGatherCall* call, const MsspStatus& status, Sent
   } else if (status.value < 0) {
     out->Add(", expected a length of at least 0");
   } else if (status.limit == call->num_tokens && status.value < status.limit) {
-    out->Add(sums && status.position < call->batch ? ", expected sums of lengths that do not fall"
-                                                   : " rows in all, expected as many as key has, which are %" PRId64,
+    out->Add(sums ? ", expected sums that do not fall and end with the %" PRId64 " rows of key"
+                  : " rows in all, expected the %" PRId64 " of key",
              call->num_tokens);
   } else if (status.value > status.limit && status.limit % (call->block_size > 0 ? call->block_size : 1) == 0 &&
              status.value <= call->num_tokens) {

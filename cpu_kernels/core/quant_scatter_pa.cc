@@ -202,6 +202,12 @@ MsspStatus CheckQuant(const MsspQuantCall& call) {
   const SideArguments* const arguments[] = {&kKeySide, &kValueSide};
   MsspStatus status = CheckPagedShape(shape, quant::kKeyCache);
   for (int i = 0; i < 2 && status.code == MSSP_WRITTEN; ++i) status = CheckPagedSide(shape, *sides[i], *arguments[i]);
+  for (int i = 0; i < 2 && status.code == MSSP_WRITTEN; ++i) {
+    const int64_t block = call.block_size * call.num_head * sides[i]->head_size;
+    if (sides[i]->rows != nullptr && call.num_blocks > 1 && sides[i]->block_stride != block) {
+      return {MSSP_BAD_SHAPES, arguments[i]->cache, sides[i]->block_stride, block};  // blocks apart are not written yet
+    }
+  }
   if (status.code == MSSP_WRITTEN) status = CheckSlots(call);
   for (int i = 0; i < 2 && status.code == MSSP_WRITTEN; ++i) status = CheckScales(shape, *sides[i], *arguments[i]);
   return status;

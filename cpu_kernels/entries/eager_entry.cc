@@ -37,6 +37,7 @@ struct ScatterOperator {
   static constexpr int kArguments = MSSP_NUM_ARGUMENTS;
   static constexpr int kModes = MSSP_NUM_MODES;
   static constexpr int kOptions = MSSP_NUM_OPTIONS;
+  static constexpr bool kTakesBlocksApart = false;
   static constexpr auto Run = MsspRun;
   static bool IsWritten(int argument) { return argument == kKeyCache || argument == kValueCache; }
   static bool IsCache(int argument) { return IsWritten(argument); }
@@ -49,6 +50,7 @@ struct GatherOperator {
   static constexpr int kArguments = MSSP_GATHER_NUM_ARGUMENTS;
   static constexpr int kModes = MSSP_GATHER_NUM_MODES;
   static constexpr int kOptions = MSSP_GATHER_NUM_OPTIONS;
+  static constexpr bool kTakesBlocksApart = true;
   static constexpr auto Run = MsspRunGather;
   static bool IsWritten(int argument) { return argument == gather::kKey || argument == gather::kValue; }
   static bool IsCache(int argument) {
@@ -64,6 +66,7 @@ struct QuantOperator {
   static constexpr int kArguments = MSSP_QUANT_NUM_ARGUMENTS;
   static constexpr int kModes = MSSP_QUANT_NUM_MODES;
   static constexpr int kOptions = MSSP_QUANT_NUM_OPTIONS;
+  static constexpr bool kTakesBlocksApart = true;
   static constexpr auto Run = MsspRunQuant;
   static bool IsWritten(int argument) {
     return argument == quant::kKeyCache || argument == quant::kValueCache || argument == quant::kKeyScaleCache ||
@@ -246,9 +249,11 @@ void ReadArguments(PyObject* const* args, Request<Op>* call, Key* key) {
     const auto& shape = tensor->shape();
     key->push_back(static_cast<int64_t>(shape.size()) << 32 | static_cast<int64_t>(tensor->data_type()));
     key->insert(key->end(), shape.begin(), shape.end());
-    if (Op::IsCache(i) && !tensor->is_contiguous()) {
-      (void)AskForPlan<Op>(args);
-      throw py::value_error("expected a contiguous cache");
+    if ((Op::IsCache(i) || Op::IsWritten(i)) && !tensor->is_contiguous()) {
+      (void)AskForPlan<Op>(args);  // strides are no part of the key
+      if (!Op::kTakesBlocksApart) {
+        throw py::value_error("expected a contiguous cache");
+      }
     }
     call->tensors[i] = std::move(tensor);
   }

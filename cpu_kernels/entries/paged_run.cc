@@ -231,8 +231,8 @@ MsspStatus FindOverlap(const MsspTensor* tensors, const int64_t (&item_sizes)[kC
 }
 
 // `count` is the operator's number of arguments: a status whose memory a written argument shares is not stored.
-MsspStatus Report(MsspStatus result, int count, const char* operation, int64_t length, int64_t* status, int64_t* last_status,
-                  char* message, int64_t size) {
+MsspStatus Report(MsspStatus result, int count, const char* operation, int64_t length, int64_t* status,
+                  int64_t* last_status, char* message, int64_t size) {
   const int64_t line[MSSP_STATUS_SIZE] = {result.code, result.position, result.value, result.limit};
   const auto touches = [&](int place) {
     return result.code == MSSP_BAD_SHAPES && result.limit == -1 && result.value == -1 - place;

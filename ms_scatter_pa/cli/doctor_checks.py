@@ -16,7 +16,7 @@ from typing import Any
 from ..backends.ascend import cann_toolkit as cann_tools
 from ..backends.ascend import operator_package as opp
 from ..backends.cpu.library import LIBRARY_FOLDER, advice
-from ..rules.table import TARGETS
+from ..rules.table import OPERATORS, TARGETS
 from . import libraries
 
 LIBRARIES = LIBRARY_FOLDER
@@ -103,8 +103,11 @@ def cpu_library() -> Finding:
         library.MsspCpuFeatures.restype = ctypes.c_char_p
         features = library.MsspCpuFeatures().decode()
         version = library.MsspVersion()
+        missing = [operator.name for operator in OPERATORS if not hasattr(library, operator.registered_name)]
     except (OSError, AttributeError) as error:
         return Finding("CPU library", False, f"does not load: {error}", advice())
+    if missing:
+        return Finding("CPU library", False, f"of another version: without {', '.join(missing)}", advice())
     return Finding("CPU library", True, f"interface {version}, instruction set {features} ({path})")
 
 

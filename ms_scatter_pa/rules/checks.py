@@ -22,19 +22,20 @@ def checked_scenario(arguments: Arguments) -> Scenario:
         ValueError: ranks, dimensions or modes that do not fit together.
     """
     _check_dtypes(arguments)
-    scenario = decide(arguments, _check_shapes)
+    scenario = decide(arguments, check_shapes)
     if scenario.layout != "PA_NZ":
         _check_same_dtype(arguments, "value", "key", f"{scenario.layout} caches hold K and V of one dtype")
-    _check_shapes(arguments, scenario)
+    check_shapes(arguments, scenario)
     return scenario
 
 
-def _check_shapes(arguments: Arguments, scenario: Scenario) -> None:
+def check_shapes(arguments: Arguments, scenario: Scenario) -> None:
+    """Compares all arguments with one another as the scenario says. ValueError: they do not fit."""
     if scenario.compressed:
         _check_compressed(arguments, scenario)
     else:
-        check_tokens(arguments, scenario)
-    check_caches(arguments, scenario)
+        _check_tokens(arguments, scenario)
+    _check_caches(arguments, scenario)
 
 
 def _check_dtypes(arguments: Arguments) -> None:
@@ -58,8 +59,7 @@ def _check_same_dtype(arguments: Arguments, name: str, other: str, why: str) -> 
         raise TypeError(f"{name}: given dtype {given}, expected {expected} as {other} has ({why})")
 
 
-def check_tokens(arguments: Arguments, scenario: Scenario) -> None:
-    """Slots against rows, and value's rows against key's."""
+def _check_tokens(arguments: Arguments, scenario: Scenario) -> None:
     tokens = _token_count(_shape(arguments, "key"), scenario)
     _expect_rank(arguments, "slot_mapping", 1, "[T]")
     slots = _shape(arguments, "slot_mapping")[0]
@@ -126,8 +126,7 @@ def _check_pairs(name: str, shape: Shape, batch: int, num_head: int) -> None:
     )
 
 
-def check_caches(arguments: Arguments, scenario: Scenario) -> None:
-    """No empty dimension, and key_cache against value_cache."""
+def _check_caches(arguments: Arguments, scenario: Scenario) -> None:
     for name in ("key", "value", "key_cache", "value_cache"):
         shape = arguments.shape(name)
         empty = (

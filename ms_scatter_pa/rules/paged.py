@@ -134,9 +134,8 @@ def decide_quant(arguments: PagedArguments) -> Decision:
     slots = arguments.shape("slot_mapping")
     assert slots is not None
     read = _structure(arguments, slots)
-    found = scenario.decide(read)
-    checks.check_tokens(read, found)
-    checks.check_caches(read, found)
+    found = scenario.decide(read, checks.check_shapes)
+    checks.check_shapes(read, found)
     _refuse_device_format(found, arguments)
     return _decision(arguments, found, writes=True)
 
@@ -148,11 +147,10 @@ def decide_gather(arguments: PagedArguments, is_seq_lens_cumsum: bool) -> Decisi
     key = arguments.shape("key")
     assert key is not None
     read = _structure(arguments, (key[0] if key else UNKNOWN,))
-    found = scenario.decide(read)
+    found = scenario.decide(read, checks.check_shapes)
     if found.flattened and len(key) != 2:
         raise ValueError(f"key: given shape {shape_text(key)}, expected [T, num_head, head_size] or [T, N*D]")
-    checks.check_tokens(read, found)
-    checks.check_caches(read, found)
+    checks.check_shapes(read, found)
     _refuse_device_format(found, arguments)
     tables, lengths = arguments.shape("block_tables"), arguments.shape("seq_lens")
     assert tables is not None and lengths is not None

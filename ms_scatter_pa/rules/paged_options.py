@@ -36,8 +36,14 @@ def _read(operator: Operator, tensors: Sequence[Any], cache_mode: Any) -> PagedA
             continue
         if not isinstance(tensor, ms.Tensor):
             raise TypeError(f"{argument.name}: given {type(tensor).__name__}, expected a Tensor")
-        if not tensor.is_contiguous() and (argument.written or argument.name.endswith("_cache")):
-            check_strides(argument.name, tensor.shape, tensor.stride())
+        if tensor.is_contiguous() or not (argument.written or argument.name.endswith("_cache")):
+            continue
+        if operator is QUANT_SCATTER_PA and argument.name in ("key_cache", "value_cache"):
+            raise ValueError(
+                f"{argument.name}: given a strided view of shape {list(tensor.shape)}, expected a contiguous tensor, since "
+                "the operator writes it in place"
+            )
+        check_strides(argument.name, tensor.shape, tensor.stride())
     shapes = [None if tensor is None else tensor.shape for tensor in tensors]
     dtypes = [None if tensor is None else tensor.dtype for tensor in tensors]
     return arguments_of(operator, shapes, dtypes, cache_mode)

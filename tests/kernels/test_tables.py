@@ -7,12 +7,16 @@ from pathlib import Path
 import build_config
 
 from ms_scatter_pa.backends.cpu.bindings import Call, CoreLibrary, Side, Status
+from ms_scatter_pa.backends.cpu.paged_bindings import GatherCall, PagedSide, QuantCall, Scaling
+from ms_scatter_pa.rules.table import OPERATORS
 
 
 def test_structs_are_those_of_ctypes(tmp_path: Path) -> None:
     """Compiles assertions about the C interface, in C, which it promises to be."""
-    lines = ['#include "scatter_pa.h"', "#include <stddef.h>"]
-    for c_name, struct in (("MsspSide", Side), ("MsspCall", Call), ("MsspStatus", Status)):
+    lines = ['#include "paged_call.h"', '#include "scatter_pa.h"', "#include <stddef.h>"]
+    structs = [("MsspSide", Side), ("MsspCall", Call), ("MsspStatus", Status), ("MsspScaling", Scaling)]
+    structs += [("MsspPagedSide", PagedSide), ("MsspGatherCall", GatherCall), ("MsspQuantCall", QuantCall)]
+    for c_name, struct in structs:
         lines.append(f'_Static_assert(sizeof({c_name}) == {ctypes.sizeof(struct)}, "{c_name}");')
         for field in struct._fields_:
             offset = getattr(struct, field[0]).offset
@@ -48,7 +52,8 @@ def test_nothing_else_is_exported(library_path: Path) -> None:
         ["nm", "-D", "--defined-only", str(library_path)], check=True, capture_output=True, text=True
     ).stdout
     names = {line.split()[-1] for line in listing.splitlines()}
-    entries = {"MsScatterPaKvCache", "MsScatterPaKvCacheInferShape"}  # ops.Custom finds them by these names
+    functions = [operator.registered_name for operator in OPERATORS]  # ops.Custom finds them by these names
+    entries = {*functions, *(f"{function}InferShape" for function in functions)}
     assert {n for n in names if not n.startswith("Mssp")} == entries
     assert "MsspScatterPaKvCache" in names
 

@@ -252,7 +252,7 @@ TABLE = (
         gather,
         lambda _: {"seq_lens": tensor([0, 7, 6], "int32"), "is_seq_lens_cumsum": True},
         V,
-        ("seq_lens[2]", "6"),
+        ("seq_lens[2]", "6", "do not fall"),
         by_values=3,
     ),
     PageRefusal(
@@ -415,6 +415,22 @@ TABLE = (
         V,
         ("value_cache", "overlaps", "key_cache"),
         by_values=4,
+    ),
+    PageRefusal(
+        "every other block of a pool",
+        static,
+        lambda _: {"key_cache": zeros((4, 2, 4, 2, 16), "int8")[:, 0]},
+        V,
+        ("key_cache", "strided", "contiguous"),
+        in_graph=False,
+    ),
+    PageRefusal(
+        "a cache strided inside its blocks",
+        gather,
+        lambda _: {"key_cache": zeros((4, 4, 2, 32), "float16")[..., :16]},
+        V,
+        ("key_cache", "strides", "axis 0"),
+        in_graph=False,
     ),
     PageRefusal(
         "one array as scales and scale cache",

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from ms_scatter_pa import npu_scatter_pa_kv_cache
+from ms_scatter_pa import npu_gather_pa_kv_cache, npu_scatter_pa_kv_cache, quant_scatter_pa_kv_cache
 
+from . import page_refusals
 from .refusals import MEMORY, MODES, SHAPES, TABLE, TYPES, VALUES, Refusal
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "refusals.md"
@@ -39,6 +40,13 @@ def page() -> str:
             if refusal.kind == kind:
                 argument = refusal.argument.partition("[")[0]
                 parts.append(f"| {refusal.what} | `{argument}` | `{message(refusal).replace('|', '/')}` |\n")
+        parts.append("\n")
+    for operator in (npu_gather_pa_kv_cache, quant_scatter_pa_kv_cache):
+        parts.append(f"## {operator.__name__}\n\n| mistake | argument | message |\n|---|---|---|\n")
+        for other in page_refusals.TABLE:
+            if other.operator is operator:
+                argument = other.says[0].partition("[")[0]
+                parts.append(f"| {other.what} | `{argument}` | `{page_refusals.message(other).replace('|', '/')}` |\n")
         parts.append("\n")
     return "".join(parts).rstrip() + "\n"
 
