@@ -158,7 +158,7 @@ def test_paged_attention_mask():
 INT8 = """
 import mindspore as ms, numpy as np
 from mindspore import JitConfig, nn
-from mindspore.ops.auto_generate import PagedAttention
+from mindspore.ops.auto_generate import PagedAttention, QuantV2
 from ms_scatter_pa import compat
 from tests.networks import dense
 from tests.networks.test_operators import Call, close, numbers, paged, run, HEADS, KV_HEADS, SIZE
