@@ -35,6 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
     library = CoreLibrary(library_path())
     seconds = options.seconds or (1.0 if options.quick else 4.0)
+    if options.networks:
+        return _networks(library, options, seconds)
     makers: list[Callable[[], harness.Case]] = []
     about: dict[str, Any] = {
         "machine": platform.machine(),
@@ -70,6 +72,22 @@ def main(argv: list[str] | None = None) -> int:
     about["torch"] = core_bench.torch_version()
     results = harness.run(makers, seconds_per_case=seconds, total_seconds=options.total_seconds)
     _report(results, about, options.out)
+    return 0
+
+
+def _networks(library: CoreLibrary, options: argparse.Namespace, seconds: float) -> int:
+    """The built-in operators of networks, alone."""
+    from . import networks_bench
+
+    threads = options.threads or int(library.c.MsspGetNumThreads())
+    library.c.MsspSetNumThreads(threads)
+    makers = networks_bench.cases(library, threads, quick=options.quick, inside=not options.no_mindspore)
+    results = harness.run(makers, seconds_per_case=seconds, total_seconds=options.total_seconds)
+    print(f"{library.c.MsspCpuFeatures().decode()}, {threads} threads; microseconds per call (ratio to the limit)")
+    for group in dict.fromkeys(result.case.group for result in results):
+        print(harness.table([result for result in results if result.case.group == group]), end="\n\n")
+    about = {"machine": platform.machine(), "kernels": library.c.MsspCpuFeatures().decode(), "threads": threads}
+    harness.write_json(results, options.out / "networks.json", about)
     return 0
 
 
@@ -112,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer cases, less time for each (about 2 minutes)")
     parser.add_argument("--only", default="", help="bandwidth cases whose name contains this text")
+    parser.add_argument("--networks", action="store_true", help="only the operators of networks (docs/networks.md)")
     parser.add_argument("--threads", type=int, default=0, help="default: as the library chooses")
     parser.add_argument("--seconds", type=float, default=None, help="per case (default 4, quick 1)")
     parser.add_argument("--total-seconds", type=float, default=1200.0, help="no case is begun after this time")

@@ -52,10 +52,11 @@ void RmsNorm(const Arguments& call) {
   auto* factors = static_cast<float*>(call.Out(1).data);
   ForEachPiece(rows, 2 * count * ItemBytes(x.type), width, [&](int64_t begin, int64_t end, float* row) {
     for (int64_t r = begin; r < end; ++r) {
-      vectors.widen(x.type, from + r * row_bytes, width, row);
-      const float factor = 1.0f / std::sqrt(vectors.sum_of_squares(row, width) / static_cast<float>(width) + epsilon);
+      const float squares = vectors.widen_squares(x.type, from + r * row_bytes, width, row, to + r * row_bytes);
+      const float factor = 1.0f / std::sqrt(squares / static_cast<float>(width) + epsilon);
       factors[r] = factor;
-      vectors.normalize(x.type, row, gamma.data(), factor, width, to + r * row_bytes);
+      const char* ahead = r + 1 < end ? from + (r + 1) * row_bytes : nullptr;
+      vectors.normalize(x.type, row, gamma.data(), factor, width, to + r * row_bytes, ahead);
     }
   });
 }
@@ -92,7 +93,7 @@ void AddRmsNorm(const Arguments& call) {
       vectors.widen(x.type, sum, width, row);
       const float factor = 1.0f / std::sqrt(vectors.sum_of_squares(row, width) / static_cast<float>(width) + epsilon);
       static_cast<float*>(call.Out(1).data)[r] = factor;
-      vectors.normalize(x.type, row, gamma.data(), factor, width, static_cast<char*>(call.Out(0).data) + at);
+      vectors.normalize(x.type, row, gamma.data(), factor, width, static_cast<char*>(call.Out(0).data) + at, nullptr);
     }
   });
 }

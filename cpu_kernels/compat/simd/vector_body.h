@@ -430,22 +430,67 @@ MSSP_TARGET float SumOfSquares(const float* x, int64_t n) {
 }
 
 template <typename Format>
-MSSP_TARGET void NormalizeAs(const float* x, const float* gamma, float factor, int64_t n, typename Format::Item* to) {
+MSSP_TARGET float WidenSquaresAs(const typename Format::Item* from, int64_t n, float* to, const char* later) {
+  constexpr int64_t kStep = 4 * MSSP_LANES;
+  constexpr auto kItem = static_cast<int64_t>(sizeof(typename Format::Item));
+  Floats sums[4] = {};
   int64_t i = 0;
-  for (; i + MSSP_LANES <= n; i += MSSP_LANES) {
-    Format::Store(Single::Load(x + i) * factor * Single::Load(gamma + i), to + i);
+  for (; i + kStep <= n; i += kStep) {
+    for (int64_t at = 0; at < kStep * kItem; at += 64) __builtin_prefetch(later + i * kItem + at, 1, 3);
+    for (int k = 0; k < 4; ++k) {
+      const Floats part = Format::Load(from + i + k * MSSP_LANES);
+      Single::Store(part, to + i + k * MSSP_LANES);
+      sums[k] += part * part;
+    }
+  }
+  float sum = Sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  for (; i < n; ++i) {
+    to[i] = Format::One(from[i]);
+    sum += to[i] * to[i];
+  }
+  return sum;
+}
+
+MSSP_TARGET float WidenSquares(int32_t type, const void* from, int64_t n, float* to, const void* later) {
+  const auto* fetched = static_cast<const char*>(later);
+  switch (type) {
+    case MSSP_BUILTIN_FLOAT16:
+      return WidenSquaresAs<Half>(static_cast<const uint16_t*>(from), n, to, fetched);
+    case MSSP_BUILTIN_BFLOAT16:
+      return WidenSquaresAs<Brain>(static_cast<const uint16_t*>(from), n, to, fetched);
+    default:
+      return WidenSquaresAs<Single>(static_cast<const float*>(from), n, to, fetched);
+  }
+}
+
+template <typename Format>
+MSSP_TARGET void NormalizeAs(const float* x, const float* gamma, float factor, int64_t n, typename Format::Item* to,
+                             const char* ahead) {
+  constexpr int64_t kStep = 4 * MSSP_LANES;
+  constexpr auto kItem = static_cast<int64_t>(sizeof(typename Format::Item));
+  int64_t i = 0;
+  for (; i + kStep <= n; i += kStep) {
+    if (ahead != nullptr) {
+      for (int64_t at = 0; at < kStep * kItem; at += 64) __builtin_prefetch(ahead + i * kItem + at, 0, 3);
+    }
+    for (int k = 0; k < 4; ++k) {
+      const int64_t at = i + k * MSSP_LANES;
+      Format::Store(Single::Load(x + at) * factor * Single::Load(gamma + at), to + at);
+    }
   }
   for (; i < n; ++i) to[i] = Format::Narrow(x[i] * factor * gamma[i]);
 }
 
-MSSP_TARGET void Normalize(int32_t type, const float* x, const float* gamma, float factor, int64_t n, void* to) {
+MSSP_TARGET void Normalize(int32_t type, const float* x, const float* gamma, float factor, int64_t n, void* to,
+                           const void* ahead) {
+  const auto* fetched = static_cast<const char*>(ahead);
   switch (type) {
     case MSSP_BUILTIN_FLOAT16:
-      return NormalizeAs<Half>(x, gamma, factor, n, static_cast<uint16_t*>(to));
+      return NormalizeAs<Half>(x, gamma, factor, n, static_cast<uint16_t*>(to), fetched);
     case MSSP_BUILTIN_BFLOAT16:
-      return NormalizeAs<Brain>(x, gamma, factor, n, static_cast<uint16_t*>(to));
+      return NormalizeAs<Brain>(x, gamma, factor, n, static_cast<uint16_t*>(to), fetched);
     default:
-      return NormalizeAs<Single>(x, gamma, factor, n, static_cast<float*>(to));
+      return NormalizeAs<Single>(x, gamma, factor, n, static_cast<float*>(to), fetched);
   }
 }
 
@@ -453,7 +498,12 @@ template <typename Format>
 MSSP_TARGET void RotateHalvesAs(const typename Format::Item* from, const float* cos, const float* sin, int64_t heads,
                                 int64_t size, typename Format::Item* to) {
   const int64_t half = size / 2;
+  const int64_t bytes = size * static_cast<int64_t>(sizeof(typename Format::Item));
   for (int64_t h = 0; h < heads; ++h, from += size, to += size) {
+    for (int64_t at = 0; at < bytes; at += 64) {
+      __builtin_prefetch(reinterpret_cast<const char*>(from) + heads * bytes + at, 0, 3);
+      __builtin_prefetch(reinterpret_cast<const char*>(to) + heads * bytes + at, 1, 3);
+    }
     int64_t i = 0;
     for (; i + MSSP_LANES <= half; i += MSSP_LANES) {
       const Floats a = Format::Load(from + i);
@@ -487,7 +537,8 @@ MSSP_TARGET void RotateHalves(int32_t type, const void* from, const float* cos, 
 }  // namespace
 
 const VectorKernels MSSP_TABLE = {
-    MSSP_TABLE_NAME, Widen, Narrow, Scores, Weigh, Max, ExpOf, Scale, SumOfSquares, Normalize, RotateHalves,
+    MSSP_TABLE_NAME, Widen, Narrow,       Scores,       Weigh,     Max,
+    ExpOf,           Scale, SumOfSquares, WidenSquares, Normalize, RotateHalves,
 };
 
 }  // namespace compat
