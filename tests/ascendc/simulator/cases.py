@@ -122,7 +122,8 @@ def render(name: str, call: Call, soc: str, op_host: cann.OpHost) -> bytes:
     part = SOCS[soc]
     inputs = [parameter["name"] for parameter in op_host.parameters(soc, "inputs")]
     arrays = dict(zip(inputs, call.tensors(), strict=False))
-    arrays |= {extra: np.zeros(4, np.int64) for extra in inputs if extra not in arrays}
+    if "last_status" in inputs:
+        arrays["last_status"] = np.zeros(4, np.int64)
     dtypes = (call.key_dtype or "", call.value_dtype or "", call.slot_mapping.dtype.name)
     shapes = [arrays[name].shape for name in inputs]
     launch = op_host.launch(shapes, dtypes, part.cores, part.unified_buffer_bytes, soc)
