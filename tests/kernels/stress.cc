@@ -1,5 +1,5 @@
-// Several threads call the operator at once, each with workers: for -fsanitize=thread. Caches of their own, and
-// disjoint slots of a shared one.
+// Several threads call the operator and copy blocks at once, each with workers: for -fsanitize=thread. Caches of their
+// own, and disjoint slots and blocks of shared ones.
 #include <atomic>
 #include <cstdint>
 #include <cstdio>
@@ -78,6 +78,35 @@ void Call(int caller, std::vector<uint16_t>* shared, int rounds) {
   }
 }
 
+// Blocks caller, caller + kCallers, ... of a pool that all callers share: one is filled, copied to another, and from
+// there, in the same call, to a third; then out to memory of the caller's own.
+constexpr int64_t kPoolBlocks = 3 * kCallers, kPoolBytes = 200'000;
+
+void CopyBlocks(int caller, std::vector<char>* pool, int rounds) {
+  const int64_t sources[] = {caller, caller + kCallers}, targets[] = {caller + kCallers, caller + 2 * kCallers};
+  std::vector<char> own(2 * kPoolBytes);
+  for (int round = 0; round < rounds; ++round) {
+    char* const first = pool->data() + caller * kPoolBytes;
+    for (int64_t i = 0; i < kPoolBytes; ++i) first[i] = static_cast<char>(i * 31 + round * 7 + caller);
+    MsspBlockCopy copy = {};
+    copy.source = copy.target = pool->data();
+    copy.source_blocks = sources;
+    copy.target_blocks = targets;
+    copy.count = 2;
+    copy.source_num_blocks = copy.target_num_blocks = kPoolBlocks;
+    copy.source_stride = copy.target_stride = copy.block_bytes = kPoolBytes;
+    Expect(MsspCopyBlocks(&copy, 1, 3).code == MSSP_WRITTEN, "pool: refused");
+    copy.source_blocks = targets;
+    copy.target_blocks = nullptr;
+    copy.target = own.data();
+    copy.target_num_blocks = 2;
+    Expect(MsspCopyBlocks(&copy, 1, 3).code == MSSP_WRITTEN, "own memory: refused");
+    for (int64_t block : {0, 1}) {
+      Expect(std::memcmp(own.data() + block * kPoolBytes, first, kPoolBytes) == 0, "own memory: wrong block");
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -88,6 +117,8 @@ int main(int argc, char** argv) {
     std::vector<uint16_t> shared(kSlots * kHeads * kSize);
     std::vector<std::thread> callers;
     for (int i = 0; i < kCallers; ++i) callers.emplace_back(Call, i, &shared, rounds);
+    std::vector<char> pool(kPoolBlocks * kPoolBytes);
+    for (int i = 0; i < kCallers; ++i) callers.emplace_back(CopyBlocks, i, &pool, rounds);
     for (std::thread& caller : callers) caller.join();
   }
   std::printf("%d failures\n", failures.load());

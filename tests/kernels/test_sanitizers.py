@@ -68,6 +68,8 @@ def test_oracle_notices_a_wrong_byte(build_dir: Path, tmp_path: Path) -> None:
     assert "cache: got" in done.stderr
 
 
-def test_callers_at_once_without_a_race(build_dir: Path) -> None:
-    program = fuzz.build("g++", [HERE / "stress.cc"], ["-fsanitize=thread"], build_dir / "stress")
+@pytest.mark.parametrize("sanitizers", ["thread", "address,undefined"])
+def test_callers_at_once_without_a_race(build_dir: Path, sanitizers: str) -> None:
+    folder = build_dir / f"stress_{sanitizers}"
+    program = fuzz.build("g++", [HERE / "stress.cc"], [f"-fsanitize={sanitizers}"], folder)
     assert run_program([str(program), "40"]) == "0 failures\n"
