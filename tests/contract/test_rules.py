@@ -95,12 +95,13 @@ def _scatter_mode(call: Call) -> str | None:
 
 
 def _sizes_are_positive(call: Call, compressed: bool) -> bool:
-    """Head counts, head sizes and block sizes are; counts of tokens, sequences and blocks may be 0."""
+    """Head counts, head sizes and block sizes are; counts of tokens, sequences and blocks may be 0, T of [1, T, N*D] too."""
     for name in NAMES[:4]:
         shape = call.shapes[name]
         if shape is None:
             continue
-        free = {0} if name.endswith("_cache") else {0, 1} if len(shape) == 4 else {0}
+        counts_two = len(shape) == (4 if compressed else 3) and not name.endswith("_cache")
+        free = {0, 1} if counts_two else {0}
         if any(dim < 1 for axis, dim in enumerate(shape) if axis not in free):
             return False
     return True
