@@ -202,7 +202,7 @@ def test_paged_attention_mask(instruction_set, builtins, case):
         rows = [dense.rows_of(cache, tables[b], length) for cache in (keys, values)]
         one = query[b].reshape(1, heads, size)
         want = dense.attention(one, *rows, 0.3, dense.everything, bias[b, :, :, :length].astype(np.float64))
-        close(got[b].reshape(want[0].shape), want[0], case["dtype"], 16)
+        close(got[b].reshape(want[0].shape), want[0], case["dtype"], 32)
 
 
 def to_layout(x: np.ndarray, layout: int) -> np.ndarray:
@@ -262,7 +262,9 @@ def test_flash_attention(instruction_set, product, builtins, layout, shape, grou
         more["mask"] = hidden if seed % 2 else hidden.astype(np.uint8)
         bias = np.where(np.broadcast_to(hidden, bias.shape), -np.inf, 0)
     elif mask == "float":
-        more["mask"] = np.where(rng.random((queries, keys)) < 0.4, -10000, 0).astype(np.float16)
+        hidden = rng.random((queries, keys)) < 0.4
+        hidden[:, 0] = False  # of a row that sees no key float32 keeps scores to 2^-10 only, beside -10000
+        more["mask"] = np.where(hidden, -10000, 0).astype(np.float16)
         bias = np.broadcast_to(more["mask"].astype(np.float64), bias.shape)
     elif mask == "shift":
         more["shift"] = numbers(rng, (1 if seed % 2 else batch, heads, queries, keys), dtype)
