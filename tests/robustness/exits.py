@@ -7,7 +7,6 @@ a script ends. Prints a line for each way with its exit statuses.
 import atexit
 import os
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -47,19 +46,6 @@ def pages() -> None:
     key = hold()[2]
     for _ in range(20):
         cache.write(0, key, key, slots)
-
-
-def daemon_thread() -> None:
-    cache, slots, key = hold()
-    turns = threading.Event()
-
-    def forever() -> None:
-        while True:
-            npu_scatter_pa_kv_cache(key, None, cache, None, slots, cache_mode="Norm")
-            turns.set()
-
-    threading.Thread(target=forever, daemon=True).start()
-    turns.wait()
 
 
 def handler_registered_before() -> None:
@@ -107,7 +93,6 @@ def exception() -> None:
 WAYS = {
     queue: 0,
     pages: 0,
-    daemon_thread: 0,
     handler_registered_before: 0,
     destructor: 0,
     graph: 0,
