@@ -81,7 +81,9 @@ def test_a_users_build_takes_compilers_with_arguments_and_does_not_fail_of_warni
     result = run([*command, "--build-temp", str(tmp_path / "temp")], cwd=ROOT, env=environment)
     assert result.returncode == 0, result.stderr
     commands = (tmp_path / "record").read_text().splitlines()
-    assert len(commands) == len(build_config.library_sources()) + 6  # and its link; the shape inference; two extensions, in two steps
+    assert (
+        len(commands) == len(build_config.library_sources()) + 6
+    )  # and its link; the shape inference; two extensions, in two steps
     for line in commands:
         assert line.startswith("g++ -g ") and "-DONE -DTWO=a b" in line
         assert "-Werror" not in line
