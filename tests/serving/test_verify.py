@@ -39,7 +39,7 @@ def run_demo(tmp_path):
         command = [sys.executable, str(SERVING), *arguments]
         environment = {**os.environ, "PYTHONPATH": str(Path(ms_scatter_pa.__file__).parent.parent)}
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path, env=environment
+            command, capture_output=True, text=True, timeout=1200, check=False, cwd=tmp_path, env=environment
         )
 
     return run
@@ -141,7 +141,7 @@ def test_asynchronous_pynative_agrees_with_dense(cache_mode):
         for layout in (cache_mode, None):
             model = DecoderModel(workload.config, workload.weights, workload.plan, layout, ms.float16)
             model.fill_with_noise(seed=4)
-            runs.append(Server(model, workload.plan).run([Request(0, (3, 1, 4), 6), Request(1, (5,), 4)]))
+            runs.append(model.serve([Request(0, (3, 1, 4), 6), Request(1, (5,), 4)]))
     finally:
         ms.set_context(mode=before)
     outcome = check_dense(*runs, min_decode_steps=5)
@@ -161,7 +161,7 @@ def test_graph_mode_compiles_two_shapes(graph_mode):
     model = DecoderModel(workload.config, workload.weights, workload.plan, "Norm", ms.float16)
     for seed in (1, 2):
         model.fill_with_noise(seed)
-        Server(model, workload.plan).run(workload.requests)
+        model.serve(workload.requests)
     assert len(model.decoder.compile_cache) == 2
 
 
