@@ -1,4 +1,4 @@
-"""What the Ascend C kernel does per call, counted by the twin, beside the least possible. No NPU is involved.
+"""What the Ascend C kernel does per call, counted by the host model, beside the least possible. No NPU is involved.
 
 Counts (bytes, bursts, instructions, balance) are facts about the kernel's source. Times are those of a MODEL:
 
@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.ascendc.host_model.runner import PARTS, Array, Call, Part, Run, Twin, build
+from tests.ascendc.host_model.runner import PARTS, Array, Call, HostModel, Part, Run, build
 
 GRANULE = 512
 STATUS_BYTES = 32
@@ -179,10 +179,10 @@ def modelled_seconds(run: Run, part: Part) -> float:
     return max(memory, *(c.cycles for c in run.counts)) / part.clock_hz
 
 
-def measure(twin: Twin, case: Case, part: Part) -> dict[str, Any]:
+def measure(host_model: HostModel, case: Case, part: Part) -> dict[str, Any]:
     """One row of the table."""
     call = make_call(case)
-    run = twin.run(call, part, burst_granule=GRANULE)
+    run = host_model.run(call, part, burst_granule=GRANULE)
     least = least_possible(call)
     busy = [c.bytes_in + c.bytes_out for c in run.counts]
     bytes_in, bytes_out = run.total("bytes_in"), run.total("bytes_out")
@@ -249,23 +249,27 @@ def compare(before: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Counts of the Ascend C kernel, by the twin. Times are a model's.")
+    parser = argparse.ArgumentParser(
+        description="Counts of the Ascend C kernel, by the host model. Times are a model's."
+    )
     parser.add_argument("--part", choices=sorted(PARTS), action="append", help="only this part; may be repeated")
     parser.add_argument("--case", default="", help="only cases whose name contains this")
     parser.add_argument("--json", type=Path, help="also write the rows there")
     parser.add_argument("--decode", action="store_true", help="the shapes where scalar work counts")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="print a table beside the rows in this JSON file")
     options = parser.parse_args(argv)
-    print("Counted by the twin on this machine's CPU; nothing ran on an NPU. Times are a MODEL's, not measurements.")
+    print(
+        "Counted by the host model on this machine's CPU; nothing ran on an NPU. Times are a MODEL's, not measurements."
+    )
     chosen = [case for case in (decode_cases() if options.decode else cases()) if options.case in case.name]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        print("building the twin with g++ ...", file=sys.stderr)
-        twin = Twin(build(Path(folder)))
+        print("building the host model with g++ ...", file=sys.stderr)
+        host_model = HostModel(build(Path(folder)))
         print(_HEAD)
         for part in options.part or PARTS:
             for case in chosen:
-                row = measure(twin, case, PARTS[part])
+                row = measure(host_model, case, PARTS[part])
                 rows.append(row)
                 print(_line(row), flush=True)
     if options.compare:

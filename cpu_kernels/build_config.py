@@ -52,7 +52,10 @@ def library_sources() -> list[Path]:
     return [
         *core_sources(),
         *compat_sources(),
-        *(ROOT / "entries" / name for name in ("call.cc", "paged_run.cc", "plain_entry.cc", "aot_entry.cc")),
+        *(
+            ROOT / "entries" / name
+            for name in ("call_from_tensors.cc", "paged_run.cc", "plain_entry.cc", "aot_entry.cc")
+        ),
     ]
 
 

@@ -28,7 +28,7 @@ SLOW = (
     "modes/test_recorded_errors.py",
     "packaging/test_build_ascend.py",
     "packaging/test_installation.py",
-    "registration/test_on_twin.py",
+    "registration/test_on_host_model.py",
     "robustness/",
     "serving/test_verify.py",
 )

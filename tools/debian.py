@@ -25,7 +25,7 @@ def unpack(folder: Path, release: str, packages: list[str], machine: str = "amd6
     """Puts ``packages`` and what they need into ``folder``, once; returns it.
 
     Args:
-        folder: made anew where its last unpacking did not come to its end.
+        folder: made again where its last unpacking did not come to its end.
         release: Debian's code name.
         packages: names of packages.
         machine: Debian's name of the machine, ``amd64`` or ``arm64``.

@@ -102,7 +102,7 @@ void ApplyRotaryPosEmb(const Arguments& call) {
   } else if (table_rows == tokens && sum != tokens) {
     for (int64_t t = 0; t < tokens; ++t) rows[static_cast<size_t>(t)] = t;  // decode: a row for each token
   } else if (sum == tokens) {
-    // Prefill: positions begin anew with every sequence, in a table; or cos was gathered, a row for each token, and
+    // Prefill: positions start at 0 in every sequence, in a table; or cos was gathered, a row for each token, and
     // then every sequence begins with the row of position 0.
     const bool gathered = table_rows == tokens && BeginAlike(cos, given, size) && BeginAlike(sin, given, size);
     size_t t = 0;

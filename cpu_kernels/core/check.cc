@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <initializer_list>
 
+#include "call_sizes.h"
 #include "duplicates.h"
-#include "index_array.h"
-#include "layout.h"
+#include "indices.h"
 #include "op_info.h"
 #include "overlap.h"
 #include "pair.h"

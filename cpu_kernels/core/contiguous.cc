@@ -6,7 +6,7 @@
 
 #include "export.h"
 #include "policy.h"
-#include "ranges.h"
+#include "shares.h"
 #include "zip.h"
 
 namespace mssp {
@@ -25,41 +25,41 @@ struct Axis {
 
 // The tensor with as few dimensions as tell it. The innermost of the copy is `inner`; `across` is another one, along
 // which the source lies closer together, or has size 1.
-struct Plan {
+struct CopyAxes {
   Axis outer[MSSP_MAX_DIMENSIONS];
   int num_outer = 0;
   Axis across;
   Axis inner;
 };
 
-Plan MakePlan(const int64_t* shape, const int64_t* strides, int64_t ndim, int64_t item_size) {
-  Axis axes[MSSP_MAX_DIMENSIONS];  // the innermost first
+CopyAxes AxesOf(const int64_t* shape, const int64_t* strides, int64_t ndim, int64_t item_size) {
+  Axis merged[MSSP_MAX_DIMENSIONS];  // the innermost first
   int count = 0;
   int64_t to = item_size;
   for (int64_t i = ndim - 1; i >= 0; --i) {
     if (shape[i] == 1) continue;
     const Axis axis{shape[i], strides[i] * item_size, to};
     to *= shape[i];
-    if (count > 0 && axis.from == axes[count - 1].size * axes[count - 1].from) {
-      axes[count - 1].size *= axis.size;
+    if (count > 0 && axis.from == merged[count - 1].size * merged[count - 1].from) {
+      merged[count - 1].size *= axis.size;
     } else {
-      axes[count++] = axis;
+      merged[count++] = axis;
     }
   }
   const Axis one{1, item_size, item_size};
-  Plan plan;
-  plan.inner = count > 0 ? axes[0] : one;
-  plan.across = one;
+  CopyAxes axes;
+  axes.inner = count > 0 ? merged[0] : one;
+  axes.across = one;
   const auto distance = [](const Axis& axis) { return axis.from < 0 ? -axis.from : axis.from; };
   int nearest = 0;
-  for (int i = 1; i < count && distance(plan.inner) > item_size; ++i) {
-    if (axes[i].from != 0 && distance(axes[i]) < distance(axes[nearest])) nearest = i;
+  for (int i = 1; i < count && distance(axes.inner) > item_size; ++i) {
+    if (merged[i].from != 0 && distance(merged[i]) < distance(merged[nearest])) nearest = i;
   }
-  if (nearest > 0) plan.across = axes[nearest];
+  if (nearest > 0) axes.across = merged[nearest];
   for (int i = 1; i < count; ++i) {
-    if (i != nearest) plan.outer[plan.num_outer++] = axes[i];
+    if (i != nearest) axes.outer[axes.num_outer++] = merged[i];
   }
-  return plan;
+  return axes;
 }
 
 template <int kItem>
@@ -147,15 +147,15 @@ void CopyTile(uint8_t* to, const uint8_t* from, const Axis& inner, const Axis& a
 template <int kItem>
 class Copy {
  public:
-  Copy(const Plan& plan, uint8_t* to, const uint8_t* from) : plan_(plan), to_(to), from_(from) {
-    const bool tiled = plan.across.size > 1;
+  Copy(const CopyAxes& axes, uint8_t* to, const uint8_t* from) : axes_(axes), to_(to), from_(from) {
+    const bool tiled = axes.across.size > 1;
     constexpr int64_t kLineItems = kLineBytes / kItem;
-    width_ = std::min(plan.inner.size, tiled ? kLineItems : kUnitBytes / kItem);
-    height_ = std::min(plan.across.size, tiled ? kUnitBytes / kLineBytes / kLineItems * kLineItems : int64_t{1});
-    across_parts_ = (plan.across.size + height_ - 1) / height_;
-    inner_parts_ = (plan.inner.size + width_ - 1) / width_;
+    width_ = std::min(axes.inner.size, tiled ? kLineItems : kUnitBytes / kItem);
+    height_ = std::min(axes.across.size, tiled ? kUnitBytes / kLineBytes / kLineItems * kLineItems : int64_t{1});
+    across_parts_ = (axes.across.size + height_ - 1) / height_;
+    inner_parts_ = (axes.inner.size + width_ - 1) / width_;
     units_ = across_parts_ * inner_parts_;
-    for (int i = 0; i < plan.num_outer; ++i) units_ *= plan.outer[i].size;
+    for (int i = 0; i < axes.num_outer; ++i) units_ *= axes.outer[i].size;
   }
 
   int64_t units() const { return units_; }
@@ -165,29 +165,29 @@ class Copy {
     number /= across_parts_;
     const int64_t column = number % inner_parts_ * width_;
     number /= inner_parts_;
-    uint8_t* to = to_ + row * plan_.across.to + column * plan_.inner.to;
-    const uint8_t* from = from_ + row * plan_.across.from + column * plan_.inner.from;
-    for (int i = 0; i < plan_.num_outer; ++i) {
-      const Axis& axis = plan_.outer[i];
+    uint8_t* to = to_ + row * axes_.across.to + column * axes_.inner.to;
+    const uint8_t* from = from_ + row * axes_.across.from + column * axes_.inner.from;
+    for (int i = 0; i < axes_.num_outer; ++i) {
+      const Axis& axis = axes_.outer[i];
       to += number % axis.size * axis.to;
       from += number % axis.size * axis.from;
       number /= axis.size;
     }
-    const int64_t width = std::min(width_, plan_.inner.size - column);
-    if (plan_.across.size == 1) {
-      Gather<kItem>(to, from, width, plan_.inner.from);
+    const int64_t width = std::min(width_, axes_.inner.size - column);
+    if (axes_.across.size == 1) {
+      Gather<kItem>(to, from, width, axes_.inner.from);
       return;
     }
-    const int64_t height = std::min(height_, plan_.across.size - row);
+    const int64_t height = std::min(height_, axes_.across.size - row);
     constexpr int64_t kLineItems = kLineBytes / kItem;
     for (int64_t j = 0; j < height; j += kLineItems) {
-      CopyTile<kItem>(to + j * plan_.across.to, from + j * plan_.across.from, plan_.inner, plan_.across, width,
+      CopyTile<kItem>(to + j * axes_.across.to, from + j * axes_.across.from, axes_.inner, axes_.across, width,
                       std::min(kLineItems, height - j));
     }
   }
 
  private:
-  const Plan& plan_;
+  const CopyAxes& axes_;
   uint8_t* to_;
   const uint8_t* from_;
   int64_t width_;   // of a unit, along the copy's innermost dimension
@@ -198,9 +198,9 @@ class Copy {
 };
 
 template <int kItem>
-void CopyAll(const Plan& plan, uint8_t* to, const uint8_t* from, const Team& team) {
-  const Copy<kItem> copy(plan, to, from);
-  Ranges units(copy.units(), team.num_threads, 1);
+void CopyAll(const CopyAxes& axes, uint8_t* to, const uint8_t* from, const Team& team) {
+  const Copy<kItem> copy(axes, to, from);
+  Shares units(copy.units(), team.num_threads, 1);
   RunOnThreads(team, [&] {
     const int self = units.Join();
     for (Range piece; units.Take(self, &piece);) {
@@ -217,18 +217,18 @@ extern "C" MSSP_EXPORT void MsspCopyContiguous(void* to, const void* from, const
   int64_t bytes = item_size;
   for (int64_t i = 0; i < ndim; ++i) bytes *= shape[i];
   if (bytes == 0) return;
-  const mssp::Plan plan = mssp::MakePlan(shape, strides, ndim, item_size);
+  const mssp::CopyAxes axes = mssp::AxesOf(shape, strides, ndim, item_size);
   const mssp::Team team = mssp::ChooseTeam(num_threads, bytes * mssp::kEffort);
   auto* const out = static_cast<uint8_t*>(to);
   const auto* const in = static_cast<const uint8_t*>(from);
   switch (item_size) {
     case 1:
-      return mssp::CopyAll<1>(plan, out, in, team);
+      return mssp::CopyAll<1>(axes, out, in, team);
     case 2:
-      return mssp::CopyAll<2>(plan, out, in, team);
+      return mssp::CopyAll<2>(axes, out, in, team);
     case 4:
-      return mssp::CopyAll<4>(plan, out, in, team);
+      return mssp::CopyAll<4>(axes, out, in, team);
     default:
-      return mssp::CopyAll<8>(plan, out, in, team);
+      return mssp::CopyAll<8>(axes, out, in, team);
   }
 }

@@ -9,7 +9,7 @@
 
 #include "export.h"
 #include "policy.h"
-#include "ranges.h"
+#include "shares.h"
 #include "simd/cpu_features.h"
 
 namespace mssp {
@@ -115,7 +115,7 @@ void CopyWaves(const std::vector<Wave>& waves, int64_t num_pieces, int64_t bytes
   const Kernels& kernels = ActiveKernels();
   const Team team = ChooseTeam(num_threads, bytes);
   // Small blocks: as many at a time as make up a piece.
-  Ranges pieces(num_pieces, team.num_threads,
+  Shares pieces(num_pieces, team.num_threads,
                 std::max<int64_t>(1, kPieceBytes / std::max<int64_t>(1, bytes / num_pieces)));
   RunOnThreads(team, [&] {
     const int self = pieces.Join();

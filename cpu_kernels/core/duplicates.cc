@@ -5,8 +5,8 @@
 #include <map>
 #include <vector>
 
-#include "index_array.h"
-#include "layout.h"
+#include "call_sizes.h"
+#include "indices.h"
 #include "pair.h"
 
 namespace mssp {

@@ -7,14 +7,14 @@
 #include <cstring>
 #include <vector>
 
+#include "call_sizes.h"
 #include "float_environment.h"
-#include "index_array.h"
-#include "layout.h"
+#include "indices.h"
+#include "interleaved_copy.h"
 #include "policy.h"
-#include "ranges.h"
 #include "scaling.h"
+#include "shares.h"
 #include "simd/cpu_features.h"
-#include "strand_copy.h"
 #include "threads.h"
 
 namespace mssp {
@@ -152,14 +152,14 @@ class SideGatherer {
 
   void CopyNorm(int64_t begin, int64_t end) const {
     SegmentWalk walk(call_, starts_, begin, end);
-    Strands pending;  // of one length
+    InterleavedCopies pending;  // of one length
     char* to = nullptr;
     const char* from = nullptr;
     int64_t bytes = 0;
     const auto flush = [&] {
       if (pending.count == 0) return;
       if (stream_) {
-        kernels_.stream_strands(pending);
+        kernels_.stream_interleaved(pending);
       } else {
         CopyWithMemcpy(pending);
       }
@@ -175,7 +175,7 @@ class SideGatherer {
       pending.prefetch = kReadAhead;
       pending.to[pending.count] = to;
       pending.from[pending.count++] = from;
-      if (pending.count == kMaxStrands) flush();
+      if (pending.count == kMaxInterleaved) flush();
     };
     for (Segment segment; walk.Next(&segment);) {
       const char* const source = Block(segment.block) + segment.offset * token_bytes_;
@@ -194,10 +194,10 @@ class SideGatherer {
     flush();
   }
 
-  // A token is a strand of one row per head.
+  // A token is a copy of one row per head.
   void CopyNhsd(int64_t begin, int64_t end) const {
-    StrandCopy tokens(kernels_, stream_, head_bytes_, call_.block_size * head_bytes_, call_.num_head,
-                      kMaxStrands * head_bytes_);
+    InterleavedCopier tokens(kernels_, stream_, head_bytes_, call_.block_size * head_bytes_, call_.num_head,
+                             kMaxInterleaved * head_bytes_);
     SegmentWalk walk(call_, starts_, begin, end);
     for (Segment segment; walk.Next(&segment);) {
       const char* const source = Block(segment.block) + segment.offset * head_bytes_;
@@ -391,13 +391,13 @@ void Gather(const MsspGatherCall& call, const std::vector<int64_t>& starts) {
   const bool stream = ShouldStreamTo(row_bytes * call.num_tokens);
   const Team team = ChooseTeam(call.num_threads, row_bytes * call.num_tokens);
   const int64_t least = std::max(kMinPieceBytes * num_sides / row_bytes, kMinPiece);
-  Ranges ranges(call.num_tokens * num_sides, team.num_threads, least);  // of the key, then of the value
+  Shares shares(call.num_tokens * num_sides, team.num_threads, least);  // of the key, then of the value
   RunOnThreads(team, [&] {
     const IeeeScope ieee;
-    const int self = ranges.Join();
+    const int self = shares.Join();
     SideGatherer first(call, starts, *sides[0], stream);
     SideGatherer second(call, starts, *sides[num_sides - 1], stream);
-    for (Range piece; ranges.Take(self, &piece);) {
+    for (Range piece; shares.Take(self, &piece);) {
       if (piece.begin < call.num_tokens) first.Run(piece.begin, std::min(piece.end, call.num_tokens));
       if (piece.end > call.num_tokens) {
         second.Run(std::max(piece.begin, call.num_tokens) - call.num_tokens, piece.end - call.num_tokens);

@@ -3,8 +3,8 @@
 #include <cinttypes>
 #include <cstdint>
 
+#include "call_sizes.h"
 #include "export.h"
-#include "layout.h"
 #include "op_info.h"
 #include "overlap.h"
 #include "pair.h"

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "export.h"
-#include "index_array.h"
+#include "indices.h"
 #include "op_info.h"
 #include "paged_call.h"
 #include "sentence.h"

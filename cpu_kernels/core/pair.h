@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <initializer_list>
 
-#include "index_array.h"
+#include "indices.h"
 #include "scatter_pa.h"
 
 namespace mssp {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
-#include "layout.h"
+#include "call_sizes.h"
 
 namespace mssp {
 namespace {

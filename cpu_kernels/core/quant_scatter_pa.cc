@@ -6,12 +6,12 @@
 #include <cstring>
 #include <vector>
 
+#include "call_sizes.h"
 #include "check.h"
 #include "float_environment.h"
-#include "layout.h"
 #include "policy.h"
-#include "ranges.h"
 #include "scaling.h"
+#include "shares.h"
 #include "simd/cpu_features.h"
 #include "small_float.h"
 #include "threads.h"
@@ -229,13 +229,13 @@ void WriteQuantised(const MsspQuantCall& call) {
                       (call.layout != MSSP_PA_NZ || call.num_tokens >= kNzTile);
   const Team team = ChooseTeam(call.num_threads, source_bytes * call.num_tokens);
   const int64_t least = std::max(kMinPieceBytes * num_sides / source_bytes, kMinPiece);
-  Ranges ranges(call.num_tokens * num_sides, team.num_threads, least);  // of the key, then of the value
+  Shares shares(call.num_tokens * num_sides, team.num_threads, least);  // of the key, then of the value
   RunOnThreads(team, [&] {
     const IeeeScope ieee;
-    const int self = ranges.Join();
+    const int self = shares.Join();
     SideQuantiser first(call, *sides[0], stream);
     SideQuantiser second(call, *sides[num_sides - 1], stream);
-    for (Range piece; ranges.Take(self, &piece);) {
+    for (Range piece; shares.Take(self, &piece);) {
       if (piece.begin < call.num_tokens) first.Write(piece.begin, std::min(piece.end, call.num_tokens));
       if (piece.end > call.num_tokens) {
         second.Write(std::max(piece.begin, call.num_tokens) - call.num_tokens, piece.end - call.num_tokens);

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <initializer_list>
 
-#include "layout.h"
+#include "call_sizes.h"
 #include "small_float.h"
 
 namespace mssp {

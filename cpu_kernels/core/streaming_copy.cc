@@ -6,7 +6,7 @@
 
 #include "export.h"
 #include "policy.h"
-#include "ranges.h"
+#include "shares.h"
 #include "simd/cpu_features.h"
 
 extern "C" MSSP_EXPORT void MsspStreamingCopy(void* to, const void* from, int64_t bytes, int32_t num_threads,
@@ -14,7 +14,7 @@ extern "C" MSSP_EXPORT void MsspStreamingCopy(void* to, const void* from, int64_
   const mssp::Kernels& kernels = mssp::ActiveKernels();
   const mssp::Team team = mssp::ChooseTeam(num_threads, bytes);
   constexpr int64_t kPage = 4096;
-  mssp::Ranges pages((bytes + kPage - 1) / kPage, team.num_threads, 32);
+  mssp::Shares pages((bytes + kPage - 1) / kPage, team.num_threads, 32);
   mssp::RunOnThreads(team, [&] {
     const int self = pages.Join();
     for (mssp::Range piece; pages.Take(self, &piece);) {

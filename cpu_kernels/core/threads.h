@@ -1,4 +1,4 @@
-// Worker threads: made at the first call that is large enough, never when the library is loaded, and anew in a forked
+// Worker threads: made at the first call that is large enough, never when the library is loaded, and again in a forked
 // child.
 #ifndef MS_SCATTER_PA_CORE_THREADS_H_
 #define MS_SCATTER_PA_CORE_THREADS_H_

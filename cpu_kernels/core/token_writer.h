@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <cstring>
 
-#include "index_array.h"
-#include "layout.h"
-#include "strand_copy.h"
+#include "call_sizes.h"
+#include "indices.h"
+#include "interleaved_copy.h"
 
 namespace mssp {
 
@@ -36,13 +36,13 @@ struct TokenWriter {
       std::memcpy(to, from, static_cast<size_t>(row_bytes * rows));
       return;
     }
-    StrandCopy strand = NewStrands(row_bytes, stride, rows, side.PrefetchDistance());
-    strand.Add(to, from);
-    strand.Flush();
+    InterleavedCopier copy = NewCopier(row_bytes, stride, rows, side.PrefetchDistance());
+    copy.Add(to, from);
+    copy.Flush();
   }
 
-  StrandCopy NewStrands(int64_t row_bytes, int64_t stride, int64_t rows, int64_t prefetch) const {
-    return StrandCopy(*kernels, stream, row_bytes, stride, rows, prefetch);
+  InterleavedCopier NewCopier(int64_t row_bytes, int64_t stride, int64_t rows, int64_t prefetch) const {
+    return InterleavedCopier(*kernels, stream, row_bytes, stride, rows, prefetch);
   }
 };
 

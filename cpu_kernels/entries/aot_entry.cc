@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "call.h"
+#include "call_from_tensors.h"
 #include "core/export.h"
 #include "core/op_info.h"
 #include "paged_run.h"
@@ -17,7 +17,7 @@ constexpr int kAlways = 2;  // options and status
 constexpr int kMessageSize = 1024;
 constexpr int kWrongParameterCount = 1;
 constexpr const char* kAdvice =
-    ". MindSpore refuses every later step of a graph that raised: compile it anew, or build it with "
+    ". MindSpore refuses every later step of a graph that raised: compile it again, or build it with "
     "on_error=\"record\", "
     "which never raises";
 

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "call.h"
+#include "call_from_tensors.h"
 #include "core/op_info.h"
 #include "error_text.h"
 #include "mindspore_compat.h"
@@ -25,7 +25,7 @@ namespace mssp {
 namespace {
 
 constexpr int kMessageSize = 1024;
-constexpr size_t kMaxPlans = 8192;  // distinct shapes seen; forgotten all at once beyond that
+constexpr size_t kMaxKnown = 8192;  // distinct shapes seen; forgotten all at once beyond that
 constexpr size_t kMaxBytesLocked = 256 << 10;
 constexpr size_t kMaxRank = MSSP_MAX_RANK;  // the rules take fewer and refuse more before
 
@@ -96,13 +96,13 @@ struct KeyHash {
 
 // Guarded by the interpreter lock, as all of this file's statics that calls change.
 template <typename Op>
-std::unordered_map<Key, typename Op::Options, KeyHash>* Plans() {
-  static auto* plans = new std::unordered_map<Key, typename Op::Options, KeyHash>();
-  return plans;
+std::unordered_map<Key, typename Op::Options, KeyHash>* KnownOptions() {
+  static auto* known = new std::unordered_map<Key, typename Op::Options, KeyHash>();
+  return known;
 }
 
 template <typename Op>
-PyObject* g_plan = nullptr;  // options.plan: raises, or returns the options as a tuple of int
+PyObject* g_options_function = nullptr;  // options_of_call in Python: raises, or returns the options as a tuple of int
 
 // The tensors of one call: those that are there, in the order of op_info's ARGUMENTS.
 template <typename Op>
@@ -213,8 +213,8 @@ class Launch : public ms::pynative::PyboostRunner {
 
 // Asks Python's rules; throws what they raise.
 template <typename Op>
-typename Op::Options AskForPlan(PyObject* const* args) {
-  PyObject* answer = PyObject_Vectorcall(g_plan<Op>, args, kNumCallArguments<Op>, nullptr);
+typename Op::Options AskForOptions(PyObject* const* args) {
+  PyObject* answer = PyObject_Vectorcall(g_options_function<Op>, args, kNumCallArguments<Op>, nullptr);
   if (answer == nullptr) {
     throw py::error_already_set();
   }
@@ -242,7 +242,7 @@ void ReadArguments(PyObject* const* args, Request<Op>* call, Key* key) {
       continue;
     }
     if (!mindspore::tensor::IsTensorPy(args[i])) {
-      (void)AskForPlan<Op>(args);
+      (void)AskForOptions<Op>(args);
       throw py::type_error("expected a Tensor");
     }
     TensorPtr tensor = mindspore::tensor::ConvertToTensor(args[i]);
@@ -250,7 +250,7 @@ void ReadArguments(PyObject* const* args, Request<Op>* call, Key* key) {
     key->push_back(static_cast<int64_t>(shape.size()) << 32 | static_cast<int64_t>(tensor->data_type()));
     key->insert(key->end(), shape.begin(), shape.end());
     if ((Op::IsCache(i) || Op::IsWritten(i)) && !tensor->is_contiguous()) {
-      (void)AskForPlan<Op>(args);  // strides are no part of the key
+      (void)AskForOptions<Op>(args);  // strides are no part of the key
       if (!Op::kTakesBlocksApart) {
         throw py::value_error("expected a contiguous cache");
       }
@@ -263,7 +263,7 @@ void ReadArguments(PyObject* const* args, Request<Op>* call, Key* key) {
 }
 
 template <typename Op>
-typename Op::Options FindPlan(PyObject* const* args, Key* key) {
+typename Op::Options FindOptions(PyObject* const* args, Key* key) {
   bool cacheable = true;
   for (int i = Op::kArguments; i < kNumCallArguments<Op>; ++i) {
     PyObject* mode = i == kLastStatus<Op> && args[i] != Py_None ? Py_True : args[i];
@@ -271,22 +271,22 @@ typename Op::Options FindPlan(PyObject* const* args, Key* key) {
     key->push_back(reinterpret_cast<int64_t>(mode));
   }
   if (!cacheable) {
-    return AskForPlan<Op>(args);
+    return AskForOptions<Op>(args);
   }
-  auto* plans = Plans<Op>();
-  const auto found = plans->find(*key);
-  if (found != plans->end()) {
+  auto* known = KnownOptions<Op>();
+  const auto found = known->find(*key);
+  if (found != known->end()) {
     return found->second;
   }
   const Key asked = *key;  // the rules run Python, which may come back here
-  const typename Op::Options options = AskForPlan<Op>(args);
-  if (plans->size() >= kMaxPlans) {
-    plans->clear();
+  const typename Op::Options options = AskForOptions<Op>(args);
+  if (known->size() >= kMaxKnown) {
+    known->clear();
   }
   for (int i = Op::kArguments; i < kLastStatus<Op>; ++i) {
     Py_INCREF(args[i]);  // an interned string's address stays its own
   }
-  plans->emplace(asked, options);
+  known->emplace(asked, options);
   return options;
 }
 
@@ -370,7 +370,7 @@ PyObject* RunCall(PyObject* const* args) {
   thread_local Key key;
   Request<Op> call;
   ReadArguments(args, &call, &key);
-  call.options = FindPlan<Op>(args, &key);
+  call.options = FindOptions<Op>(args, &key);
   return CanRunHere(call) ? RunHere(call) : RunInQueue(call);
 }
 
@@ -397,16 +397,16 @@ PyMethodDef g_method = {Op::kFunction, reinterpret_cast<PyCFunction>(reinterpret
                         METH_FASTCALL, nullptr};
 
 template <typename Op>
-void SetPlan(const py::object& plan) {
-  Py_XDECREF(g_plan<Op>);
-  g_plan<Op> = plan.inc_ref().ptr();
-  Plans<Op>()->clear();
+void SetOptionsFunction(const py::object& function) {
+  Py_XDECREF(g_options_function<Op>);
+  g_options_function<Op> = function.inc_ref().ptr();
+  KnownOptions<Op>()->clear();
 }
 
 template <typename Op>
 void Define(py::module_* module) {
   const std::string function = Op::kFunction;
-  module->def(("set_plan_of_" + function).c_str(), &SetPlan<Op>,
+  module->def(("set_options_function_of_" + function).c_str(), &SetOptionsFunction<Op>,
               "Sets the function that turns call arguments into options.");
   module->attr(Op::kFunction) = py::reinterpret_steal<py::object>(PyCFunction_New(&g_method<Op>, nullptr));
 }

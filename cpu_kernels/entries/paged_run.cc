@@ -28,7 +28,7 @@ class Comparison {
 };
 
 // Where the arguments of a side stand, and what was decided of it.
-struct SidePlan {
+struct SideOptions {
   int rows;
   int cache;
   int scale;
@@ -59,7 +59,7 @@ int64_t BlockStride(const MsspTensor& cache) {
 }
 
 // num_head as far as the tensors of a side tell it.
-int64_t NumHeads(const MsspTensor* tensors, const SidePlan& side, int64_t layout, bool flattened) {
+int64_t NumHeads(const MsspTensor* tensors, const SideOptions& side, int64_t layout, bool flattened) {
   const MsspTensor& rows = tensors[side.rows];
   const MsspTensor& cache = tensors[side.cache];
   if (!flattened) return rows.shape[rows.ndim - 2];
@@ -71,34 +71,34 @@ int64_t NumHeads(const MsspTensor* tensors, const SidePlan& side, int64_t layout
   return 0;
 }
 
-// Fills a side of the call. Strided rows that the core does not read are packed into `memory`.
-void FillSide(const MsspTensor* tensors, const SidePlan& plan, int64_t layout, bool flattened, Dimensions* shape,
+// Fills a side of the call. Strided rows that the core does not read are copied into `memory`.
+void FillSide(const MsspTensor* tensors, const SideOptions& options, int64_t layout, bool flattened, Dimensions* shape,
               MsspPagedSide* side, Comparison* comparison) {
-  const MsspTensor& rows = tensors[plan.rows];
-  const MsspTensor& cache = tensors[plan.cache];
-  const int64_t item_size = MsspItemSize(plan.cache_type);
+  const MsspTensor& rows = tensors[options.rows];
+  const MsspTensor& cache = tensors[options.cache];
+  const int64_t item_size = MsspItemSize(options.cache_type);
   const int64_t tokens = Product(rows.shape, rows.ndim - (flattened ? 1 : 2));
   const int64_t channels =
       flattened ? rows.shape[rows.ndim - 1] : rows.shape[rows.ndim - 2] * rows.shape[rows.ndim - 1];
   const bool is_first = shape->num_blocks < 0;
-  int64_t heads = NumHeads(tensors, plan, layout, flattened);
+  int64_t heads = NumHeads(tensors, options, layout, flattened);
   if (heads == 0) heads = is_first || shape->num_head == 0 ? 1 : shape->num_head;
 
   const int64_t block_axis = layout == MSSP_NORM || cache.ndim == 3 ? 1 : layout == MSSP_NHSD ? 2 : cache.ndim - 2;
   if (is_first) {
     *shape = {tokens, heads, cache.shape[0], cache.shape[block_axis]};
   }
-  comparison->Expect(plan.rows, tokens, shape->tokens);
-  comparison->Expect(plan.rows, heads, shape->num_head);
-  comparison->Expect(plan.cache, cache.shape[0], shape->num_blocks);
-  comparison->Expect(plan.cache, cache.shape[block_axis], shape->block_size);
-  comparison->Expect(plan.cache, Product(cache.shape + 1, cache.ndim - 1), channels * cache.shape[block_axis]);
-  if (layout == MSSP_PA_NZ) comparison->Expect(plan.cache, cache.shape[cache.ndim - 1], MSSP_UNIT_BYTES / item_size);
+  comparison->Expect(options.rows, tokens, shape->tokens);
+  comparison->Expect(options.rows, heads, shape->num_head);
+  comparison->Expect(options.cache, cache.shape[0], shape->num_blocks);
+  comparison->Expect(options.cache, cache.shape[block_axis], shape->block_size);
+  comparison->Expect(options.cache, Product(cache.shape + 1, cache.ndim - 1), channels * cache.shape[block_axis]);
+  if (layout == MSSP_PA_NZ) comparison->Expect(options.cache, cache.shape[cache.ndim - 1], MSSP_UNIT_BYTES / item_size);
   const int head_axis = layout == MSSP_NORM                      ? (cache.ndim == 4 ? 2 : 0)
                         : layout == MSSP_NHSD || cache.ndim == 5 ? 1
                                                                  : 0;
-  if (head_axis != 0) comparison->Expect(plan.cache, cache.shape[head_axis], heads);
-  comparison->Expect(plan.rows, heads > 0 ? channels % heads : 0, 0);
+  if (head_axis != 0) comparison->Expect(options.cache, cache.shape[head_axis], heads);
+  comparison->Expect(options.rows, heads > 0 ? channels % heads : 0, 0);
 
   side->rows = rows.data;
   side->cache = cache.data;
@@ -110,37 +110,38 @@ void FillSide(const MsspTensor* tensors, const SidePlan& plan, int64_t layout, b
     if (!flattened) side->head_stride = rows.strides[rows.ndim - 2];
   }
   side->block_stride = BlockStride(cache);
-  side->rows_type = static_cast<int32_t>(plan.rows_type);
-  side->cache_type = static_cast<int32_t>(plan.cache_type);
+  side->rows_type = static_cast<int32_t>(options.rows_type);
+  side->cache_type = static_cast<int32_t>(options.cache_type);
   MsspScaling* scaling = &side->scaling;
-  scaling->kind = static_cast<int32_t>(plan.scaling);
-  scaling->granularity = static_cast<int32_t>(plan.granularity);
-  if (plan.scaling == MSSP_STATIC || plan.scaling == MSSP_GIVEN) {
-    const MsspTensor& scale = tensors[plan.scale];
+  scaling->kind = static_cast<int32_t>(options.scaling);
+  scaling->granularity = static_cast<int32_t>(options.granularity);
+  if (options.scaling == MSSP_STATIC || options.scaling == MSSP_GIVEN) {
+    const MsspTensor& scale = tensors[options.scale];
     scaling->scale = scale.data;
-    if (plan.scaling == MSSP_GIVEN) {
-      comparison->Expect(plan.scale, scale.shape[0], tokens);
-      comparison->Expect(plan.scale, scale.shape[1], heads);
+    if (options.scaling == MSSP_GIVEN) {
+      comparison->Expect(options.scale, scale.shape[0], tokens);
+      comparison->Expect(options.scale, scale.shape[1], heads);
     } else {
-      const int64_t each = plan.granularity == MSSP_PER_CHANNEL ? channels : heads;
-      comparison->Expect(plan.scale, Product(scale.shape, scale.ndim), plan.granularity == MSSP_PER_TENSOR ? 1 : each);
-      if (plan.granularity == MSSP_PER_CHANNEL) comparison->Expect(plan.scale, scale.shape[0], heads);
+      const int64_t each = options.granularity == MSSP_PER_CHANNEL ? channels : heads;
+      comparison->Expect(options.scale, Product(scale.shape, scale.ndim),
+                         options.granularity == MSSP_PER_TENSOR ? 1 : each);
+      if (options.granularity == MSSP_PER_CHANNEL) comparison->Expect(options.scale, scale.shape[0], heads);
     }
-    if (plan.has_offset != 0) {
-      const MsspTensor& offset = tensors[plan.offset];
+    if (options.has_offset != 0) {
+      const MsspTensor& offset = tensors[options.offset];
       scaling->offset = offset.data;
-      for (int64_t i = 0; i < scale.ndim; ++i) comparison->Expect(plan.offset, offset.shape[i], scale.shape[i]);
+      for (int64_t i = 0; i < scale.ndim; ++i) comparison->Expect(options.offset, offset.shape[i], scale.shape[i]);
     }
   }
-  if (plan.scaling == MSSP_DYNAMIC || plan.scaling == MSSP_GIVEN) {
-    const MsspTensor& scales = tensors[plan.scale_cache];
+  if (options.scaling == MSSP_DYNAMIC || options.scaling == MSSP_GIVEN) {
+    const MsspTensor& scales = tensors[options.scale_cache];
     const bool by_heads = layout == MSSP_NHSD;
     scaling->scale_cache = scales.data;
     scaling->scale_block_stride = BlockStride(scales);
-    comparison->Expect(plan.scale_cache, scales.shape[0], shape->num_blocks);
-    comparison->Expect(plan.scale_cache, scales.shape[by_heads ? 2 : 1], shape->block_size);
-    comparison->Expect(plan.scale_cache, scales.shape[by_heads ? 1 : 2], heads);
-    if (by_heads) comparison->Expect(plan.scale_cache, scales.shape[3], 1);
+    comparison->Expect(options.scale_cache, scales.shape[0], shape->num_blocks);
+    comparison->Expect(options.scale_cache, scales.shape[by_heads ? 2 : 1], shape->block_size);
+    comparison->Expect(options.scale_cache, scales.shape[by_heads ? 1 : 2], heads);
+    if (by_heads) comparison->Expect(options.scale_cache, scales.shape[3], 1);
   }
 }
 
@@ -157,16 +158,17 @@ class Copies {
     if (tensor.strides == nullptr) {
       std::memcpy(memories_.back().data(), from, memories_.back().size());
     } else if (!memories_.back().empty()) {
-      Pack(from, tensor, 0, item_size, memories_.back().data());
+      MakeContiguous(from, tensor, 0, item_size, memories_.back().data());
     }
     return &packed_.back();
   }
 
  private:
-  static uint8_t* Pack(const uint8_t* from, const MsspTensor& tensor, int64_t axis, int64_t item_size, uint8_t* to) {
+  static uint8_t* MakeContiguous(const uint8_t* from, const MsspTensor& tensor, int64_t axis, int64_t item_size,
+                                 uint8_t* to) {
     for (int64_t i = 0; i < tensor.shape[axis]; ++i, from += tensor.strides[axis] * item_size) {
       if (axis + 1 < tensor.ndim) {
-        to = Pack(from, tensor, axis + 1, item_size, to);
+        to = MakeContiguous(from, tensor, axis + 1, item_size, to);
       } else {
         std::memcpy(to, from, static_cast<size_t>(item_size));
         to += item_size;
@@ -247,7 +249,7 @@ MsspStatus Report(MsspStatus result, int count, const char* operation, int64_t l
 }
 
 template <typename Options>
-void FillTypes(const Options& options, SidePlan* key, SidePlan* value) {
+void FillTypes(const Options& options, SideOptions* key, SideOptions* value) {
   key->rows_type = options.key_type;
   key->cache_type = options.key_cache_type;
   key->scaling = options.key_scaling;
@@ -262,7 +264,7 @@ void FillTypes(const Options& options, SidePlan* key, SidePlan* value) {
 
 // The tensors without those that the options say are absent, whose places may hold anything.
 template <int kCount>
-void DropAbsent(const SidePlan& side, bool absent, MsspTensor (&tensors)[kCount]) {
+void DropAbsent(const SideOptions& side, bool absent, MsspTensor (&tensors)[kCount]) {
   const bool has_scale = side.scaling == MSSP_STATIC || side.scaling == MSSP_GIVEN;
   const bool has_cache = side.scaling == MSSP_DYNAMIC || side.scaling == MSSP_GIVEN;
   if (absent) tensors[side.rows] = tensors[side.cache] = {};
@@ -281,7 +283,7 @@ extern "C" MSSP_EXPORT MsspStatus MsspRunGather(const MsspTensor* given, const M
   constexpr int kCount = MSSP_GATHER_NUM_ARGUMENTS;
   MsspTensor tensors[kCount];
   std::copy(given, given + kCount, tensors);
-  SidePlan sides[2] = {
+  SideOptions sides[2] = {
       {gather::kKey, gather::kKeyCache, gather::kKeyScale, gather::kKeyOffset, gather::kKeyScaleCache, 0, 0, 0, 0, 0},
       {gather::kValue, gather::kValueCache, gather::kValueScale, gather::kValueOffset, gather::kValueScaleCache, 0, 0,
        0, 0, 0}};
@@ -355,7 +357,7 @@ extern "C" MSSP_EXPORT MsspStatus MsspRunQuant(const MsspTensor* given, const Ms
   constexpr int kCount = MSSP_QUANT_NUM_ARGUMENTS;
   MsspTensor tensors[kCount];
   std::copy(given, given + kCount, tensors);
-  SidePlan sides[2] = {
+  SideOptions sides[2] = {
       {quant::kKey, quant::kKeyCache, quant::kKeyScale, quant::kKeyOffset, quant::kKeyScaleCache, 0, 0, 0, 0, 0},
       {quant::kValue, quant::kValueCache, quant::kValueScale, quant::kValueOffset, quant::kValueScaleCache, 0, 0, 0, 0,
        0}};

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "call.h"
+#include "call_from_tensors.h"
 #include "core/op_info.h"
 
 #ifdef __cplusplus

@@ -7,7 +7,7 @@
 #include "core/check.h"
 #include "core/export.h"
 #include "core/gather_pa.h"
-#include "core/index_copies.h"
+#include "core/indices.h"
 #include "core/policy.h"
 #include "core/quant_scatter_pa.h"
 #include "core/simd/cpu_features.h"

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <vector>
 
-#include "call.h"
+#include "call_from_tensors.h"
 #include "core/op_info.h"
 #include "error_text.h"
 #include "kernel/cpu/cpu_kernel.h"

@@ -2,7 +2,7 @@
 built-in operators that have none.
 
 The program is a file, or ``-m MODULE``. It sees its own name and arguments, and starts in this process: processes that
-it spawns anew do not have the kernels.
+it spawns do not have the kernels.
 """
 
 import runpy

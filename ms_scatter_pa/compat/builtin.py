@@ -3,7 +3,7 @@
 MindSpore 2.10 ships these primitives for NPUs only, so a network that calls them stops on the CPU at the first. With the
 kernels here it runs unchanged, in PyNative and in graph mode. ``docs/networks.md`` says what each takes.
 
-Whoever registers first keeps the name: MindSpore's own kernels, now and in a later release, and another package's stay.
+The first to register a name keeps it: MindSpore's own kernels, now and in a later release, and another package's stay.
 MindSpore ends the process when a package registers a taken name with its macro ``MS_KERNEL_FACTORY_REG``. Beside such a
 package, import it first.
 """
@@ -64,7 +64,7 @@ def register() -> tuple[str, ...]:
 def state() -> dict[str, str]:
     """Whose CPU kernel each operator of ``BUILTINS`` runs now: "ms_scatter_pa", "MindSpore" or "none".
 
-    "MindSpore" stands for whoever registered before ``register()``. Raises ImportError where the extension does not load.
+    "MindSpore" stands for what was registered before ``register()``. Raises ImportError where the extension does not load.
     """
     extension = _extension()
     ours = register.cache_info().currsize and register()

@@ -39,7 +39,7 @@ class Journal:
         return self.run(_changing_nothing, query, args)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A copy, also a deep one, has a lock of its own and nothing decided; whoever is copied has settled before."""
+        """A copy, also a deep one, has a lock of its own and nothing decided; what is copied has settled before."""
         return Journal, ()
 
     def _settle(self) -> None:

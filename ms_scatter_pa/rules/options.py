@@ -1,4 +1,4 @@
-"""From a call's Python arguments to what the C++ side is told (``MsspOptions`` in ``cpu_kernels/call.h``)."""
+"""From a call's Python arguments to what the C++ side is told (``MsspOptions`` in ``cpu_kernels/call_from_tensors.h``)."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -99,7 +99,7 @@ def arguments_of_tensors(tensors: Sequence[Any], cache_mode: str | None, scatter
     return Arguments(shapes, dtypes, cache_mode, scatter_mode)
 
 
-def plan(*call: Any) -> Options:
+def options_of_call(*call: Any) -> Options:
     """The rules for one eager call: eight tensors or None, the four modes, and a last-status tensor or None."""
     *tensors, cache_mode, scatter_mode, on_error, check_duplicates, last_status = call
     check_modes(cache_mode, scatter_mode, on_error, check_duplicates)

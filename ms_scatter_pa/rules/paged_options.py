@@ -49,7 +49,7 @@ def _read(operator: Operator, tensors: Sequence[Any], cache_mode: Any) -> PagedA
     return arguments_of(operator, shapes, dtypes, cache_mode)
 
 
-def gather_plan(*call: Any) -> GatherPaOptions:
+def gather_options_of_call(*call: Any) -> GatherPaOptions:
     """The rules for one eager gather: the arguments, the modes, and a last-status tensor or None."""
     *tensors, is_seq_lens_cumsum, cache_mode, on_error, last_status = call
     check_gather_modes(is_seq_lens_cumsum, cache_mode, on_error)
@@ -57,7 +57,7 @@ def gather_plan(*call: Any) -> GatherPaOptions:
     return gather_options(arguments, is_seq_lens_cumsum, on_error, last_status is not None)
 
 
-def quant_plan(*call: Any) -> QuantScatterPaOptions:
+def quant_options_of_call(*call: Any) -> QuantScatterPaOptions:
     """The rules for one eager quantising write."""
     *tensors, cache_mode, on_error, check_duplicates, last_status = call
     check_quant_modes(cache_mode, on_error, check_duplicates)

@@ -1,4 +1,4 @@
-"""Tests of the contract on Ascend: collected by tests/ascend for an NPU and by tests/registration for the twin."""
+"""Tests of the contract on Ascend: collected by tests/ascend for an NPU and by tests/registration for the host model."""
 
 import mindspore as ms
 import ml_dtypes

@@ -1,4 +1,4 @@
-"""Random calls for the twin, and the judge's answer to them."""
+"""Random calls for the host model, and the judge's answer to them."""
 
 from dataclasses import dataclass, replace
 from typing import Any

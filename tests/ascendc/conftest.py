@@ -1,4 +1,4 @@
-"""Fixtures of the Ascend C tests: op_host behind a stand-in of CANN, and the twin, compiled once per run."""
+"""Fixtures of the Ascend C tests: op_host behind a stand-in of CANN, and the host model, compiled once per run."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.ascendc.host_model import runner
-from tests.ascendc.host_model.runner import Twin
+from tests.ascendc.host_model.runner import HostModel
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # the helpers beside the tests
 
@@ -21,6 +21,6 @@ def op_host(tmp_path_factory: pytest.TempPathFactory) -> cann.OpHost:
 
 
 @pytest.fixture(scope="session")
-def twin(tmp_path_factory: pytest.TempPathFactory, op_host: cann.OpHost) -> Twin:
+def host_model(tmp_path_factory: pytest.TempPathFactory, op_host: cann.OpHost) -> HostModel:
     """op_host's tiling, from the same entry that CANN calls, feeds the kernel in every test."""
-    return Twin(runner.build(Path(tmp_path_factory.mktemp("twin"))), op_host)
+    return HostModel(runner.build(Path(tmp_path_factory.mktemp("host_model"))), op_host)

@@ -21,10 +21,10 @@ import test_tokens
 from cann_stand_in.op_host import OpHost
 
 from ms_scatter_pa.rules.table import INDEX_DTYPES, dtype_named
-from tests.ascendc.host_model.runner import Call, Twin
+from tests.ascendc.host_model.runner import Call, HostModel
 
 KERNELS = Path(__file__).resolve().parents[2] / "aicore_kernels"
-Check = Callable[[Twin, OpHost], None]
+Check = Callable[[HostModel, OpHost], None]
 
 
 @dataclass(frozen=True)
@@ -76,22 +76,22 @@ class Fault:
 # ---- Checks of op_host.
 
 
-def definition(twin: Twin, op_host: OpHost) -> None:
+def definition(host_model: HostModel, op_host: OpHost) -> None:
     test_op_host.test_the_operator_and_its_socs_are_registered(op_host)
     for target in test_op_host.ASCEND:
         for kind in ("inputs", "outputs"):
             test_op_host.test_the_definition_is_the_tables(op_host, target, kind)
 
 
-def operator_name(twin: Twin, op_host: OpHost) -> None:
+def operator_name(host_model: HostModel, op_host: OpHost) -> None:
     test_op_host.test_the_kernel_is_named_after_the_operator(op_host)
 
 
-def inference(twin: Twin, op_host: OpHost) -> None:
+def inference(host_model: HostModel, op_host: OpHost) -> None:
     test_op_host.test_inference_gives_the_status_and_the_caches_themselves(op_host, (33, 2, 32, 32))
 
 
-def tiling_dtypes(twin: Twin, op_host: OpHost) -> None:
+def tiling_dtypes(host_model: HostModel, op_host: OpHost) -> None:
     for dtype in test_op_host.DTYPES:
         test_op_host.test_tiling_knows_every_dtype_of_the_table(op_host, dtype)
     test_op_host.test_tiling_takes_the_values_dtype_from_the_values(op_host)
@@ -101,37 +101,37 @@ def tiling_dtypes(twin: Twin, op_host: OpHost) -> None:
         test_op_host.test_tiling_refuses_dtypes_that_the_kernel_does_not_know(op_host, which)
 
 
-def tiling_part(twin: Twin, op_host: OpHost) -> None:
+def tiling_part(host_model: HostModel, op_host: OpHost) -> None:
     test_op_host.test_tiling_reads_the_part(op_host)
 
 
-def tiling_message(twin: Twin, op_host: OpHost) -> None:
+def tiling_message(host_model: HostModel, op_host: OpHost) -> None:
     test_op_host.test_the_message_names_the_operator(op_host)
 
 
-def tiling_ranks(twin: Twin, op_host: OpHost) -> None:
+def tiling_ranks(host_model: HostModel, op_host: OpHost) -> None:
     test_op_host.test_tiling_refuses_more_dimensions_than_it_holds(op_host)
 
 
-def refused_shapes(twin: Twin, op_host: OpHost) -> None:
+def refused_shapes(host_model: HostModel, op_host: OpHost) -> None:
     for index, shape, message in test_tiling.REFUSED:
-        test_tiling.test_shapes_that_disagree_are_refused(twin, index, shape, message)
+        test_tiling.test_shapes_that_disagree_are_refused(host_model, index, shape, message)
     for index, shape, message in test_tiling.REFUSED_COMPRESSED:
-        test_tiling.test_compressed_shapes_that_disagree_are_refused(twin, index, shape, message)
-    test_tiling.test_products_that_overflow_are_refused(twin)
+        test_tiling.test_compressed_shapes_that_disagree_are_refused(host_model, index, shape, message)
+    test_tiling.test_products_that_overflow_are_refused(host_model)
 
 
-def five_dimensions(twin: Twin, op_host: OpHost) -> None:
-    test_tiling.test_5_d_pa_nz_shapes_that_disagree_are_refused(twin)
+def five_dimensions(host_model: HostModel, op_host: OpHost) -> None:
+    test_tiling.test_5_d_pa_nz_shapes_that_disagree_are_refused(host_model)
 
 
-def all_cores_of_compressed_calls(twin: Twin, op_host: OpHost) -> None:
-    test_tiling.test_a_padded_call_of_one_batch_takes_all_cores(twin, "Alibi")
+def all_cores_of_compressed_calls(host_model: HostModel, op_host: OpHost) -> None:
+    test_tiling.test_a_padded_call_of_one_batch_takes_all_cores(host_model, "Alibi")
 
 
-def ropes_buffers(twin: Twin, op_host: OpHost) -> None:
+def ropes_buffers(host_model: HostModel, op_host: OpHost) -> None:
     for buffer in (192, 248):
-        test_tiling.test_ropes_buffers_fit(twin, 1, buffer)
+        test_tiling.test_ropes_buffers_fit(host_model, 1, buffer)
 
 
 # ---- Checks of the kernel: calls, compared with the definition byte for byte.
@@ -158,18 +158,18 @@ def rope(dtype: str) -> Call:
 
 
 def _tokens_check(layout: str, runs: bool) -> Check:
-    def check(twin: Twin, op_host: OpHost) -> None:
+    def check(host_model: HostModel, op_host: OpHost) -> None:
         for cores in (1, 5):
-            test_tokens.check(twin, tokens(layout, runs), cores=cores)
+            test_tokens.check(host_model, tokens(layout, runs), cores=cores)
 
     check.__name__ = f"{layout}_{'runs' if runs else 'scattered'}"
     return check
 
 
 def _rope_check(dtype: str) -> Check:
-    def check(twin: Twin, op_host: OpHost) -> None:
+    def check(host_model: HostModel, op_host: OpHost) -> None:
         for cores in (1, 5):
-            test_compressed.check(twin, rope(dtype), cores=cores)
+            test_compressed.check(host_model, rope(dtype), cores=cores)
 
     check.__name__ = f"rope_{dtype}"
     return check
@@ -188,27 +188,27 @@ def pairs(mode: str, packed: bool, dtype: str = "float16") -> Call:
     )  # fmt: skip
 
 
-def compressed(twin: Twin, op_host: OpHost) -> None:
+def compressed(host_model: HostModel, op_host: OpHost) -> None:
     for mode in ("Alibi", "Omni", "Rope"):
         for packed in (False, True):
             for cores in (1, 5):
-                test_compressed.check(twin, pairs(mode, packed), cores=cores)
+                test_compressed.check(host_model, pairs(mode, packed), cores=cores)
 
 
-def packed_sums(twin: Twin, op_host: OpHost) -> None:
-    test_compressed.test_packed_lengths_that_do_not_add_up_write_nothing(twin)
+def packed_sums(host_model: HostModel, op_host: OpHost) -> None:
+    test_compressed.test_packed_lengths_that_do_not_add_up_write_nothing(host_model)
 
 
-def key_only(twin: Twin, op_host: OpHost) -> None:
+def key_only(host_model: HostModel, op_host: OpHost) -> None:
     call = test_tokens._call("Norm", 5, 2, 32, 4, [11, 2, 0, -1, 7], 3)
-    test_tokens.check(twin, Call(call.key, None, call.key_cache, None, call.slot_mapping, "Norm"), cores=3)
+    test_tokens.check(host_model, Call(call.key, None, call.key_cache, None, call.slot_mapping, "Norm"), cores=3)
 
 
-def mixed_dtypes(twin: Twin, op_host: OpHost) -> None:
+def mixed_dtypes(host_model: HostModel, op_host: OpHost) -> None:
     call = test_tokens._call("PA_NZ", 40, 2, 32, 4, list(range(3, 43)), 12, "int8")
     half = test_tokens._call("PA_NZ", 40, 2, 32, 4, list(range(3, 43)), 12, "float16")
     test_tokens.check(
-        twin,
+        host_model,
         Call(
             call.key,
             half.key,
@@ -223,61 +223,61 @@ def mixed_dtypes(twin: Twin, op_host: OpHost) -> None:
     )
 
 
-def uneven_rows(twin: Twin, op_host: OpHost) -> None:
+def uneven_rows(host_model: HostModel, op_host: OpHost) -> None:
     for layout in ("Norm", "NHSD"):
         call = test_tokens._call(layout, 300, 3, 37, 16, list(range(7, 307)), 20, "float16")
         for cores in (1, 5):
-            test_tokens.check(twin, call, cores=cores)
+            test_tokens.check(host_model, call, cores=cores)
 
 
-def capacity_edges(twin: Twin, op_host: OpHost) -> None:
+def capacity_edges(host_model: HostModel, op_host: OpHost) -> None:
     for layout in test_offsets.LAYOUTS:
-        test_tokens.test_capacity_edges(twin, layout)
+        test_tokens.test_capacity_edges(host_model, layout)
 
 
-def lowest_bad_slot(twin: Twin, op_host: OpHost) -> None:
-    test_tokens.test_the_lowest_bad_slot_is_reported_whichever_core_meets_it(twin)
+def lowest_bad_slot(host_model: HostModel, op_host: OpHost) -> None:
+    test_tokens.test_the_lowest_bad_slot_is_reported_whichever_core_meets_it(host_model)
 
 
-def every_bad_slot(twin: Twin, op_host: OpHost) -> None:
-    test_tokens.test_the_lowest_bad_slot_is_found_wherever_it_is(twin, "Norm", np.int32)
+def every_bad_slot(host_model: HostModel, op_host: OpHost) -> None:
+    test_tokens.test_the_lowest_bad_slot_is_found_wherever_it_is(host_model, "Norm", np.int32)
 
 
-def last_status(twin: Twin, op_host: OpHost) -> None:
-    test_tokens.test_a_last_status_is_written_when_the_call_is_bad(twin)
+def last_status(host_model: HostModel, op_host: OpHost) -> None:
+    test_tokens.test_a_last_status_is_written_when_the_call_is_bad(host_model)
 
 
-def compressed_bad_pairs(twin: Twin, op_host: OpHost) -> None:
+def compressed_bad_pairs(host_model: HostModel, op_host: OpHost) -> None:
     call = rope("int8")
     call.slot_mapping.reshape(-1)[1:3] = 99_999
-    test_compressed.check(twin, call, cores=1)
+    test_compressed.check(host_model, call, cores=1)
 
 
-def index_windows(twin: Twin, op_host: OpHost) -> None:
+def index_windows(host_model: HostModel, op_host: OpHost) -> None:
     for layout in test_offsets.LAYOUTS:
-        test_tokens.test_more_slots_than_one_index_window(twin, layout)
-    test_compressed.test_more_pairs_than_one_index_window(twin)
+        test_tokens.test_more_slots_than_one_index_window(host_model, layout)
+    test_compressed.test_more_pairs_than_one_index_window(host_model)
 
 
-def large_rows(twin: Twin, op_host: OpHost) -> None:
+def large_rows(host_model: HostModel, op_host: OpHost) -> None:
     for layout in test_offsets.LAYOUTS:
         for runs in (True, False):
-            test_tokens.test_rows_larger_than_the_unified_buffer(twin, layout, runs)
+            test_tokens.test_rows_larger_than_the_unified_buffer(host_model, layout, runs)
 
 
-def large_heads(twin: Twin, op_host: OpHost) -> None:
-    test_compressed.test_heads_larger_than_the_unified_buffer(twin)
+def large_heads(host_model: HostModel, op_host: OpHost) -> None:
+    test_compressed.test_heads_larger_than_the_unified_buffer(host_model)
 
 
-def wide_slots(twin: Twin, op_host: OpHost) -> None:
+def wide_slots(host_model: HostModel, op_host: OpHost) -> None:
     for layout in test_offsets.LAYOUTS:
         for wide in test_offsets.WIDE:
-            test_offsets.test_slots_are_never_narrowed(twin, layout, wide)
+            test_offsets.test_slots_are_never_narrowed(host_model, layout, wide)
 
 
 def _sparse_tokens(layout: str) -> Check:
-    def check(twin: Twin, op_host: OpHost) -> None:
-        test_offsets.test_rows_and_caches_of_6_gib(twin, layout)
+    def check(host_model: HostModel, op_host: OpHost) -> None:
+        test_offsets.test_rows_and_caches_of_6_gib(host_model, layout)
 
     check.__name__ = f"rows_and_caches_of_6_gib_{layout}"
     return check
@@ -286,26 +286,26 @@ def _sparse_tokens(layout: str) -> Check:
 norm_6_gib, pa_nz_6_gib, nhsd_6_gib = (_sparse_tokens(layout) for layout in test_offsets.LAYOUTS)
 
 
-def pairs_6_gib(twin: Twin, op_host: OpHost) -> None:
+def pairs_6_gib(host_model: HostModel, op_host: OpHost) -> None:
     for mode in test_offsets.MODES:
         for packed in (False, True):
-            test_offsets.test_compressed_rows_and_caches_of_6_gib(twin, mode, packed)
+            test_offsets.test_compressed_rows_and_caches_of_6_gib(host_model, mode, packed)
 
 
-def many_slots(twin: Twin, op_host: OpHost) -> None:
+def many_slots(host_model: HostModel, op_host: OpHost) -> None:
     for mode in ("None", *test_offsets.MODES):
-        test_offsets.test_slots_beyond_2_to_the_32(twin, mode)
+        test_offsets.test_slots_beyond_2_to_the_32(host_model, mode)
 
 
-def long_strides(twin: Twin, op_host: OpHost) -> None:
+def long_strides(host_model: HostModel, op_host: OpHost) -> None:
     for layout in ("PA_NZ", "NHSD"):
-        test_offsets.test_strides_of_more_than_4_gib(twin, layout)
+        test_offsets.test_strides_of_more_than_4_gib(host_model, layout)
 
 
-def float_arithmetic(twin: Twin, op_host: OpHost) -> None:
+def float_arithmetic(host_model: HostModel, op_host: OpHost) -> None:
     for dtype in ("hifloat8", "float8_e5m2", "float8_e4m3fn"):
         assert dtype_named(dtype)
-        test_compressed.test_long_means(twin, dtype, False)
+        test_compressed.test_long_means(host_model, dtype, False)
 
 
 HOST: tuple[Fault, ...] = tuple(

@@ -15,7 +15,7 @@ from tests.ascendc.host_model import runner
 
 KERNEL = Path(__file__).resolve().parents[2] / "aicore_kernels" / "op_kernel"
 ENTRY = "ms_scatter_pa_kv_cache.cpp"
-FLAGS = ("-std=c++17", "-c", "-Wall", "-Wextra", "-Werror", "-DTWIN_ADDRESS_SPACES")
+FLAGS = ("-std=c++17", "-c", "-Wall", "-Wextra", "-Werror", "-DHOST_MODEL_ADDRESS_SPACES")
 
 
 def _clang() -> list[str] | None:

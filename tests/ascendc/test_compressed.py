@@ -1,4 +1,4 @@
-"""Alibi, Rope and Omni, 4-D and packed, on the twin against the NumPy definition."""
+"""Alibi, Rope and Omni, 4-D and packed, on the host model against the NumPy definition."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ms_scatter_pa import hifloat8
 from ms_scatter_pa.rules.table import DTYPES, dtype_named
-from tests.ascendc.host_model.runner import PARTS, Call, Twin
+from tests.ascendc.host_model.runner import PARTS, Call, HostModel
 
 NAMES = [dtype.name for dtype in DTYPES]
 
@@ -138,10 +138,10 @@ def mean_elements(call: Call, cache: np.ndarray) -> np.ndarray:
     return marked
 
 
-def check(twin: Twin, call: Call, part: str = "950", **options: int) -> None:
+def check(host_model: HostModel, call: Call, part: str = "950", **options: int) -> None:
     want = cases.expect(call)
     got = cases.copy_of(call)
-    run = twin.run(got, PARTS[part], **options)
+    run = host_model.run(got, PARTS[part], **options)
     assert run.status == want.status
     dtype = call.key_dtype or "float16"
     assert not cases.differences(got.key_cache, want.key_cache, dtype, mean_elements(call, call.key_cache)).size
@@ -153,13 +153,13 @@ def check(twin: Twin, call: Call, part: str = "950", **options: int) -> None:
 
 @given(call=pair_calls(), cores=st.integers(1, 48))
 @settings(max_examples=800, deadline=None)
-def test_any_call_is_bit_exact(twin: Twin, call: Call, cores: int) -> None:
-    check(twin, call, cores=cores)
+def test_any_call_is_bit_exact(host_model: HostModel, call: Call, cores: int) -> None:
+    check(host_model, call, cores=cores)
 
 
 @pytest.mark.parametrize("dtype", NAMES)
 @pytest.mark.parametrize("packed", [False, True])
-def test_long_means(twin: Twin, dtype: str, packed: bool) -> None:
+def test_long_means(host_model: HostModel, dtype: str, packed: bool) -> None:
     """More rows than a buffer, more columns than a slice, and sums that differ when added in another order."""
     call = make_call(np.random.default_rng(3), "Rope", packed, dtype, 2, 180, 2, (1500, 40), 64, np.int64)
     assert call.compress_lens is not None and call.compress_seq_offsets is not None and call.seq_lens is not None
@@ -167,11 +167,11 @@ def test_long_means(twin: Twin, dtype: str, packed: bool) -> None:
     call.compress_seq_offsets[:] = np.minimum(3, lengths)
     call.compress_lens.reshape(-1)[:] = np.maximum(lengths - 5, 0)
     for cores in (1, 48):
-        check(twin, call, cores=cores)
+        check(host_model, call, cores=cores)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
-def test_means_of_tame_values(twin: Twin, dtype: str) -> None:
+def test_means_of_tame_values(host_model: HostModel, dtype: str) -> None:
     """Random bits give mostly NaN and huge sums; these means are ordinary numbers, zeros and subnormals."""
     rng = np.random.default_rng(4)
     call = make_call(rng, "Rope", False, dtype, 3, 40, 2, (64, 33), 16, np.int32)
@@ -180,31 +180,31 @@ def test_means_of_tame_values(twin: Twin, dtype: str) -> None:
         assert rows is not None
         values = rng.standard_normal(rows.shape) * np.where(rng.random(rows.shape) < 0.5, 1.0, scale)
         rows[...] = np.where(rng.random(rows.shape) < 0.2, -0.0, values).astype(rows.dtype)
-    check(twin, call, cores=13)
+    check(host_model, call, cores=13)
 
 
-def test_heads_larger_than_the_unified_buffer(twin: Twin) -> None:
+def test_heads_larger_than_the_unified_buffer(host_model: HostModel) -> None:
     call = make_call(np.random.default_rng(5), "Rope", False, "float32", 1, 4, 2, (60_000, 70_001), 4, np.int32)
-    check(twin, call, cores=5)
-    check(twin, replace(call, scatter_mode="Omni"), cores=48)
+    check(host_model, call, cores=5)
+    check(host_model, replace(call, scatter_mode="Omni"), cores=48)
 
 
-def test_more_pairs_than_one_index_window(twin: Twin) -> None:
+def test_more_pairs_than_one_index_window(host_model: HostModel) -> None:
     call = make_call(np.random.default_rng(6), "Rope", True, "int8", 300, 3, 3, (8, 8), 16, np.int32)
-    check(twin, call, cores=7)
+    check(host_model, call, cores=7)
 
 
-def test_packed_lengths_that_do_not_add_up_write_nothing(twin: Twin) -> None:
+def test_packed_lengths_that_do_not_add_up_write_nothing(host_model: HostModel) -> None:
     call = make_call(np.random.default_rng(7), "Omni", True, "int8", 3, 9, 2, (8, 8), 16, np.int32)
     assert call.seq_lens is not None
     call.seq_lens[1] -= 1
     got = cases.copy_of(call)
-    run = twin.run(got, cores=3)
+    run = host_model.run(got, cores=3)
     assert run.status == [4, 0, call.key.shape[0], call.key.shape[0] - 1]
     assert got.key_cache.tobytes() == call.key_cache.tobytes()
 
 
-def test_hifloat8_means_cover_every_code(twin: Twin) -> None:
+def test_hifloat8_means_cover_every_code(host_model: HostModel) -> None:
     """Means of pairs of codes: all 256 codes meet each other."""
     codes = np.arange(256, dtype=np.uint8)
     for shift in (0, 1, 3, 16, 127):
@@ -225,5 +225,5 @@ def test_hifloat8_means_cover_every_code(twin: Twin) -> None:
             "hifloat8",
             "hifloat8",
         )
-        check(twin, call, cores=1)
+        check(host_model, call, cores=1)
         assert np.isnan(hifloat8.to_float32(np.uint8(0x80)))

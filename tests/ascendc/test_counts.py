@@ -1,43 +1,45 @@
-"""What the kernel must reach, counted by the twin: bytes, bursts, balance and overlap. Counts are deterministic."""
+"""What the kernel must reach, counted by the host model: bytes, bursts, balance and overlap. Counts are deterministic."""
 
 import numpy as np
 import pytest
 
 from benchmarks.ascend_counts import Case, cases, least_possible, make_call
 from ms_scatter_pa.rules.table import CACHE_MODES
-from tests.ascendc.host_model.runner import PARTS, Call, Run, Twin
+from tests.ascendc.host_model.runner import PARTS, Call, HostModel, Run
 
 COPIES = [case for case in cases() if case.scatter_mode != "Rope"]
 IDS = [case.name for case in COPIES]
 
 
-def run(twin: Twin, case: Case, part: str = "910B1", **options: int) -> Run:
+def run(host_model: HostModel, case: Case, part: str = "910B1", **options: int) -> Run:
     call = make_call(case)
-    return twin.run(call, PARTS[part], **options)
+    return host_model.run(call, PARTS[part], **options)
 
 
 @pytest.mark.parametrize("case", COPIES, ids=IDS)
-def test_bytes_are_within_5_percent_of_the_least_possible(twin: Twin, case: Case) -> None:
+def test_bytes_are_within_5_percent_of_the_least_possible(host_model: HostModel, case: Case) -> None:
     call = make_call(case)
     least = least_possible(call)
-    done = twin.run(call, PARTS["910B1"])
+    done = host_model.run(call, PARTS["910B1"])
     assert least.bytes_in <= done.total("bytes_in") <= 1.05 * least.bytes_in
     assert least.bytes_out <= done.total("bytes_out") <= 1.05 * least.bytes_out
 
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("tokens", [512, 2048, 8192])
-def test_pa_nz_prefill_stores_bursts_of_2_kib(twin: Twin, part: str, tokens: int) -> None:
+def test_pa_nz_prefill_stores_bursts_of_2_kib(host_model: HostModel, part: str, tokens: int) -> None:
     """The public kernel's bursts are 32 bytes."""
-    done = run(twin, Case(f"prefill {tokens}", "PA_NZ", tokens, 128, runs=True), part)
+    done = run(host_model, Case(f"prefill {tokens}", "PA_NZ", tokens, 128, runs=True), part)
     assert (done.total("bytes_out") - 32) / (done.total("store_bursts") - 1) >= 2048
 
 
 @pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("runs", [True, False])
 @pytest.mark.parametrize("tokens", [96, 97, 100, 127, 200, 256, 1000, 2048])
-def test_the_busiest_core_is_within_a_tenth_of_the_mean(twin: Twin, layout: str, runs: bool, tokens: int) -> None:
-    done = run(twin, Case("balance", layout, tokens, 16, runs=runs))
+def test_the_busiest_core_is_within_a_tenth_of_the_mean(
+    host_model: HostModel, layout: str, runs: bool, tokens: int
+) -> None:
+    done = run(host_model, Case("balance", layout, tokens, 16, runs=runs))
     assert done.tiling.used_cores == 48
     work = [c.bytes_in + c.bytes_out for c in done.counts]
     assert max(work) <= 1.1 * sum(work) / len(work)
@@ -45,11 +47,11 @@ def test_the_busiest_core_is_within_a_tenth_of_the_mean(twin: Twin, layout: str,
 
 @pytest.mark.parametrize("mode", ["Alibi", "Rope", "Omni"])
 @pytest.mark.parametrize("cores", [7, 48])
-def test_compressed_work_is_balanced_too(twin: Twin, mode: str, cores: int) -> None:
+def test_compressed_work_is_balanced_too(host_model: HostModel, mode: str, cores: int) -> None:
     """The rows of a mean must be added in order, so a mean is shared out by 64 bytes of its columns at least."""
     call = make_call(Case("balance", "Norm", 4096, 128, scatter_mode=mode))
     assert call.compress_lens is not None
-    done = twin.run(call, PARTS["910B1"], cores=cores)
+    done = host_model.run(call, PARTS["910B1"], cores=cores)
     unit = 64 * int(call.compress_lens.max()) if mode == "Rope" else 0
     work = [c.bytes_in for c in done.counts]
     assert max(work) - unit <= 1.1 * sum(work) / len(work)
@@ -58,10 +60,10 @@ def test_compressed_work_is_balanced_too(twin: Twin, mode: str, cores: int) -> N
 
 @pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("tokens", [1, 2, 48, 49, 50])
-def test_every_core_is_busy_when_the_bytes_allow_it(twin: Twin, layout: str, tokens: int) -> None:
+def test_every_core_is_busy_when_the_bytes_allow_it(host_model: HostModel, layout: str, tokens: int) -> None:
     """One token of 512 KiB, and a few tokens more than cores: nobody waits for whole tokens."""
     head_size = 16384 if tokens <= 2 else 128
-    done = run(twin, Case("busy", layout, tokens, 16, head_size=head_size))
+    done = run(host_model, Case("busy", layout, tokens, 16, head_size=head_size))
     assert done.tiling.used_cores == 48
     written = [c.bytes_out for c in done.counts]
     mean = sum(written) / 48
@@ -70,36 +72,38 @@ def test_every_core_is_busy_when_the_bytes_allow_it(twin: Twin, layout: str, tok
 
 
 @pytest.mark.parametrize("case", COPIES, ids=IDS)
-def test_no_store_waits_for_a_later_load_and_loads_do_not_wait_for_all_stores(twin: Twin, case: Case) -> None:
-    done = run(twin, case)
+def test_no_store_waits_for_a_later_load_and_loads_do_not_wait_for_all_stores(
+    host_model: HostModel, case: Case
+) -> None:
+    done = run(host_model, case)
     assert done.total("stores_after_next_load") == 0
     assert done.total("serial_loads") == 0
 
 
 @pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("runs", [True, False])
-def test_loads_and_stores_overlap_in_modelled_time(twin: Twin, layout: str, runs: bool) -> None:
+def test_loads_and_stores_overlap_in_modelled_time(host_model: HostModel, layout: str, runs: bool) -> None:
     """On one core, whose share is many buffers long, the model's time is near that of the busier direction alone."""
-    done = run(twin, Case("overlap", layout, 512, 128, runs=runs), "910B1", cores=1)
+    done = run(host_model, Case("overlap", layout, 512, 128, runs=runs), "910B1", cores=1)
     counts = done.counts[0]
     rate = PARTS["910B1"].memory_bytes_per_cycle / PARTS["910B1"].cores
     assert counts.cycles <= 1.15 * max(counts.charged_in, counts.charged_out) / rate
 
 
-def test_slots_are_brought_in_by_dma_once_per_window(twin: Twin) -> None:
+def test_slots_are_brought_in_by_dma_once_per_window(host_model: HostModel) -> None:
     call = make_call(Case("slots", "Norm", 4096, 16))
-    done = twin.run(call, PARTS["910B1"], cores=1)
+    done = host_model.run(call, PARTS["910B1"], cores=1)
     index_bytes = done.total("bytes_in") - call.key.nbytes - (0 if call.value is None else call.value.nbytes)
     assert index_bytes == 3 * call.slot_mapping.nbytes  # once for K, once for V, once to find a bad one
 
 
-def test_padding_is_not_read(twin: Twin) -> None:
+def test_padding_is_not_read(host_model: HostModel) -> None:
     """Rows of negative slots cost nothing but their slot."""
     case = Case("padding", "PA_NZ", 512, 16)
-    full = run(twin, case)
+    full = run(host_model, case)
     call: Call = make_call(case)
     call.slot_mapping[256:] = -1
-    half = twin.run(call, PARTS["910B1"])
+    half = host_model.run(call, PARTS["910B1"])
     rows = call.key[256:].nbytes * 2
     assert full.total("bytes_in") - half.total("bytes_in") == rows
     assert np.count_nonzero([c.bytes_out > 32 for c in half.counts]) >= 24

@@ -1,4 +1,4 @@
-"""The kernel's integer float arithmetic and the twin's conversions, against NumPy and ml_dtypes."""
+"""The kernel's integer float arithmetic and the host model's conversions, against NumPy and ml_dtypes."""
 
 import ctypes
 
@@ -8,7 +8,7 @@ import pytest
 
 from ms_scatter_pa import hifloat8
 from ms_scatter_pa.rules.table import dtype_named
-from tests.ascendc.host_model.runner import Twin
+from tests.ascendc.host_model.runner import HostModel
 
 
 def _interesting_floats() -> np.ndarray:
@@ -45,28 +45,28 @@ def _same(got: np.ndarray, want: np.ndarray, nan: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 7, 10, 127, 128, 4097, 65535, 2**24 - 1, 2**24 + 1, 2**31 + 129, 10**12 + 7])
-def test_division_is_ieee(twin: Twin, n: int) -> None:
+def test_division_is_ieee(host_model: HostModel, n: int) -> None:
     got = np.empty_like(FLOATS)
-    twin.library.TwinDivide(_pointer(FLOATS), ctypes.c_int64(n), ctypes.c_int64(FLOATS.size), _pointer(got))
+    host_model.library.HostModelDivide(_pointer(FLOATS), ctypes.c_int64(n), ctypes.c_int64(FLOATS.size), _pointer(got))
     with np.errstate(all="ignore"):
         want = FLOATS.view(np.float32) / np.float32(n)
     assert _same(got, want.view(np.uint32), np.isnan(want) & np.isnan(got.view(np.float32)))
 
 
 @pytest.mark.parametrize("name", ["hifloat8", "float8_e5m2", "float8_e4m3fn"])
-def test_8_bit_floats_are_decoded_as_the_reference_does(twin: Twin, name: str) -> None:
+def test_8_bit_floats_are_decoded_as_the_reference_does(host_model: HostModel, name: str) -> None:
     got = np.empty(256, np.uint32)
-    twin.library.TwinDecode(ctypes.c_int32(dtype_named(name).code), _pointer(got))
+    host_model.library.HostModelDecode(ctypes.c_int32(dtype_named(name).code), _pointer(got))
     codes = np.arange(256, dtype=np.uint8)
     want = hifloat8.DECODE if name == "hifloat8" else codes.view(getattr(ml_dtypes, name)).astype(np.float32)
     assert _same(got, want.view(np.uint32), np.isnan(want) & np.isnan(got.view(np.float32)))
 
 
 @pytest.mark.parametrize("name", ["hifloat8", "float8_e5m2", "float8_e4m3fn"])
-def test_8_bit_floats_are_rounded_as_the_reference_does(twin: Twin, name: str) -> None:
+def test_8_bit_floats_are_rounded_as_the_reference_does(host_model: HostModel, name: str) -> None:
     got = np.empty(FLOATS.size, np.uint8)
     code = ctypes.c_int32(dtype_named(name).code)
-    twin.library.TwinEncode(code, _pointer(FLOATS), ctypes.c_int64(FLOATS.size), _pointer(got))
+    host_model.library.HostModelEncode(code, _pointer(FLOATS), ctypes.c_int64(FLOATS.size), _pointer(got))
     values = FLOATS.view(np.float32)
     with np.errstate(all="ignore"):
         if name == "hifloat8":
@@ -79,12 +79,12 @@ def test_8_bit_floats_are_rounded_as_the_reference_does(twin: Twin, name: str) -
     assert _same(got, want, nan)
 
 
-def test_the_twins_16_bit_floats_are_numpys(twin: Twin) -> None:
+def test_the_host_models_16_bit_floats_are_numpys(host_model: HostModel) -> None:
     codes = np.arange(65536, dtype=np.uint16)
     wide = [np.empty(65536, np.uint32) for _ in range(2)]
-    twin.library.TwinHalfToFloat(_pointer(codes), ctypes.c_int64(65536), *map(_pointer, wide))
+    host_model.library.HostModelHalfToFloat(_pointer(codes), ctypes.c_int64(65536), *map(_pointer, wide))
     narrow = [np.empty(FLOATS.size, np.uint16) for _ in range(2)]
-    twin.library.TwinFloatToHalf(_pointer(FLOATS), ctypes.c_int64(FLOATS.size), *map(_pointer, narrow))
+    host_model.library.HostModelFloatToHalf(_pointer(FLOATS), ctypes.c_int64(FLOATS.size), *map(_pointer, narrow))
     with np.errstate(all="ignore"):
         for dtype, widened, narrowed in zip((np.float16, ml_dtypes.bfloat16), wide, narrow, strict=True):
             want = codes.view(dtype).astype(np.float32)

@@ -16,17 +16,17 @@ from test_tokens import _call as tokens_call
 from test_tokens import check as check_tokens
 
 from ms_scatter_pa.reference import write_reference
-from tests.ascendc.host_model.runner import PARTS, Call, Twin
+from tests.ascendc.host_model.runner import PARTS, Call, HostModel
 
 LAYOUTS = ("Norm", "PA_NZ", "NHSD")
 MODES = ("Alibi", "Rope", "Omni")
 GIB = 2**30
 
 
-def check_sparse(twin: Twin, make: Callable[[], tuple[Call, list[SparseArray]]], cores: int = 7) -> None:
+def check_sparse(host_model: HostModel, make: Callable[[], tuple[Call, list[SparseArray]]], cores: int = 7) -> None:
     """The kernel on one call, the definition on an equal one; then every page of the caches."""
     got, got_caches = make()
-    run = twin.run(got, PARTS["950"], cores=cores)
+    run = host_model.run(got, PARTS["950"], cores=cores)
     want, want_caches = make()
     status = write_reference(
         want.key,
@@ -165,24 +165,24 @@ def long_blocks(layout: str) -> tuple[Call, list[SparseArray]]:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_rows_and_caches_of_6_gib(twin: Twin, layout: str) -> None:
-    check_sparse(twin, lambda: large_tokens(layout))
+def test_rows_and_caches_of_6_gib(host_model: HostModel, layout: str) -> None:
+    check_sparse(host_model, lambda: large_tokens(layout))
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("packed", [False, True])
-def test_compressed_rows_and_caches_of_6_gib(twin: Twin, mode: str, packed: bool) -> None:
-    check_sparse(twin, lambda: large_pairs(mode, packed))
+def test_compressed_rows_and_caches_of_6_gib(host_model: HostModel, mode: str, packed: bool) -> None:
+    check_sparse(host_model, lambda: large_pairs(mode, packed))
 
 
 @pytest.mark.parametrize("mode", ["None", *MODES])
-def test_slots_beyond_2_to_the_32(twin: Twin, mode: str) -> None:
-    check_sparse(twin, lambda: many_slots(mode))
+def test_slots_beyond_2_to_the_32(host_model: HostModel, mode: str) -> None:
+    check_sparse(host_model, lambda: many_slots(mode))
 
 
 @pytest.mark.parametrize("layout", ["PA_NZ", "NHSD"])
-def test_strides_of_more_than_4_gib(twin: Twin, layout: str) -> None:
-    check_sparse(twin, lambda: long_blocks(layout), cores=2)
+def test_strides_of_more_than_4_gib(host_model: HostModel, layout: str) -> None:
+    check_sparse(host_model, lambda: long_blocks(layout), cores=2)
 
 
 # Cut to 32 bits each of them is a slot or a length that fits; 2**63 - 1 overflows where anything is added to it.
@@ -191,12 +191,12 @@ WIDE = (2**31, 2**32 + 1, 2**32 + 5, 2**63 - 1, -(2**32) + 5, -(2**63))
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("wide", WIDE)
-def test_slots_are_never_narrowed(twin: Twin, layout: str, wide: int) -> None:
+def test_slots_are_never_narrowed(host_model: HostModel, layout: str, wide: int) -> None:
     call = tokens_call(layout, 6, 2, 32, 4, [8, 9, 10, 0, 1, 2], 3)
     slots = call.slot_mapping.astype(np.int64)
     slots[3] = wide
     for cores in (1, 5):
-        check_tokens(twin, replace(call, slot_mapping=slots), cores=cores)
+        check_tokens(host_model, replace(call, slot_mapping=slots), cores=cores)
 
 
 INDEX_ARRAYS = [
@@ -210,8 +210,8 @@ INDEX_ARRAYS = [
 @pytest.mark.parametrize(("mode", "array"), INDEX_ARRAYS)
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("wide", WIDE)
-def test_no_index_is_ever_narrowed(twin: Twin, mode: str, packed: bool, array: str, wide: int) -> None:
+def test_no_index_is_ever_narrowed(host_model: HostModel, mode: str, packed: bool, array: str, wide: int) -> None:
     call = make_call(np.random.default_rng(8), mode, packed, "int8", 2, 9, 2, (32, 8), 16, np.int64)
     getattr(call, array).reshape(-1)[1] = wide
     for cores in (1, 5):
-        check_pairs(twin, call, cores=cores)
+        check_pairs(host_model, call, cores=cores)

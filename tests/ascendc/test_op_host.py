@@ -199,11 +199,11 @@ def test_targets_mean_paths_are_what_the_kernel_does() -> None:
                 assert target.mean[dtype.name] == expected
 
 
-def test_python_and_cpp_agree_on_the_tiling_structs_size(twin: runner.Twin) -> None:
-    assert twin.library.TwinTilingBytes() == ctypes.sizeof(runner.Tiling)
-    assert twin.library.TwinCountsBytes() == ctypes.sizeof(runner.Counts)
+def test_python_and_cpp_agree_on_the_tiling_structs_size(host_model: runner.HostModel) -> None:
+    assert host_model.library.HostModelTilingBytes() == ctypes.sizeof(runner.Tiling)
+    assert host_model.library.HostModelCountsBytes() == ctypes.sizeof(runner.Counts)
 
 
-def test_the_twins_parts_have_the_targets_buffers() -> None:
+def test_the_host_models_parts_have_the_targets_buffers() -> None:
     for part in runner.PARTS.values():
         assert part.unified_buffer_bytes == target_named(part.soc).unified_buffer_bytes

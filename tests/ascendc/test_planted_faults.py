@@ -13,7 +13,7 @@ from cann_stand_in.op_host import OpHost
 from planted_faults import FAULTS, KERNELS, Check, Fault
 
 from tests.ascendc.host_model import runner
-from tests.ascendc.host_model.runner import Twin
+from tests.ascendc.host_model.runner import HostModel
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "ascend" / "proof.md"
 
@@ -52,13 +52,13 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path | Exce
 
 
 @pytest.fixture(scope="module")
-def passed(twin: Twin, op_host: OpHost) -> Callable[[Check], None]:
+def passed(host_model: HostModel, op_host: OpHost) -> Callable[[Check], None]:
     """Runs a check once on the sources as they are."""
     done: set[Check] = set()
 
     def run(check: Check) -> None:
         if check not in done:
-            check(twin, op_host)
+            check(host_model, op_host)
             done.add(check)
 
     return run
@@ -66,7 +66,7 @@ def passed(twin: Twin, op_host: OpHost) -> Callable[[Check], None]:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
 def test_a_planted_fault_is_caught(
-    twin: Twin,
+    host_model: HostModel,
     op_host: OpHost,
     libraries: dict[str, Path | Exception],
     passed: Callable[[Check], None],
@@ -78,10 +78,10 @@ def test_a_planted_fault_is_caught(
         pytest.fail(f"the fault cannot be planted: {library}")
     if fault.folder == "op_host":
         op_host = OpHost(library)
-        twin = Twin(Path(twin.library._name), op_host)
+        host_model = HostModel(Path(host_model.library._name), op_host)
     else:
-        twin = Twin(library, op_host)
-    if _passes(lambda: fault.check(twin, op_host)):
+        host_model = HostModel(library, op_host)
+    if _passes(lambda: fault.check(host_model, op_host)):
         pytest.fail(f"{fault.check.__name__} does not see it")
 
 

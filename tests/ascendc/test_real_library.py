@@ -19,12 +19,12 @@ from planted_faults import FAULTS, pairs, tokens
 from real_library.build import build, find_library
 
 from ms_scatter_pa.rules.table import DTYPES
-from tests.ascendc.host_model.runner import Run, Twin, TwinFault
+from tests.ascendc.host_model.runner import HostModel, HostModelFault, Run
 
 VARIABLES = ("MS_SCATTER_PA_ASC_DEVKIT", "ASCEND_HOME_PATH")
 
 
-class RealLibrary(Twin):
+class RealLibrary(HostModel):
     """The host model's interface; the unified buffer is that of the parts that the library is compiled for."""
 
     def run(self, *arguments: Any, **options: Any) -> Run:
@@ -45,7 +45,7 @@ def library() -> Path:
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory, op_host: OpHost, library: Path) -> Twin:
+def real(tmp_path_factory: pytest.TempPathFactory, op_host: OpHost, library: Path) -> HostModel:
     return RealLibrary(build(library, Path(tmp_path_factory.mktemp("real"))), op_host)
 
 
@@ -53,19 +53,19 @@ def real(tmp_path_factory: pytest.TempPathFactory, op_host: OpHost, library: Pat
 def test_a_planted_fault_is_caught_there_too(library: Path, op_host: OpHost, tmp_path: Path, name: str) -> None:
     fault = next(fault for fault in FAULTS if fault.name == name)
     faulty = RealLibrary(build(library, tmp_path, fault.plant(tmp_path / "sources")), op_host)
-    with pytest.raises(TwinFault, match=r"may still be writing|not one that"):
+    with pytest.raises(HostModelFault, match=r"may still be writing|not one that"):
         fault.check(faulty, op_host)
 
 
 @pytest.mark.parametrize("layout", test_offsets.LAYOUTS)
 @pytest.mark.parametrize("runs", [True, False])
 @pytest.mark.parametrize("cores", [1, 5, 40])
-def test_tokens_are_bit_exact(real: Twin, layout: str, runs: bool, cores: int) -> None:
+def test_tokens_are_bit_exact(real: HostModel, layout: str, runs: bool, cores: int) -> None:
     test_tokens.check(real, tokens(layout, runs), cores=cores)
 
 
 @pytest.mark.parametrize("layout", test_offsets.LAYOUTS)
-def test_the_edges_of_tokens(real: Twin, layout: str) -> None:
+def test_the_edges_of_tokens(real: HostModel, layout: str) -> None:
     test_tokens.test_no_tokens_is_a_no_op(real, layout)
     test_tokens.test_capacity_edges(real, layout)
     test_tokens.test_more_slots_than_one_index_window(real, layout)
@@ -76,35 +76,35 @@ def test_the_edges_of_tokens(real: Twin, layout: str) -> None:
 @pytest.mark.parametrize("dtype", [dtype.name for dtype in DTYPES])
 @pytest.mark.parametrize("mode", test_offsets.MODES)
 @pytest.mark.parametrize("packed", [False, True])
-def test_pairs_are_bit_exact(real: Twin, mode: str, packed: bool, dtype: str) -> None:
+def test_pairs_are_bit_exact(real: HostModel, mode: str, packed: bool, dtype: str) -> None:
     for cores in (1, 7):
         test_compressed.check(real, pairs(mode, packed, dtype), cores=cores)
 
 
 @pytest.mark.parametrize("dtype", [dtype.name for dtype in DTYPES])
-def test_means_are_bit_exact(real: Twin, dtype: str) -> None:
+def test_means_are_bit_exact(real: HostModel, dtype: str) -> None:
     test_compressed.test_long_means(real, dtype, True)
 
 
-def test_means_of_tame_values(real: Twin) -> None:
+def test_means_of_tame_values(real: HostModel) -> None:
     for dtype in ("float16", "bfloat16", "float32"):
         test_compressed.test_means_of_tame_values(real, dtype)
 
 
 @pytest.mark.parametrize("layout", test_offsets.LAYOUTS)
-def test_offsets_beyond_32_bits(real: Twin, layout: str) -> None:
+def test_offsets_beyond_32_bits(real: HostModel, layout: str) -> None:
     test_offsets.test_rows_and_caches_of_6_gib(real, layout)
     for wide in test_offsets.WIDE:
         test_offsets.test_slots_are_never_narrowed(real, layout, wide)
 
 
 @pytest.mark.parametrize("mode", test_offsets.MODES)
-def test_offsets_of_pairs_beyond_32_bits(real: Twin, mode: str) -> None:
+def test_offsets_of_pairs_beyond_32_bits(real: HostModel, mode: str) -> None:
     test_offsets.test_slots_beyond_2_to_the_32(real, mode)
     for packed in (False, True):
         test_offsets.test_compressed_rows_and_caches_of_6_gib(real, mode, packed)
 
 
 @pytest.mark.parametrize("layout", ["PA_NZ", "NHSD"])
-def test_strides_of_more_than_4_gib(real: Twin, layout: str) -> None:
+def test_strides_of_more_than_4_gib(real: HostModel, layout: str) -> None:
     test_offsets.test_strides_of_more_than_4_gib(real, layout)

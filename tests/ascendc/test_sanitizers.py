@@ -1,4 +1,4 @@
-"""The twin and the kernel under AddressSanitizer and UndefinedBehaviorSanitizer, on calls of every kind."""
+"""The host model and the kernel under AddressSanitizer and UndefinedBehaviorSanitizer, on calls of every kind."""
 
 import os
 import subprocess
@@ -16,8 +16,8 @@ import numpy as np
 import ascendc_cases as cases
 from test_compressed import make_call
 from planted_faults import tokens
-from tests.ascendc.host_model.runner import Twin
-twin = Twin(Path(sys.argv[1]))
+from tests.ascendc.host_model.runner import HostModel
+host_model = HostModel(Path(sys.argv[1]))
 calls = [tokens(layout, runs) for layout in ("Norm", "PA_NZ", "NHSD") for runs in (True, False)]
 rng = np.random.default_rng(0)
 for mode in ("Alibi", "Rope", "Omni"):
@@ -26,10 +26,10 @@ for mode in ("Alibi", "Rope", "Omni"):
             calls.append(make_call(rng, mode, packed, dtype, 2, 30, 2, (33, 64), 16, np.int64))
 for call in calls:
     want, got = cases.expect(call), cases.copy_of(call)
-    assert twin.run(got, cores=3).status == want.status
+    assert host_model.run(got, cores=3).status == want.status
     for fault in ("", "two cores write one address"):
         try:
-            twin.plant("addresses", fault)
+            host_model.plant("addresses", fault)
         except Exception as error:
             assert fault
 print("clean")

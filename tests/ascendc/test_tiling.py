@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ms_scatter_pa.rules.table import CACHE_MODES, DTYPES, SCATTER_MODES, dtype_named
-from tests.ascendc.host_model.runner import Tiling, TilingError, Twin
+from tests.ascendc.host_model.runner import HostModel, Tiling, TilingError
 
 NAMES = [dtype.name for dtype in DTYPES]
 Shapes = list[tuple[int, ...]]
@@ -57,16 +57,16 @@ def token_shapes(draw: st.DrawFn, *, even_rows: bool = False) -> tuple[Shapes, s
     return shapes, dtype, draw(st.integers(1, 80)), draw(st.sampled_from([192, 248])) * 1024
 
 
-def tile(twin: Twin, given_shapes: tuple[Shapes, str, int, int]) -> Tiling:
+def tile(host_model: HostModel, given_shapes: tuple[Shapes, str, int, int]) -> Tiling:
     shapes, dtype, cores, buffer = given_shapes
-    return twin.tiling_of_shapes(shapes, dtype, dtype, "int32", cores, buffer)
+    return host_model.tiling_of_shapes(shapes, dtype, dtype, "int32", cores, buffer)
 
 
-def parts(twin: Twin, tiling: Tiling, side: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+def parts(host_model: HostModel, tiling: Tiling, side: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     out = (ctypes.c_int64 * 4)()
     result = []
     for core in range(tiling.used_cores):
-        twin.library.TwinPart(ctypes.byref(tiling), ctypes.c_int32(side), ctypes.c_int64(core), out)
+        host_model.library.HostModelPart(ctypes.byref(tiling), ctypes.c_int32(side), ctypes.c_int64(core), out)
         result.append(((out[0], out[1]), (out[2], out[3])))
     return result
 
@@ -81,15 +81,15 @@ def bytes_before(tiling: Tiling, side: int, point: tuple[int, int]) -> int:
 @given(given_shapes=token_shapes())
 @settings(max_examples=200, deadline=None)
 def test_every_byte_is_covered_once_and_cores_differ_by_a_tenth(
-    twin: Twin, given_shapes: tuple[Shapes, str, int, int]
+    host_model: HostModel, given_shapes: tuple[Shapes, str, int, int]
 ) -> None:
-    tiling = tile(twin, given_shapes)
+    tiling = tile(host_model, given_shapes)
     work = np.zeros(tiling.used_cores, object)
     for side in (0, 1):
         row = tiling.side[side].row_bytes
         if row == 0:
             continue
-        cuts = parts(twin, tiling, side)
+        cuts = parts(host_model, tiling, side)
         assert cuts[0][0] == (0, 0)
         assert bytes_before(tiling, side, cuts[-1][1]) == tiling.num_tokens * row
         assert all(end == begin for (_, end), (begin, _) in itertools.pairwise(cuts))
@@ -116,15 +116,17 @@ def first_share(tiling: Tiling, total: int) -> int:
 
 @given(given_shapes=token_shapes(even_rows=True))
 @settings(max_examples=150, deadline=None)
-def test_rows_cut_evenly_differ_by_one_unit_at_most(twin: Twin, given_shapes: tuple[Shapes, str, int, int]) -> None:
+def test_rows_cut_evenly_differ_by_one_unit_at_most(
+    host_model: HostModel, given_shapes: tuple[Shapes, str, int, int]
+) -> None:
     """Where rows are whole units, the shares are floor(n) and ceil(n) units: nobody idles beside two more units."""
-    tiling = tile(twin, given_shapes)
+    tiling = tile(host_model, given_shapes)
     sides = [side for side in tiling.side if side.row_bytes]
     unit = sides[0].column_unit
     assert all(side.row_bytes % unit == 0 and side.column_unit == unit for side in sides)
     work = [0] * tiling.used_cores
     for index, _ in enumerate(sides):
-        for core, (begin, end) in enumerate(parts(twin, tiling, index)):
+        for core, (begin, end) in enumerate(parts(host_model, tiling, index)):
             work[core] += bytes_before(tiling, index, end) - bytes_before(tiling, index, begin)
     rest = work[1:] if tiling.num_tokens > 256 else work
     assert not rest or max(rest) - min(rest) <= unit
@@ -132,8 +134,8 @@ def test_rows_cut_evenly_differ_by_one_unit_at_most(twin: Twin, given_shapes: tu
 
 @given(given_shapes=token_shapes())
 @settings(max_examples=100, deadline=None)
-def test_buffers_fit_and_fields_hold(twin: Twin, given_shapes: tuple[Shapes, str, int, int]) -> None:
-    tiling = tile(twin, given_shapes)
+def test_buffers_fit_and_fields_hold(host_model: HostModel, given_shapes: tuple[Shapes, str, int, int]) -> None:
+    tiling = tile(host_model, given_shapes)
     status = 32
     used = 4 * tiling.copy_buffer_bytes + 4 * tiling.tile_buffer_bytes + tiling.index_window * 8 + status
     assert used <= given_shapes[3] - 1024
@@ -147,7 +149,7 @@ def test_buffers_fit_and_fields_hold(twin: Twin, given_shapes: tuple[Shapes, str
 
 @pytest.mark.parametrize("cores", [1, 48])
 @pytest.mark.parametrize("buffer", [192, 248])
-def test_ropes_buffers_fit(twin: Twin, cores: int, buffer: int) -> None:
+def test_ropes_buffers_fit(host_model: HostModel, cores: int, buffer: int) -> None:
     shapes: Shapes = [
         (2, 4096, 8, 128),
         (2, 4096, 8, 128),
@@ -160,7 +162,7 @@ def test_ropes_buffers_fit(twin: Twin, cores: int, buffer: int) -> None:
         (1, 1 + SCATTER_MODES.index("Rope"), 1, 1),
         (4,),
     ]
-    tiling = twin.tiling_of_shapes(shapes, "float16", "float16", "int64", cores, buffer * 1024)
+    tiling = host_model.tiling_of_shapes(shapes, "float16", "float16", "int64", cores, buffer * 1024)
     mean = 6 * tiling.mean_buffer_bytes + 12 * tiling.mean_elements + 1024
     assert 4 * tiling.copy_buffer_bytes + mean + 4 * 8 * tiling.index_window + 32 <= buffer * 1024 - 1024
     assert tiling.copy_buffer_bytes >= 4 * 1024
@@ -192,12 +194,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("index", "shape", "message"), REFUSED)
-def test_shapes_that_disagree_are_refused(twin: Twin, index: int, shape: tuple[int, ...], message: str) -> None:
-    twin.tiling_of_shapes(GOOD, "float16", "float16", "int32", 8)
+def test_shapes_that_disagree_are_refused(
+    host_model: HostModel, index: int, shape: tuple[int, ...], message: str
+) -> None:
+    host_model.tiling_of_shapes(GOOD, "float16", "float16", "int32", 8)
     shapes = list(GOOD)
     shapes[index] = shape
     with pytest.raises(TilingError, match=message):
-        twin.tiling_of_shapes(shapes, "float16", "float16", "int32", 8)
+        host_model.tiling_of_shapes(shapes, "float16", "float16", "int32", 8)
 
 
 ROPE: Shapes = [(2, 9, 3, 16), (2, 9, 3, 8), (5, 4, 1, 16), (5, 4, 1, 8), (2, 3), (6,), (6,), (2,), (1, 3, 1, 1), (4,)]
@@ -217,24 +221,24 @@ REFUSED_COMPRESSED = [
 
 @pytest.mark.parametrize(("index", "shape", "message"), REFUSED_COMPRESSED)
 def test_compressed_shapes_that_disagree_are_refused(
-    twin: Twin, index: int, shape: tuple[int, ...], message: str
+    host_model: HostModel, index: int, shape: tuple[int, ...], message: str
 ) -> None:
-    twin.tiling_of_shapes(ROPE, "int8", "int8", "int64", 8)
+    host_model.tiling_of_shapes(ROPE, "int8", "int8", "int64", 8)
     shapes = list(ROPE)
     shapes[index] = shape
     with pytest.raises(TilingError, match=message):
-        twin.tiling_of_shapes(shapes, "int8", "int8", "int64", 8)
+        host_model.tiling_of_shapes(shapes, "int8", "int8", "int64", 8)
 
 
-def test_products_that_overflow_are_refused(twin: Twin) -> None:
+def test_products_that_overflow_are_refused(host_model: HostModel) -> None:
     with pytest.raises(TilingError, match="too large"):
-        twin.tiling_of_shapes(shapes_of("Norm", 2**40, 2**12, (2**12, 1), 1, 1), "int8", "int8", "int32", 8)
+        host_model.tiling_of_shapes(shapes_of("Norm", 2**40, 2**12, (2**12, 1), 1, 1), "int8", "int8", "int32", 8)
 
 
-def test_5_d_pa_nz_shapes_that_disagree_are_refused(twin: Twin) -> None:
+def test_5_d_pa_nz_shapes_that_disagree_are_refused(host_model: HostModel) -> None:
     """[NB, N, D / LD, BS, LD]: heads and columns each on their own, also where their product fits."""
     good = [*GOOD[:2], (3, 2, 2, 4, 16), (3, 2, 4, 4, 16), *GOOD[4:]]
-    twin.tiling_of_shapes(good, "float16", "float16", "int32", 8)
+    host_model.tiling_of_shapes(good, "float16", "float16", "int32", 8)
     for shape in (
         (3, 3, 2, 4, 16),
         (3, 4, 1, 4, 16),
@@ -245,13 +249,13 @@ def test_5_d_pa_nz_shapes_that_disagree_are_refused(twin: Twin) -> None:
     ):
         shapes = [*good[:2], shape, *good[3:]]
         with pytest.raises(TilingError, match="key_cache: its shape"):
-            twin.tiling_of_shapes(shapes, "float16", "float16", "int32", 8)
+            host_model.tiling_of_shapes(shapes, "float16", "float16", "int32", 8)
 
 
 @pytest.mark.parametrize("mode", ["Alibi", "Rope", "Omni"])
-def test_a_padded_call_of_one_batch_takes_all_cores(twin: Twin, mode: str) -> None:
+def test_a_padded_call_of_one_batch_takes_all_cores(host_model: HostModel, mode: str) -> None:
     shapes: Shapes = [
         (1, 4096, 8, 128), (1, 4096, 8, 128), (300, 128, 1, 128), (300, 128, 1, 128), (1, 8), (8,), (8,), (1,),
         (1, 1 + SCATTER_MODES.index(mode), 1, 1), (1,),
     ]  # fmt: skip
-    assert twin.tiling_of_shapes(shapes, "float16", "float16", "int64", 40).used_cores == 40
+    assert host_model.tiling_of_shapes(shapes, "float16", "float16", "int64", 40).used_cores == 40

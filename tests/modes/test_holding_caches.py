@@ -187,13 +187,13 @@ def test_jit_after_set_data_behaves_as_mindspores_own_assign() -> None:
 
 def test_a_deep_copy_owns_its_caches(mode: str) -> None:
     cell = ScatterPaKvCache(*parameters(1), cache_mode="Norm", on_error="record")
-    twin = copy.deepcopy(cell)
+    copied = copy.deepcopy(cell)
     kept = snapshot(cell.key_cache), snapshot(cell.value_cache)
-    check_steps(twin, twin.key_cache, twin.value_cache)
+    check_steps(copied, copied.key_cache, copied.value_cache)
     assert same(cell.key_cache, kept[0]) and same(cell.value_cache, kept[1])
-    kept = snapshot(twin.key_cache), snapshot(twin.value_cache)
+    kept = snapshot(copied.key_cache), snapshot(copied.value_cache)
     check_steps(cell, cell.key_cache, cell.value_cache)
-    assert same(twin.key_cache, kept[0]) and same(twin.value_cache, kept[1])
+    assert same(copied.key_cache, kept[0]) and same(copied.value_cache, kept[1])
 
 
 def test_a_checkpoint_brings_the_caches_back(mode: str, tmp_path: Any) -> None:

@@ -1,4 +1,4 @@
-"""The Ascend operator on the twin behind the Ascend backend, so that everything above the device runs here."""
+"""The Ascend operator on the host model behind the Ascend backend, so that everything above the device runs here."""
 
 import sys
 from pathlib import Path
@@ -12,18 +12,20 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "stand_ins"), str(HERE.parent / "as
 
 
 @pytest.fixture(scope="session")
-def twin_library(tmp_path_factory) -> Path:
-    """The Ascend operator on the twin, as a library for ``ops.Custom``, with the operator's own shape inference."""
+def host_model_library(tmp_path_factory) -> Path:
+    """The Ascend operator on the host model, as a library for ``ops.Custom``, with the operator's own shape inference."""
     from tests.ascendc.host_model import runner
 
     flags = ("-O1", "-D_GLIBCXX_USE_CXX11_ABI=0", f"-I{ROOT / 'tests' / 'ascendc' / 'host_model'}")
-    sources = (HERE / "twin_operator.cc", ROOT / "aicore_kernels" / "shape_infer.cc", *runner.SOURCES)
-    return runner.build(tmp_path_factory.mktemp("twin"), *flags, sources=sources, name="libtwin_operator.so")
+    sources = (HERE / "host_model_operator.cc", ROOT / "aicore_kernels" / "shape_infer.cc", *runner.SOURCES)
+    return runner.build(
+        tmp_path_factory.mktemp("host_model"), *flags, sources=sources, name="libhost_model_operator.so"
+    )
 
 
 @pytest.fixture
-def on_twin(twin_library, monkeypatch):
-    """This process believes it is on an Atlas A2, with the twin as its device."""
+def on_host_model(host_model_library, monkeypatch):
+    """This process believes it is on an Atlas A2, with the host model as its device."""
     from ms_scatter_pa import backends
     from ms_scatter_pa.backends import device
     from ms_scatter_pa.backends.ascend import eager as ascend
@@ -32,7 +34,7 @@ def on_twin(twin_library, monkeypatch):
     from ms_scatter_pa.backends.reg_info import ascend_reg_info
 
     def make_operator():
-        return ascend_operator.make_custom(twin_library, ascend_reg_info("CPU"))
+        return ascend_operator.make_custom(host_model_library, ascend_reg_info("CPU"))
 
     for cached in (ascend.eager_operator, backends.backend, device.device_target, device.soc_version):
         cached.cache_clear()
@@ -46,7 +48,7 @@ def on_twin(twin_library, monkeypatch):
 
 
 @pytest.fixture(params=["pynative", "graph"])
-def mode(request, on_twin):
+def mode(request, on_host_model):
     import mindspore as ms
 
     ms.set_context(mode=ms.GRAPH_MODE if request.param == "graph" else ms.PYNATIVE_MODE)

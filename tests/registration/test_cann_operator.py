@@ -12,7 +12,7 @@ from ms_scatter_pa.backends.ascend import eager as ascend
 
 
 @pytest.fixture
-def calls(on_twin, monkeypatch):
+def calls(on_host_model, monkeypatch):
     """Calls that reach the extension, which needs CANN; here they are only noted."""
     seen = []
 

@@ -156,7 +156,7 @@ def test_mode_is_set_back(graph_mode):
 
 
 def test_graph_mode_compiles_two_shapes(graph_mode):
-    """However sequences come and go, and also after the caches were filled anew."""
+    """However sequences come and go, and also after the caches were filled again."""
     workload = byte_workload(quick=True)
     model = DecoderModel(workload.config, workload.weights, workload.plan, "Norm", ms.float16)
     for seed in (1, 2):

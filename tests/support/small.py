@@ -1,4 +1,4 @@
-"""A small Norm cache and its NumPy twin, for tests about modes and memory instead of layouts."""
+"""A small Norm cache and the NumPy arrays it is compared with, for tests about modes and memory instead of layouts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-// The table's functions, once for every instruction set. Whoever includes this has defined
+// The table's functions, once for every instruction set. Before this is included there are
 //   MSSP_LANES, MSSP_TARGET   floats of a vector; the attribute that allows its instructions
 //   MSSP_SUMS                 vectors of sums that stay in registers beside what they are made of
 //   struct Half               Load and Store of MSSP_LANES float16

@@ -24,25 +24,25 @@ struct NzRun {
   bool went_before;  // who find its first bytes in the rows before their own
 };
 
-// Copies that go on side by side: row r of strand k, `row_bytes` long, goes from from[k] + r * stride to
+// Copies that go on side by side: row r of copy k, `row_bytes` long, goes from from[k] + r * stride to
 // to[k] + r * row_bytes.
-inline constexpr int kMaxStrands = 8;
+inline constexpr int kMaxInterleaved = 8;
 
-struct Strands {
+struct InterleavedCopies {
   int count = 0;
-  char* to[kMaxStrands];
-  const char* from[kMaxStrands];
+  char* to[kMaxInterleaved];
+  const char* from[kMaxInterleaved];
   int64_t row_bytes;
   int64_t stride;
   int64_t rows;
   int64_t prefetch;  // bytes from a row to the row that should be on its way meanwhile; 0: none
 };
 
-inline void CopyWithMemcpy(const Strands& strands) {
-  for (int64_t r = 0; r < strands.rows; ++r) {
-    for (int k = 0; k < strands.count; ++k) {
-      std::memcpy(strands.to[k] + r * strands.row_bytes, strands.from[k] + r * strands.stride,
-                  static_cast<size_t>(strands.row_bytes));
+inline void CopyWithMemcpy(const InterleavedCopies& copies) {
+  for (int64_t r = 0; r < copies.rows; ++r) {
+    for (int k = 0; k < copies.count; ++k) {
+      std::memcpy(copies.to[k] + r * copies.row_bytes, copies.from[k] + r * copies.stride,
+                  static_cast<size_t>(copies.row_bytes));
     }
   }
 }
@@ -59,7 +59,7 @@ struct NzTile {
 // The mean of rows, column by column. Float types: a float32 sum that starts at +0.0, rows in order, one division, one
 // rounding. Integers: a 64-bit sum, truncating division. The caller holds an IeeeScope.
 struct MeanKernel {
-  // Adds a row, of any alignment, to `columns` sums; `prefetch` as in Strands.
+  // Adds a row, of any alignment, to `columns` sums; `prefetch` as in InterleavedCopies.
   void (*add)(const char* row, int64_t columns, int64_t prefetch, void* sums);
   void (*finish)(const void* sums, int64_t count, int64_t columns, char* out);
   int64_t sum_bytes;  // of one column; all bits zero is a sum of nothing
@@ -72,7 +72,7 @@ struct Kernels {
 
   void (*stream_long)(char* to, const char* from, int64_t bytes);
 
-  void (*stream_strands)(const Strands& strands);
+  void (*stream_interleaved)(const InterleavedCopies& copies);
 
   void (*nz_run)(const NzRun& run, bool stream);
 

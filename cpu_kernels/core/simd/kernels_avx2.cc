@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "../layout.h"
+#include "../call_sizes.h"
 
 #define MSSP_TARGET __attribute__((target("avx2,f16c,fma,prfchw")))
 #include "mean_columns.h"
@@ -77,7 +77,7 @@ MSSP_TARGET void RunNz(const NzRun& run, bool stream) {
 const Kernels kAvx2Kernels = {
     "avx2",
     StreamLong,
-    StreamStrands,
+    StreamInterleaved,
     RunNz,
     TileNz,
     Fence,

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "../layout.h"
+#include "../call_sizes.h"
 
 #define MSSP_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,f16c,fma,prfchw")))
 #include "mean_columns.h"
@@ -46,12 +46,12 @@ MSSP_TARGET inline void StreamJoined(char* to, const char* end, int64_t before, 
 
 // Two units of two tokens at a time: whole source lines become whole lines of the cache. to is on a line.
 MSSP_TARGET void RunNzLines(const NzRun& run, int64_t first_token) {
-  const int64_t pairs = (run.tokens - first_token) / 2;
+  const int64_t twos = (run.tokens - first_token) / 2;
   const int64_t stride = run.token_stride;
   for (int64_t u = 0; u + 2 <= run.units; u += 2) {
     char* to = run.to + u * run.unit_stride + first_token * kUnitBytes;
     const char* from = run.from + u * kUnitBytes + first_token * stride;
-    for (int64_t p = 0; p < pairs; ++p, to += kLine, from += 2 * stride) {
+    for (int64_t p = 0; p < twos; ++p, to += kLine, from += 2 * stride) {
       Fetch(from + run.prefetch);
       Fetch(from + stride + run.prefetch);
       const __m512i a = Load64(from);
@@ -60,8 +60,8 @@ MSSP_TARGET void RunNzLines(const NzRun& run, int64_t first_token) {
       Stream64(to + run.unit_stride, _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0xEE));
     }
   }
-  if (run.units & 1) RunNzUnits<Store::kStream32>(run, first_token, 2 * pairs, run.units - 1);
-  const int64_t rest = first_token + 2 * pairs;
+  if (run.units & 1) RunNzUnits<Store::kStream32>(run, first_token, 2 * twos, run.units - 1);
+  const int64_t rest = first_token + 2 * twos;
   if (rest < run.tokens) RunNzUnits<Store::kOrdinary>(run, rest, run.tokens - rest, 0);
 }
 
@@ -80,55 +80,55 @@ MSSP_TARGET inline __m512i Join(__m512i left, __m512i right) {
   return _mm512_maskz_alignr_epi64(0xFF, right, left, kWords);
 }
 
-struct UnitPairs {
+struct TwoTokens {
   __m512i units[2];  // of two tokens each
 };
 
-MSSP_TARGET inline UnitPairs LoadPairs(const char* from, int64_t stride) {
+MSSP_TARGET inline TwoTokens LoadTwoTokens(const char* from, int64_t stride) {
   const __m512i a = Load64(from);
   const __m512i b = Load64(from + stride);
   return {{_mm512_maskz_shuffle_i64x2(0xFF, a, b, 0x44), _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0xEE)}};
 }
 
-// The same where a line of the cache begins kHead bytes into a pair of tokens: each line joins two pairs. In a run that
+// The same where a line of the cache begins kHead bytes into two tokens: each line joins two and two. In a run that
 // fills its block a unit's last line goes on in the next unit.
 template <int kHead>
 MSSP_TARGET void RunNzShifted(const NzRun& run) {
   constexpr int kWords = kHead / 8;
-  const int64_t pairs = run.tokens / 2;
+  const int64_t twos = run.tokens / 2;
   const int64_t stride = run.token_stride;
   const bool fills_block = run.unit_stride == run.tokens * kUnitBytes;
   __m512i end = _mm512_setzero_si512();  // of the unit before
   for (int64_t u = 0; u + 2 <= run.units; u += 2) {
     char* to = run.to + u * run.unit_stride;
     const char* from = run.from + u * kUnitBytes;
-    UnitPairs last;
+    TwoTokens last;
     __m512i first_of_second = end;
-    for (int64_t p = 0; p < pairs; ++p, from += 2 * stride) {
+    for (int64_t p = 0; p < twos; ++p, from += 2 * stride) {
       Fetch(from + run.prefetch);
       Fetch(from + stride + run.prefetch);
-      const UnitPairs pair = LoadPairs(from, stride);
+      const TwoTokens two = LoadTwoTokens(from, stride);
       if (p == 0) {
-        first_of_second = pair.units[1];
+        first_of_second = two.units[1];
         if (run.went_before) {
-          last = LoadPairs(from - 2 * stride, stride);
-          Stream64(to + kHead - kLine, Join<kWords>(last.units[0], pair.units[0]));
-          Stream64(to + kHead - kLine + run.unit_stride, Join<kWords>(last.units[1], pair.units[1]));
+          last = LoadTwoTokens(from - 2 * stride, stride);
+          Stream64(to + kHead - kLine, Join<kWords>(last.units[0], two.units[0]));
+          Stream64(to + kHead - kLine + run.unit_stride, Join<kWords>(last.units[1], two.units[1]));
         } else {
           if (fills_block && u > 0) {
-            Stream64(to + kHead - kLine, Join<kWords>(end, pair.units[0]));
+            Stream64(to + kHead - kLine, Join<kWords>(end, two.units[0]));
           } else {
-            StreamWords<0, kWords>(to, pair.units[0]);
+            StreamWords<0, kWords>(to, two.units[0]);
           }
-          if (!fills_block) StreamWords<0, kWords>(to + run.unit_stride, pair.units[1]);
+          if (!fills_block) StreamWords<0, kWords>(to + run.unit_stride, two.units[1]);
         }
         to += kHead;
       } else {
-        Stream64(to, Join<kWords>(last.units[0], pair.units[0]));
-        Stream64(to + run.unit_stride, Join<kWords>(last.units[1], pair.units[1]));
+        Stream64(to, Join<kWords>(last.units[0], two.units[0]));
+        Stream64(to + run.unit_stride, Join<kWords>(last.units[1], two.units[1]));
         to += kLine;
       }
-      last = pair;
+      last = two;
     }
     if (run.goes_on) continue;
     if (fills_block) {
@@ -139,7 +139,7 @@ MSSP_TARGET void RunNzShifted(const NzRun& run) {
     if (!fills_block || u + 4 > run.units) StreamWords<kWords, 8>(to - kHead + run.unit_stride, last.units[1]);
     end = last.units[1];
   }
-  if (run.units & 1) RunNzUnits<Store::kStream16>(run, 0, 2 * pairs, run.units - 1);
+  if (run.units & 1) RunNzUnits<Store::kStream16>(run, 0, 2 * twos, run.units - 1);
   if (run.tokens & 1) RunNzUnits<Store::kOrdinary>(run, run.tokens - 1, 1, 0);
 }
 
@@ -161,7 +161,7 @@ MSSP_TARGET void RunNz(const NzRun& run, bool stream) {
 const Kernels kAvx512Kernels = {
     "avx512",
     StreamLong,
-    StreamStrands,
+    StreamInterleaved,
     RunNz,
     TileNz,
     Fence,

@@ -1,5 +1,5 @@
-// AArch64: pairs of registers stored with STNP's hint, which compilers give for the non-temporal builtin; the rest is
-// the portable code under the compiler's vectoriser, which has NEON as its baseline there.
+// AArch64: two registers stored at once with STNP's hint, which compilers give for the non-temporal builtin; the rest
+// is the portable code under the compiler's vectoriser, which has NEON as its baseline there.
 #include "kernels.h"
 
 #if defined(__aarch64__)
@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "../layout.h"
+#include "../call_sizes.h"
 
 #define MSSP_TARGET
 #include "mean_columns.h"
@@ -34,10 +34,10 @@ void StreamLong(char* to, const char* from, int64_t bytes) {
   std::memcpy(to + i, from + i, static_cast<size_t>(bytes - i));
 }
 
-void StreamStrands(const Strands& strands) {
-  for (int64_t r = 0; r < strands.rows; ++r) {
-    for (int k = 0; k < strands.count; ++k) {
-      StreamLong(strands.to[k] + r * strands.row_bytes, strands.from[k] + r * strands.stride, strands.row_bytes);
+void StreamInterleaved(const InterleavedCopies& copies) {
+  for (int64_t r = 0; r < copies.rows; ++r) {
+    for (int k = 0; k < copies.count; ++k) {
+      StreamLong(copies.to[k] + r * copies.row_bytes, copies.from[k] + r * copies.stride, copies.row_bytes);
     }
   }
 }
@@ -73,7 +73,7 @@ void Fence() { std::atomic_thread_fence(std::memory_order_release); }
 const Kernels kNeonKernels = {
     "neon",
     StreamLong,
-    StreamStrands,
+    StreamInterleaved,
     RunNz,
     TileNz,
     Fence,

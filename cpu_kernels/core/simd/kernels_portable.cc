@@ -1,7 +1,7 @@
 // Any processor: the compiler's memcpy and its own vectoriser.
 #include <cstring>
 
-#include "../layout.h"
+#include "../call_sizes.h"
 #include "kernels.h"
 
 #define MSSP_TARGET

@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "../call_sizes.h"
 #include "../hifloat8.h"
-#include "../layout.h"
 #include "../small_float.h"
 #include "kernels.h"
 

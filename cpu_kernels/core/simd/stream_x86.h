@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "../layout.h"
+#include "../call_sizes.h"
 #include "kernels.h"
 
 namespace mssp {
@@ -74,7 +74,7 @@ MSSP_TARGET void StreamLong(char* to, const char* from, int64_t bytes) {
 // A line that begins with the `before` bytes that end at `end`, and goes on with those from `next` on.
 MSSP_TARGET inline void StreamJoined(char* to, const char* end, int64_t before, const char* next);
 
-// What one strand gets before the next one has its turn.
+// What one copy gets before the next one has its turn.
 MSSP_TARGET inline void StreamTurn(char* to, const char* from, int64_t prefetch) {
   for (int64_t i = 0; i < kTurnBytes; i += kLine) Fetch(from + i + prefetch);
   // Loads first: a load behind a store is held up until it is known that they do not meet.
@@ -83,32 +83,32 @@ MSSP_TARGET inline void StreamTurn(char* to, const char* from, int64_t prefetch)
   for (int64_t i = 0; i < kTurnLines; ++i) StreamLine(to + i * kLine, lines[i]);
 }
 
-// Whole lines of all strands in turn; a line that two rows of a strand share is stored once, with the second row.
-MSSP_TARGET void StreamStrands(const Strands& strands) {
-  const int64_t row_bytes = strands.row_bytes;
+// Whole lines of all copies in turn; a line that two rows of a copy share is stored once, with the second row.
+MSSP_TARGET void StreamInterleaved(const InterleavedCopies& copies) {
+  const int64_t row_bytes = copies.row_bytes;
   if (row_bytes < kLine) {
-    for (int64_t r = 0; r < strands.rows; ++r) {
-      for (int k = 0; k < strands.count; ++k) {
-        StreamPart(strands.to[k] + r * row_bytes, strands.from[k] + r * strands.stride, row_bytes);
+    for (int64_t r = 0; r < copies.rows; ++r) {
+      for (int k = 0; k < copies.count; ++k) {
+        StreamPart(copies.to[k] + r * row_bytes, copies.from[k] + r * copies.stride, row_bytes);
       }
     }
     return;
   }
-  for (int64_t r = 0; r < strands.rows; ++r) {
-    char* to[kMaxStrands];
-    const char* from[kMaxStrands];
-    int64_t bytes[kMaxStrands];  // of the row that are still to be copied
+  for (int64_t r = 0; r < copies.rows; ++r) {
+    char* to[kMaxInterleaved];
+    const char* from[kMaxInterleaved];
+    int64_t bytes[kMaxInterleaved];  // of the row that are still to be copied
     int64_t common = row_bytes;
-    for (int k = 0; k < strands.count; ++k) {
-      to[k] = strands.to[k] + r * row_bytes;
-      from[k] = strands.from[k] + r * strands.stride;
+    for (int k = 0; k < copies.count; ++k) {
+      to[k] = copies.to[k] + r * row_bytes;
+      from[k] = copies.from[k] + r * copies.stride;
       const int64_t head = static_cast<int64_t>(-reinterpret_cast<uintptr_t>(to[k]) & (kLine - 1));
       if (head != 0) {
-        Fetch(from[k] + strands.prefetch);
+        Fetch(from[k] + copies.prefetch);
         if (r == 0) {
           StreamPart(to[k], from[k], head);
         } else {  // with the end of the row before
-          StreamJoined(to[k] + head - kLine, from[k] - strands.stride + row_bytes, kLine - head, from[k]);
+          StreamJoined(to[k] + head - kLine, from[k] - copies.stride + row_bytes, kLine - head, from[k]);
         }
         to[k] += head;
         from[k] += head;
@@ -118,13 +118,13 @@ MSSP_TARGET void StreamStrands(const Strands& strands) {
     }
     common -= common % kTurnBytes;
     for (int64_t i = 0; i < common; i += kTurnBytes) {
-      for (int k = 0; k < strands.count; ++k) StreamTurn(to[k] + i, from[k] + i, strands.prefetch);
+      for (int k = 0; k < copies.count; ++k) StreamTurn(to[k] + i, from[k] + i, copies.prefetch);
     }
-    const bool last = r + 1 == strands.rows;
-    for (int k = 0; k < strands.count; ++k) {
+    const bool last = r + 1 == copies.rows;
+    for (int k = 0; k < copies.count; ++k) {
       int64_t i = common;
       for (; i + kLine <= bytes[k]; i += kLine) {
-        Fetch(from[k] + i + strands.prefetch);
+        Fetch(from[k] + i + copies.prefetch);
         StreamLine(to[k] + i, LoadLine(from[k] + i));
       }
       if (last) StreamPart(to[k] + i, from[k] + i, bytes[k] - i);  // else with the beginning of the next row

@@ -19,7 +19,7 @@ from .operator import make_operator
 
 
 def eager_call(*call: Any) -> Any:
-    """Runs one PyNative call; the arguments are those of ``options.plan``."""
+    """Runs one PyNative call; the arguments are those of ``options.options_of_call``."""
     *tensors, cache_mode, scatter_mode, on_error, check_duplicates, last_status = call
     check_modes(cache_mode, scatter_mode, on_error, check_duplicates)
     arguments = arguments_of_tensors(tensors, cache_mode, scatter_mode)

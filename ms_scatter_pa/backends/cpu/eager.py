@@ -8,7 +8,7 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 
-from ...rules.options import plan
+from ...rules.options import options_of_call
 from ...rules.table import MAX_RANK, SCATTER_PA, STATUS_FIELDS
 from ..mindspore_release import check_installed, load_extension
 from . import library
@@ -23,7 +23,7 @@ _MESSAGE_SIZE = 1024
 
 
 class _Tensor(ctypes.Structure):
-    """``MsspTensor`` of ``cpu_kernels/call.h``."""
+    """``MsspTensor`` of ``cpu_kernels/call_from_tensors.h``."""
 
     _fields_ = [
         ("data", ctypes.c_void_p),
@@ -44,7 +44,7 @@ def call_through_pointers(*call: Any) -> Any:
     Errors are raised at the call itself.
     """
     *tensors, _, _, _, _, last_status = call
-    options = plan(*call)
+    options = options_of_call(*call)
     wait_for_queue()
     structs = (_Tensor * len(SCATTER_PA.arguments))()
     for struct, tensor in zip(structs, tensors, strict=True):
@@ -87,6 +87,6 @@ def load_eager() -> Callable[..., Any]:
             stacklevel=2,
         )
         return call_through_pointers
-    _eager.set_plan_of_scatter_pa_kv_cache(plan)
+    _eager.set_options_function_of_scatter_pa_kv_cache(options_of_call)
     function: Callable[..., Any] = _eager.scatter_pa_kv_cache
     return function

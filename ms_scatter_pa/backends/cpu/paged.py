@@ -12,7 +12,13 @@ from mindspore import ops
 from mindspore.ops.primitive import _primexpr
 
 from ...rules.paged import gather_options, quant_options
-from ...rules.paged_options import arguments_of, check_gather_modes, check_quant_modes, gather_plan, quant_plan
+from ...rules.paged_options import (
+    arguments_of,
+    check_gather_modes,
+    check_quant_modes,
+    gather_options_of_call,
+    quant_options_of_call,
+)
 from ...rules.schema import Operator
 from ...rules.table import GATHER_PA, MAX_RANK, QUANT_SCATTER_PA, STATUS_FIELDS
 from ..graph_tools import mark_writes, numbers, parts_of, placeholder
@@ -21,13 +27,16 @@ from ..paged_reg_info import cpu_inputs, cpu_reg_info
 from . import eager, library
 from .bindings import Status
 
-_PLANS: dict[str, Callable[..., Any]] = {GATHER_PA.name: gather_plan, QUANT_SCATTER_PA.name: quant_plan}
+_OPTIONS_OF_CALL: dict[str, Callable[..., Any]] = {
+    GATHER_PA.name: gather_options_of_call,
+    QUANT_SCATTER_PA.name: quant_options_of_call,
+}
 _RUNNERS = {GATHER_PA.name: "MsspRunGather", QUANT_SCATTER_PA.name: "MsspRunQuant"}
 
 
 def call_through_pointers(operator: Operator, *call: Any) -> Any:
     """The slow way: waits for MindSpore's queue and hands the tensors' addresses to the core."""
-    options = _PLANS[operator.name](*call)
+    options = _OPTIONS_OF_CALL[operator.name](*call)
     tensors, last_status = call[: len(operator.arguments)], call[-1]
     eager.wait_for_queue()
     structs = (eager._Tensor * len(tensors))()
@@ -63,8 +72,8 @@ def load_paged() -> tuple[Callable[..., Any], Callable[..., Any]]:
         extension = load_extension("_eager")
     except ImportError:  # the write has warned of it
         return partial(call_through_pointers, GATHER_PA), partial(call_through_pointers, QUANT_SCATTER_PA)
-    extension.set_plan_of_gather_pa_kv_cache(gather_plan)
-    extension.set_plan_of_quant_scatter_pa_kv_cache(quant_plan)
+    extension.set_options_function_of_gather_pa_kv_cache(gather_options_of_call)
+    extension.set_options_function_of_quant_scatter_pa_kv_cache(quant_options_of_call)
     return extension.gather_pa_kv_cache, extension.quant_scatter_pa_kv_cache
 
 

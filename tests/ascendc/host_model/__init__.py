@@ -1,1 +1,1 @@
-"""The twin: the Ascend C kernel, compiled unchanged against a host model of the subset it uses, on guarded memory."""
+"""The host model: the Ascend C kernel, compiled unchanged against a host model of the subset it uses, on guarded memory."""

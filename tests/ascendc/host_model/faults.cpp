@@ -1,4 +1,4 @@
-// Small kernels that each break one rule, to show that the twin sees it. `kNone` of each keeps all rules.
+// Small kernels that each break one rule, to show that the host model sees it. `kNone` of each keeps all rules.
 #include <cstring>
 #include <string>
 
@@ -265,13 +265,13 @@ void Addresses(const std::string& fault) {
 }  // namespace
 
 // Runs `kernel` ("queues", "flags" or "addresses") with `fault` on two cores: 0, or 1 and the message.
-extern "C" int TwinPlant(const char* kernel, const char* fault, char* message, int64_t message_bytes) {
-  const twin::Rates rates = {16, 16, 600, 12, 2, 32};
+extern "C" int HostModelPlant(const char* kernel, const char* fault, char* message, int64_t message_bytes) {
+  const host_model::Rates rates = {16, 16, 600, 12, 2, 32};
   try {
-    twin::Machine machine(kUnifiedBuffer, rates);
+    host_model::Machine machine(kUnifiedBuffer, rates);
     machine.AddRegion("input", input, kRegion, false);
     machine.AddRegion("output", output, kRegion, true);
-    twin::SetCurrent(&machine);
+    host_model::SetCurrent(&machine);
     const int cores = std::strcmp(kernel, "addresses") == 0 ? 2 : 1;
     for (int core = 0; core < cores; ++core) {
       machine.StartCore(core);
@@ -284,10 +284,10 @@ extern "C" int TwinPlant(const char* kernel, const char* fault, char* message, i
       }
       machine.FinishCore();
     }
-    twin::SetCurrent(nullptr);
+    host_model::SetCurrent(nullptr);
     return 0;
-  } catch (const twin::Fault& caught) {
-    twin::SetCurrent(nullptr);
+  } catch (const host_model::Fault& caught) {
+    host_model::SetCurrent(nullptr);
     std::strncpy(message, caught.what(), static_cast<size_t>(message_bytes) - 1);
     message[message_bytes - 1] = '\0';
     return 1;

@@ -7,7 +7,7 @@
 
 #include "scalar.h"
 
-namespace twin {
+namespace host_model {
 namespace {
 
 constexpr int64_t kBlock = 32;
@@ -520,4 +520,4 @@ uint8_t* Machine::Data(Handle handle, int64_t offset) {
   return memory_.data() + buffers_[static_cast<size_t>(handle.buffer)].offset + offset;
 }
 
-}  // namespace twin
+}  // namespace host_model

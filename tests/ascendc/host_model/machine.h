@@ -1,11 +1,11 @@
-// The machine behind the twin's Ascend C subset: one vector core at a time, its unified buffer, its four pipes and what
-// each of them knows of the others, and the global memory that all cores share.
+// The machine behind the host model's Ascend C subset: one vector core at a time, its unified buffer, its four pipes
+// and what each of them knows of the others, and the global memory that all cores share.
 //
 // Instructions take effect when they are issued. That is right exactly when every pair of accesses to one place is
 // ordered by flags, queues or barriers, so that is what is checked: each pipe has a clock, flags carry clocks, and an
 // access whose predecessor is not in the pipe's clock is a fault, even when the data would have been right.
-#ifndef MS_SCATTER_PA_TWIN_MACHINE_H_
-#define MS_SCATTER_PA_TWIN_MACHINE_H_
+#ifndef MS_SCATTER_PA_HOST_MODEL_MACHINE_H_
+#define MS_SCATTER_PA_HOST_MODEL_MACHINE_H_
 
 #include <array>
 #include <cstdint>
@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-namespace twin {
+namespace host_model {
 
 class Fault : public std::runtime_error {
  public:
@@ -211,6 +211,6 @@ class Machine {
 Machine& Current();
 void SetCurrent(Machine* machine);
 
-}  // namespace twin
+}  // namespace host_model
 
-#endif  // MS_SCATTER_PA_TWIN_MACHINE_H_
+#endif  // MS_SCATTER_PA_HOST_MODEL_MACHINE_H_

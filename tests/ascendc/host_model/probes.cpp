@@ -1,14 +1,14 @@
-// The kernel's split of the work, its float arithmetic and the twin's conversions, for tests of all their values.
+// The kernel's split of the work, its float arithmetic and the host model's conversions, for tests of all their values.
 #include <cstdint>
 
+#include "host_half.h"
 #include "ms_scatter_pa_float.h"
 #include "ms_scatter_pa_shares.h"
-#include "twin_half.h"
 
 extern "C" {
 
 // The part of one core: tile and column where it begins, tile and column where it ends.
-void TwinPart(const MsScatterPaKvCacheTiling* tiling, int32_t side, int64_t core, int64_t* out) {
+void HostModelPart(const MsScatterPaKvCacheTiling* tiling, int32_t side, int64_t core, int64_t* out) {
   const MsspRange range = MsspCoreRange(*tiling, side, core);
   const MsspPart part = MsspCutRange(*tiling, tiling->side[side], range);
   out[0] = part.from.tile;
@@ -17,13 +17,13 @@ void TwinPart(const MsScatterPaKvCacheTiling* tiling, int32_t side, int64_t core
   out[3] = part.to.column;
 }
 
-void TwinDivide(const uint32_t* a, int64_t n, int64_t count, uint32_t* out) {
+void HostModelDivide(const uint32_t* a, int64_t n, int64_t count, uint32_t* out) {
   for (int64_t i = 0; i < count; ++i) {
     out[i] = mssp::DivideFloat(a[i], n);
   }
 }
 
-void TwinDecode(int32_t element_type, uint32_t* out) {
+void HostModelDecode(int32_t element_type, uint32_t* out) {
   for (uint32_t code = 0; code < 256; ++code) {
     if (element_type == MSSP_HIFLOAT8) {
       out[code] = mssp::DecodeHifloat8(code);
@@ -33,7 +33,7 @@ void TwinDecode(int32_t element_type, uint32_t* out) {
   }
 }
 
-void TwinEncode(int32_t element_type, const uint32_t* bits, int64_t count, uint8_t* out) {
+void HostModelEncode(int32_t element_type, const uint32_t* bits, int64_t count, uint8_t* out) {
   for (int64_t i = 0; i < count; ++i) {
     uint32_t code = 0;
     if (element_type == MSSP_HIFLOAT8) {
@@ -45,17 +45,17 @@ void TwinEncode(int32_t element_type, const uint32_t* bits, int64_t count, uint8
   }
 }
 
-void TwinHalfToFloat(const uint16_t* from, int64_t count, uint32_t* half_out, uint32_t* bfloat_out) {
+void HostModelHalfToFloat(const uint16_t* from, int64_t count, uint32_t* half_out, uint32_t* bfloat_out) {
   for (int64_t i = 0; i < count; ++i) {
-    half_out[i] = twin::BitsOf(twin::HalfToFloat(from[i]));
-    bfloat_out[i] = twin::BitsOf(twin::BfloatToFloat(from[i]));
+    half_out[i] = host_model::BitsOf(host_model::HalfToFloat(from[i]));
+    bfloat_out[i] = host_model::BitsOf(host_model::BfloatToFloat(from[i]));
   }
 }
 
-void TwinFloatToHalf(const uint32_t* from, int64_t count, uint16_t* half_out, uint16_t* bfloat_out) {
+void HostModelFloatToHalf(const uint32_t* from, int64_t count, uint16_t* half_out, uint16_t* bfloat_out) {
   for (int64_t i = 0; i < count; ++i) {
-    half_out[i] = twin::FloatToHalf(twin::FloatOf(from[i]));
-    bfloat_out[i] = twin::FloatToBfloat(twin::FloatOf(from[i]));
+    half_out[i] = host_model::FloatToHalf(host_model::FloatOf(from[i]));
+    bfloat_out[i] = host_model::FloatToBfloat(host_model::FloatOf(from[i]));
   }
 }
 

@@ -1,4 +1,4 @@
-// Runs the kernel on N cores of the twin. Plain C, for ctypes.
+// Runs the kernel on N cores of the host model. Plain C, for ctypes.
 #include <cstring>
 #include <memory>
 #include <string>
@@ -30,16 +30,17 @@ void Explain(const char* text, char* message, int64_t message_bytes) {
 extern "C" {
 
 // The tensor's place in memory, in the order of op_info's ARGUMENTS, then mode and last_status, then status.
-struct TwinTensor {
+struct HostModelTensor {
   void* data;
   int64_t bytes;
 };
 
-int64_t TwinTilingBytes() { return sizeof(MsScatterPaKvCacheTiling); }
-int64_t TwinCountsBytes() { return sizeof(twin::Counts); }
+int64_t HostModelTilingBytes() { return sizeof(MsScatterPaKvCacheTiling); }
+int64_t HostModelCountsBytes() { return sizeof(host_model::Counts); }
 
 // 0 and the tiling, or 1 and a message.
-int TwinTiling(const mssp_host::Call* call, MsScatterPaKvCacheTiling* tiling, char* message, int64_t message_bytes) {
+int HostModelTiling(const mssp_host::Call* call, MsScatterPaKvCacheTiling* tiling, char* message,
+                    int64_t message_bytes) {
   const char* wrong = mssp_host::ComputeTiling(*call, tiling);
   if (wrong != nullptr) {
     Explain(wrong, message, message_bytes);
@@ -49,18 +50,18 @@ int TwinTiling(const mssp_host::Call* call, MsScatterPaKvCacheTiling* tiling, ch
 }
 
 // 0 and `counts`, one per core of `block_dim`; or 1 and what rule the kernel broke.
-int TwinRun(const MsScatterPaKvCacheTiling* tiling, int64_t block_dim, int64_t unified_buffer_bytes,
-            const TwinTensor* tensors, const twin::Rates* rates, int check_rewrites, twin::Counts* counts,
-            char* message, int64_t message_bytes) {
+int HostModelRun(const MsScatterPaKvCacheTiling* tiling, int64_t block_dim, int64_t unified_buffer_bytes,
+                 const HostModelTensor* tensors, const host_model::Rates* rates, int check_rewrites,
+                 host_model::Counts* counts, char* message, int64_t message_bytes) {
   try {
-    twin::Machine machine(unified_buffer_bytes, *rates);
+    host_model::Machine machine(unified_buffer_bytes, *rates);
     machine.SetCheckRewrites(check_rewrites != 0);
     for (int i = 0; i < kTensors; ++i) {
       const bool written =
           i == mssp_host::kKeyCache || i == mssp_host::kValueCache || i == mssp_host::kLastStatus || i == kStatus;
       machine.AddRegion(kNames[i], tensors[i].data, tensors[i].bytes, written);
     }
-    twin::SetCurrent(&machine);
+    host_model::SetCurrent(&machine);
     const auto address = [&](int i) { return static_cast<uint8_t*>(tensors[i].data); };
     MsScatterPaKvCacheTiling copy = *tiling;
     for (int core = 0; core < static_cast<int>(block_dim); ++core) {
@@ -71,10 +72,10 @@ int TwinRun(const MsScatterPaKvCacheTiling* tiling, int64_t block_dim, int64_t u
       machine.CheckDeclared();
       counts[core] = machine.FinishCore();
     }
-    twin::SetCurrent(nullptr);
+    host_model::SetCurrent(nullptr);
     return 0;
-  } catch (const twin::Fault& fault) {
-    twin::SetCurrent(nullptr);
+  } catch (const host_model::Fault& fault) {
+    host_model::SetCurrent(nullptr);
     Explain(fault.what(), message, message_bytes);
     return 1;
   }

@@ -1,8 +1,8 @@
-"""Builds the twin with g++ and runs the kernel on it from NumPy arrays.
+"""Builds the host model with g++ and runs the kernel on it from NumPy arrays.
 
 >>> library = build(Path("build"))              # doctest: +SKIP
->>> twin = Twin(library)                        # doctest: +SKIP
->>> twin.run(Call(key, None, key_cache, None, slots, layout="PA_NZ"), PARTS["910B3"])    # doctest: +SKIP
+>>> host_model = HostModel(library)                        # doctest: +SKIP
+>>> host_model.run(Call(key, None, key_cache, None, slots, layout="PA_NZ"), PARTS["910B3"])    # doctest: +SKIP
 """
 
 import ctypes
@@ -179,7 +179,7 @@ class _Rates(ctypes.Structure):
 
 
 class Counts(ctypes.Structure):
-    """What one core did; ``twin::Counts``."""
+    """What one core did; ``host_model::Counts``."""
 
     _fields_ = [
         *[
@@ -260,7 +260,7 @@ class OpHost(Protocol):
     ) -> Launch: ...
 
 
-class TwinFault(Exception):
+class HostModelFault(Exception):
     """The kernel broke a rule of the machine."""
 
 
@@ -331,8 +331,8 @@ class Run:
         return sum(getattr(c, name) for c in self.counts)
 
 
-def build(folder: Path, *extra_flags: str, sources: Sequence[Path] = SOURCES, name: str = "libtwin.so") -> Path:
-    """Compiles the twin with the kernel into ``folder``; warnings are errors."""
+def build(folder: Path, *extra_flags: str, sources: Sequence[Path] = SOURCES, name: str = "libhost_model.so") -> Path:
+    """Compiles the host model with the kernel into ``folder``; warnings are errors."""
     folder.mkdir(parents=True, exist_ok=True)
     library = folder / name
     shared = () if "-r" in extra_flags else ("-shared",)
@@ -350,11 +350,11 @@ def _check_outputs(call: Call, outputs: dict[str, Output]) -> None:
     dtypes = (call.key_dtype or call.key.dtype.name, call.value_dtype or tensors[3].dtype.name, "int64")
     for name, array, dtype in zip(("key_cache", "value_cache", "last_status"), written, dtypes, strict=True):
         if name in outputs and outputs[name] != Output(array.shape, dtype):
-            raise TwinFault(f"{name} is {Output(array.shape, dtype)}, but op_host infers {outputs[name]}")
+            raise HostModelFault(f"{name} is {Output(array.shape, dtype)}, but op_host infers {outputs[name]}")
 
 
-class Twin:
-    """The compiled twin. With ``op_host`` its tiling function, inference and definition serve every call, as on the chip;
+class HostModel:
+    """The compiled host_model. With ``op_host`` its tiling function, inference and definition serve every call, as on the chip;
     without, the tiling's arithmetic alone."""
 
     def __init__(self, library: Path, op_host: OpHost | None = None):
@@ -363,9 +363,9 @@ class Twin:
         self._message = ctypes.create_string_buffer(512)
 
     def plant(self, kernel: str, fault: str) -> None:
-        """Runs one of the small kernels of ``faults.cpp``; TwinFault when it breaks a rule."""
-        if self.library.TwinPlant(kernel.encode(), fault.encode(), self._message, ctypes.c_int64(512)):
-            raise TwinFault(self._message.value.decode())
+        """Runs one of the small kernels of ``faults.cpp``; HostModelFault when it breaks a rule."""
+        if self.library.HostModelPlant(kernel.encode(), fault.encode(), self._message, ctypes.c_int64(512)):
+            raise HostModelFault(self._message.value.decode())
 
     def launch(self, call: Call, cores: int, unified_buffer_bytes: int, soc: str | None = None) -> Launch:
         """What op_host answers to the call, or TilingError."""
@@ -419,7 +419,7 @@ class Twin:
         given.cores = cores
         given.unified_buffer_bytes = unified_buffer_bytes
         tiling = Tiling()
-        if self.library.TwinTiling(ctypes.byref(given), ctypes.byref(tiling), self._message, ctypes.c_int64(512)):
+        if self.library.HostModelTiling(ctypes.byref(given), ctypes.byref(tiling), self._message, ctypes.c_int64(512)):
             raise TilingError(self._message.value.decode())
         return Launch(bytes(tiling), tiling.used_cores, {"status": Output((len(STATUS_FIELDS),), "int64")})
 
@@ -448,7 +448,7 @@ class Twin:
         share = part.memory_bytes_per_cycle / part.cores
         rates = _Rates(share, share, 600.0, 12.0, 2.0, burst_granule)
         counts = (Counts * launch.block_dim)()
-        failed = self.library.TwinRun(
+        failed = self.library.HostModelRun(
             ctypes.byref(tiling),
             ctypes.c_int64(launch.block_dim),
             ctypes.c_int64(ub),
@@ -460,5 +460,5 @@ class Twin:
             ctypes.c_int64(512),
         )
         if failed:
-            raise TwinFault(self._message.value.decode())
+            raise HostModelFault(self._message.value.decode())
         return Run(written.tolist(), list(counts), tiling)

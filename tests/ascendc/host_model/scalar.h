@@ -1,12 +1,12 @@
 // 64-bit integers that count what is done with them. The kernel's int64_t and uint64_t are these while it is compiled
 // for the host model, so that the scalar unit's arithmetic costs modelled time and divisions can be counted.
-#ifndef MS_SCATTER_PA_TWIN_SCALAR_H_
-#define MS_SCATTER_PA_TWIN_SCALAR_H_
+#ifndef MS_SCATTER_PA_HOST_MODEL_SCALAR_H_
+#define MS_SCATTER_PA_HOST_MODEL_SCALAR_H_
 
 #include <cstdint>
 #include <type_traits>
 
-namespace twin {
+namespace host_model {
 
 // The scalar unit's work since the machine last looked. Operations on narrower types are not counted: the kernel counts
 // loops of vector lanes with them and nothing else.
@@ -109,6 +109,6 @@ struct IsInteger : std::is_integral<T> {};
 template <typename T>
 struct IsInteger<Counted<T>> : std::true_type {};
 
-}  // namespace twin
+}  // namespace host_model
 
-#endif  // MS_SCATTER_PA_TWIN_SCALAR_H_
+#endif  // MS_SCATTER_PA_HOST_MODEL_SCALAR_H_

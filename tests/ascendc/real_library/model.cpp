@@ -7,35 +7,35 @@
 #include <cstring>
 #include <string>
 
+#include "host_half.h"
 #include "machine.h"
-#include "twin_half.h"
 
 namespace {
 
-using twin::Current;
+using host_model::Current;
 
-twin::Handle whole;  // the unified buffer in one piece: the library shares it out itself
+host_model::Handle whole;  // the unified buffer in one piece: the library shares it out itself
 bool counts_elements;
 uint64_t mask;
 
-twin::PipeId PipeOf(int pipe) {
+host_model::PipeId PipeOf(int pipe) {
   switch (pipe) {
     case 0:
-      return twin::kScalar;
+      return host_model::kScalar;
     case 1:
-      return twin::kVector;
+      return host_model::kVector;
     case 4:
-      return twin::kLoad;
+      return host_model::kLoad;
     case 5:
-      return twin::kStore;
+      return host_model::kStore;
     default:
-      throw twin::Fault("pipe " + std::to_string(pipe) + " is not modelled");
+      throw host_model::Fault("pipe " + std::to_string(pipe) + " is not modelled");
   }
 }
 
 int64_t Address(const void* ub) { return static_cast<int64_t>(reinterpret_cast<uintptr_t>(ub)); }
 
-twin::Machine::Operand Operand(const void* ub, int64_t bytes, bool write) {
+host_model::Machine::Operand Operand(const void* ub, int64_t bytes, bool write) {
   return {whole, Address(ub), Current().BufferLength(whole.buffer), bytes, write};
 }
 
@@ -48,7 +48,7 @@ int64_t Count(const int64_t* strides, int inputs) {
     dense = dense && strides[i] == 1;
   }
   if (!dense || mask == 0) {
-    throw twin::Fault("a vector instruction without a count of elements is not modelled");
+    throw host_model::Fault("a vector instruction without a count of elements is not modelled");
   }
   return static_cast<int64_t>(mask);
 }
@@ -72,7 +72,7 @@ extern "C" {
 
 // Before each core: the unified buffer at address 0 of a segment.
 void StartOnRealLibrary() {
-  twin::Machine& machine = Current();
+  host_model::Machine& machine = Current();
   machine.DeclareVectorKernel();
   whole = machine.Plain(machine.AddBuffer(machine.UnifiedBufferBytes(), false));
   machine.TrustUnifiedBuffer();
@@ -80,7 +80,7 @@ void StartOnRealLibrary() {
   syscall(SYS_arch_prctl, ARCH_SET_GS, machine.Data(whole, 0));
 }
 
-void unmodelled(const char* name) { throw twin::Fault(std::string("the builtin ") + name + " is not modelled"); }
+void unmodelled(const char* name) { throw host_model::Fault(std::string("the builtin ") + name + " is not modelled"); }
 
 int64_t get_block_idx() { return Current().core(); }
 int64_t get_block_num() { return 1; }
@@ -92,7 +92,7 @@ uint64_t sbitset1(uint64_t bits, int64_t bit) { return bits | (1ULL << bit); }
 void set_atomic_none() {}
 void set_mov_pad_val(uint64_t value) {
   if (value != 0) {
-    throw twin::Fault("only zeros are modelled as padding");
+    throw host_model::Fault("only zeros are modelled as padding");
   }
 }
 void set_mask_count() { counts_elements = true; }
@@ -102,7 +102,7 @@ void set_flag(int from, int to, int event) { Current().SetFlag(PipeOf(from), Pip
 void wait_flag(int from, int to, int event) { Current().WaitFlag(PipeOf(from), PipeOf(to), event); }
 void pipe_barrier(int pipe) {
   if (pipe == 6) {  // PIPE_ALL
-    for (const twin::PipeId each : {twin::kVector, twin::kLoad, twin::kStore}) {
+    for (const host_model::PipeId each : {host_model::kVector, host_model::kLoad, host_model::kStore}) {
       Current().Barrier(each);
     }
     return;
@@ -132,7 +132,7 @@ void copy_ubuf_to_gm_align_b8(void* to, void* from, uint8_t, uint16_t count, uin
 void copy_ubuf_to_ubuf(void* to, void* from, uint8_t, uint16_t count, uint16_t length, uint16_t from_gap,
                        uint16_t to_gap) {
   const int64_t bytes = 32LL * length;
-  std::vector<twin::Machine::Operand> operands;
+  std::vector<host_model::Machine::Operand> operands;
   for (int64_t i = 0; i < count; ++i) {
     operands.push_back(Operand(static_cast<uint8_t*>(to) + i * (bytes + 32LL * to_gap), bytes, true));
     operands.push_back(Operand(static_cast<uint8_t*>(from) + i * (bytes + 32LL * from_gap), bytes, false));
@@ -166,16 +166,16 @@ void model_add(void* to, void* a, void* b, const int64_t* strides) {
 }
 
 void vconv_f162f32_model(void* to, void* from, const int64_t* strides) {
-  Map<float, uint16_t>(to, from, strides, [](uint16_t x) { return twin::HalfToFloat(x); });
+  Map<float, uint16_t>(to, from, strides, [](uint16_t x) { return host_model::HalfToFloat(x); });
 }
 void vconv_bf162f32_model(void* to, void* from, const int64_t* strides) {
-  Map<float, uint16_t>(to, from, strides, [](uint16_t x) { return twin::BfloatToFloat(x); });
+  Map<float, uint16_t>(to, from, strides, [](uint16_t x) { return host_model::BfloatToFloat(x); });
 }
 void vconv_f322f16r_model(void* to, void* from, const int64_t* strides) {
-  Map<uint16_t, float>(to, from, strides, [](float x) { return twin::FloatToHalf(x); });
+  Map<uint16_t, float>(to, from, strides, [](float x) { return host_model::FloatToHalf(x); });
 }
 void vconv_f322bf16r_model(void* to, void* from, const int64_t* strides) {
-  Map<uint16_t, float>(to, from, strides, [](float x) { return twin::FloatToBfloat(x); });
+  Map<uint16_t, float>(to, from, strides, [](float x) { return host_model::FloatToBfloat(x); });
 }
 
 }  // extern "C"

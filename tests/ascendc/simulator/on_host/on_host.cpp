@@ -11,7 +11,7 @@ std::vector<Allocation>& Allocations() {
   return allocations;
 }
 
-void AddRegions(twin::Machine* machine, const std::vector<uint8_t*>& parameters) {
+void AddRegions(host_model::Machine* machine, const std::vector<uint8_t*>& parameters) {
   size_t first_twice = parameters.size();
   const auto comes_before = [&](size_t i) {
     return std::find(parameters.begin(), parameters.begin() + static_cast<std::ptrdiff_t>(i), parameters[i]) !=

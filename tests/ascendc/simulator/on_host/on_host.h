@@ -26,21 +26,21 @@ std::vector<Allocation>& Allocations();
 
 // Adds every tensor among the kernel's parameters. Those that come twice are the caches and what else is written in
 // place; the status is the output before the first of them.
-void AddRegions(twin::Machine* machine, const std::vector<uint8_t*>& parameters);
+void AddRegions(host_model::Machine* machine, const std::vector<uint8_t*>& parameters);
 
 template <typename Kernel, size_t... I>
 void Launch(Kernel kernel, uint32_t block_dim, const std::vector<uint8_t*>& parameters, std::index_sequence<I...>) {
-  const twin::Rates rates = {64, 64, 100, 10, 10, 32};  // times are of no interest here
-  twin::Machine machine(192 * 1024, rates);
+  const host_model::Rates rates = {64, 64, 100, 10, 10, 32};  // times are of no interest here
+  host_model::Machine machine(192 * 1024, rates);
   AddRegions(&machine, parameters);
-  twin::SetCurrent(&machine);
+  host_model::SetCurrent(&machine);
   for (uint32_t core = 0; core < block_dim; ++core) {
     machine.StartCore(static_cast<int>(core));
     kernel(parameters[I]...);
     machine.CheckDeclared();
     machine.FinishCore();
   }
-  twin::SetCurrent(nullptr);
+  host_model::SetCurrent(nullptr);
 }
 
 }  // namespace on_host

@@ -1,22 +1,22 @@
 // Where the slots of a call jump, the next page is one whose translation nobody has: a walk through a virtual machine's
 // two levels of page tables takes longer than copying a row. Walks overlap if they begin together.
-#ifndef MS_SCATTER_PA_CORE_JUMPS_AHEAD_H_
-#define MS_SCATTER_PA_CORE_JUMPS_AHEAD_H_
+#ifndef MS_SCATTER_PA_CORE_PAGE_PREFETCH_H_
+#define MS_SCATTER_PA_CORE_PAGE_PREFETCH_H_
 
 #include <cstdint>
 
-#include "index_array.h"
+#include "indices.h"
 
 namespace mssp {
 
-class JumpsAhead {
+class PagePrefetch {
  public:
   // Jumps of tokens [begin, end), which may go beyond what the caller itself writes.
-  JumpsAhead(const IndexArray& slots, const char* cache, int64_t token_bytes, int64_t begin, int64_t end)
+  PagePrefetch(const IndexArray& slots, const char* cache, int64_t token_bytes, int64_t begin, int64_t end)
       : slots_(slots), cache_(cache), token_bytes_(token_bytes), next_(begin), refill_(begin), end_(end) {}
 
   // To be called before the row of `token` is written: keeps one to two batches of jumps on their way.
-  void Reach(int64_t token) {
+  void GoTo(int64_t token) {
     if (token >= refill_) FetchBatch();
   }
 
@@ -49,4 +49,4 @@ class JumpsAhead {
 
 }  // namespace mssp
 
-#endif  // MS_SCATTER_PA_CORE_JUMPS_AHEAD_H_
+#endif  // MS_SCATTER_PA_CORE_PAGE_PREFETCH_H_

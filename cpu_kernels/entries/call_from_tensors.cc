@@ -1,4 +1,4 @@
-#include "call.h"
+#include "call_from_tensors.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include "core/check.h"
 #include "core/contiguous.h"
 #include "core/export.h"
-#include "core/index_copies.h"
+#include "core/indices.h"
 #include "core/message.h"
 #include "core/op_info.h"
 #include "core/overlap.h"
@@ -112,7 +112,7 @@ void SetStrides(const MsspTensor& rows, bool flattened, const RowsShape& shape, 
 }
 
 // The core wants contiguous innermost dimensions, and reads flattened rows by one stride.
-bool NeedsPacking(const MsspTensor& rows, bool flattened) {
+bool NeedsContiguousCopy(const MsspTensor& rows, bool flattened) {
   const int64_t last = rows.ndim - 1;
   if (rows.strides == nullptr) {
     return false;
@@ -172,17 +172,17 @@ MsspStatus CheckOptions(const MsspTensor* tensors, const MsspOptions& options) {
 // Not a vector, which would write zeros first.
 using Memory = std::unique_ptr<uint8_t[]>;
 
-const void* Pack(const MsspTensor& tensor, int64_t item_size, Memory* memory) {
+const void* MakeContiguous(const MsspTensor& tensor, int64_t item_size, Memory* memory) {
   memory->reset(new uint8_t[static_cast<size_t>(Product(tensor.shape, tensor.ndim) * item_size)]);
   MsspCopyContiguous(memory->get(), tensor.data, tensor.shape, tensor.strides, tensor.ndim, item_size, 0);
   return memory->get();
 }
 
-void UsePackedRows(const MsspTensor& rows, bool flattened, const RowsShape& shape, MsspSide* side, Memory* memory) {
-  side->rows = Pack(rows, MsspItemSize(side->element_type), memory);
-  MsspTensor packed = rows;
-  packed.strides = nullptr;
-  SetStrides(packed, flattened, shape, side);
+void UseContiguousRows(const MsspTensor& rows, bool flattened, const RowsShape& shape, MsspSide* side, Memory* memory) {
+  side->rows = MakeContiguous(rows, MsspItemSize(side->element_type), memory);
+  MsspTensor contiguous = rows;
+  contiguous.strides = nullptr;
+  SetStrides(contiguous, flattened, shape, side);
 }
 
 // A contiguous copy of every index array: what is checked is what is used.
@@ -349,13 +349,13 @@ extern "C" MSSP_EXPORT MsspStatus MsspRun(const MsspTensor* tensors, const MsspO
     result = CheckValues(call);
   }
   if (result.code == MSSP_WRITTEN) {
-    Memory packed[2];  // copies of rows that are strided beyond the core's understanding
+    Memory contiguous[2];  // copies of rows that are strided beyond the core's understanding
     for (int i = 0; i < (options->key_only != 0 ? 1 : 2); ++i) {
       const MsspTensor& rows = tensors[kKey + i];
-      if (NeedsPacking(rows, options->flattened != 0)) {
+      if (NeedsContiguousCopy(rows, options->flattened != 0)) {
         MsspSide* side = i == 0 ? &call.key : &call.value;
-        UsePackedRows(rows, options->flattened != 0, {call.num_tokens, call.num_head, side->head_size}, side,
-                      &packed[i]);
+        UseContiguousRows(rows, options->flattened != 0, {call.num_tokens, call.num_head, side->head_size}, side,
+                          &contiguous[i]);
       }
     }
     Write(call);

@@ -1,6 +1,6 @@
 // From tensors as a framework hands them over to a call of the core: both MindSpore entries and ctypes go through here.
-#ifndef MS_SCATTER_PA_CALL_H_
-#define MS_SCATTER_PA_CALL_H_
+#ifndef MS_SCATTER_PA_CALL_FROM_TENSORS_H_
+#define MS_SCATTER_PA_CALL_FROM_TENSORS_H_
 
 #include <stdint.h>
 
@@ -33,4 +33,4 @@ MsspStatus MsspRun(const MsspTensor* tensors, const MsspOptions* options, int64_
 }
 #endif
 
-#endif  // MS_SCATTER_PA_CALL_H_
+#endif  // MS_SCATTER_PA_CALL_FROM_TENSORS_H_

@@ -1,5 +1,5 @@
-// Puts the Ascend operator itself behind ops.Custom's CPU interface: op_host's tiling and the kernel, on the twin. So
-// everything between Python and the device runs here, MindSpore's own part on Ascend excepted.
+// Puts the Ascend operator itself behind ops.Custom's CPU interface: op_host's tiling and the kernel, on the host
+// model. So everything between Python and the device runs here, MindSpore's own part on Ascend excepted.
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -9,15 +9,16 @@
 #include "../op_host/ms_scatter_pa_kv_cache_tiling.h"
 #include "machine.h"
 
-struct TwinTensor {
+struct HostModelTensor {
   void* data;
   int64_t bytes;
 };
 
-extern "C" int TwinTiling(const mssp_host::Call* call, MsScatterPaKvCacheTiling* tiling, char* message, int64_t size);
-extern "C" int TwinRun(const MsScatterPaKvCacheTiling* tiling, int64_t block_dim, int64_t unified_buffer_bytes,
-                       const TwinTensor* tensors, const twin::Rates* rates, int check_rewrites, twin::Counts* counts,
-                       char* message, int64_t size);
+extern "C" int HostModelTiling(const mssp_host::Call* call, MsScatterPaKvCacheTiling* tiling, char* message,
+                               int64_t size);
+extern "C" int HostModelRun(const MsScatterPaKvCacheTiling* tiling, int64_t block_dim, int64_t unified_buffer_bytes,
+                            const HostModelTensor* tensors, const host_model::Rates* rates, int check_rewrites,
+                            host_model::Counts* counts, char* message, int64_t size);
 
 namespace {
 
@@ -36,7 +37,7 @@ constexpr ElementType kTypes[] = {{"float16", 2}, {"float32", 4}, {"bfloat16", 2
 
 void Expect(bool condition, const std::string& text) {
   if (!condition) {
-    throw std::runtime_error("twin operator: " + text);
+    throw std::runtime_error("host model operator: " + text);
   }
 }
 
@@ -46,7 +47,7 @@ int32_t TypeOf(const std::string& name) {
       return code;
     }
   }
-  throw std::runtime_error("twin operator: dtype " + name);
+  throw std::runtime_error("host model operator: dtype " + name);
 }
 
 int64_t BytesOf(const std::string& name) { return name == "int64" ? 8 : kTypes[TypeOf(name)].bytes; }
@@ -59,7 +60,7 @@ extern "C" int MsScatterPaKvCache(int nparam, void** params, int* ndims, int64_t
   Expect(std::string(dtypes[mssp_host::kMode]) == "uint8", "mode: expected uint8");
   Expect(ndims[kStatus] == 1 && shapes[kStatus][0] == MSSP_STATUS_SIZE, "status: expected [4]");
   mssp_host::Call call = {};
-  std::array<TwinTensor, kParameters> tensors;
+  std::array<HostModelTensor, kParameters> tensors;
   for (int i = 0; i < kParameters; ++i) {
     tensors[i] = {params[i], BytesOf(dtypes[i])};
     for (int axis = 0; axis < ndims[i]; ++axis) {
@@ -81,11 +82,11 @@ extern "C" int MsScatterPaKvCache(int nparam, void** params, int* ndims, int64_t
 
   char message[512];
   MsScatterPaKvCacheTiling tiling = {};
-  Expect(TwinTiling(&call, &tiling, message, sizeof(message)) == 0, message);
-  const twin::Rates rates = {64, 64, 100, 10, 10, 32};  // times are of no interest here
-  std::array<twin::Counts, kCores> counts;
-  Expect(TwinRun(&tiling, tiling.used_cores, kUnifiedBufferBytes, tensors.data(), &rates, 1, counts.data(), message,
-                 sizeof(message)) == 0,
+  Expect(HostModelTiling(&call, &tiling, message, sizeof(message)) == 0, message);
+  const host_model::Rates rates = {64, 64, 100, 10, 10, 32};  // times are of no interest here
+  std::array<host_model::Counts, kCores> counts;
+  Expect(HostModelRun(&tiling, tiling.used_cores, kUnifiedBufferBytes, tensors.data(), &rates, 1, counts.data(),
+                      message, sizeof(message)) == 0,
          message);
   return 0;
 }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "jumps_ahead.h"
+#include "page_prefetch.h"
 #include "token_writer.h"
 
 namespace mssp {
@@ -16,10 +16,10 @@ constexpr int64_t kLongBytes = int64_t{8} << 10;  // of a run that is copied by 
 void WriteNorm(const TokenWriter& writer, int64_t begin, int64_t end) {
   const SideView& side = writer.side;
   const bool contiguous = side.HeadsAreContiguous();
-  const int64_t prefetch = side.PrefetchDistance(std::max(kPrefetchBytes, kMaxStrands * side.token_bytes));
-  StrandCopy rows = contiguous ? writer.NewStrands(side.token_bytes, side.token_stride, 1, prefetch)
-                               : writer.NewStrands(side.head_bytes, side.head_stride, side.num_head, prefetch);
-  JumpsAhead jumps(writer.slots, side.cache, side.token_bytes, begin, writer.num_tokens);
+  const int64_t prefetch = side.PrefetchDistance(std::max(kPrefetchBytes, kMaxInterleaved * side.token_bytes));
+  InterleavedCopier rows = contiguous ? writer.NewCopier(side.token_bytes, side.token_stride, 1, prefetch)
+                                      : writer.NewCopier(side.head_bytes, side.head_stride, side.num_head, prefetch);
+  PagePrefetch pages(writer.slots, side.cache, side.token_bytes, begin, writer.num_tokens);
   for (int64_t token = begin, run; token < end; token += run) {
     run = 1;
     const int64_t slot = writer.slots[token];
@@ -27,7 +27,7 @@ void WriteNorm(const TokenWriter& writer, int64_t begin, int64_t end) {
     run = writer.RunLength(token, end, end - begin);
     char* const to = side.cache + slot * side.token_bytes;
     if (contiguous && run * side.token_bytes >= kLongBytes) {
-      jumps.Reach(token);
+      pages.GoTo(token);
       writer.CopyRows(to, writer.Row(token), side.token_bytes, side.token_stride, run);
       continue;
     }

@@ -21,7 +21,7 @@ class NhsdWriter {
       if (slot < 0) continue;
       run = writer_.RunLength(token, end, side_.block_size - slot % side_.block_size);
       if (run == 1 && token + kTokensAhead < end) FetchEnds(writer_.slots[token + kTokensAhead]);
-      StrandCopy heads = writer_.NewStrands(side_.head_bytes, side_.token_stride, run, side_.PrefetchDistance());
+      InterleavedCopier heads = writer_.NewCopier(side_.head_bytes, side_.token_stride, run, side_.PrefetchDistance());
       for (int64_t h = 0; h < side_.num_head; ++h) {
         heads.Add(Place(slot) + h * head_stride_, writer_.Row(token) + h * side_.head_stride);
       }

@@ -1,4 +1,4 @@
-"""The Ascend backend in both modes, on the operator's kernel and tiling as the twin runs them."""
+"""The Ascend backend in both modes, on the operator's kernel and tiling as the host model runs them."""
 
 import pytest
 

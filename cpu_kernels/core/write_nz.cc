@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "jumps_ahead.h"
+#include "page_prefetch.h"
 #include "token_writer.h"
 
 namespace mssp {
@@ -35,7 +35,7 @@ class NzWriter {
   void Write(int64_t begin, int64_t end) {
     begin = NextRun(begin);
     end = NextRun(end);
-    JumpsAhead jumps(writer_.slots, side_.cache, side_.token_bytes, begin, end);
+    PagePrefetch pages(writer_.slots, side_.cache, side_.token_bytes, begin, end);
     for (int64_t token = begin, run; token < end; token += run) {
       run = 1;
       const int64_t slot = writer_.slots[token];
@@ -48,7 +48,7 @@ class NzWriter {
       }
       run = writer_.RunLength(token, end, side_.block_size - offset);
       if (run >= kMinRun) {
-        jumps.Reach(token);
+        pages.GoTo(token);
         WriteRun(to, token, run);
       } else {
         for (int64_t r = 0; r < run; ++r) Add(to + r * kUnitBytes, writer_.Row(token + r));

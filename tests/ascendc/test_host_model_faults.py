@@ -1,11 +1,11 @@
-"""The twin's own tests: each rule is broken once, and the twin says which."""
+"""The host model's own tests: each rule is broken once, and the host model says which."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.ascendc.host_model.runner import FLAGS, INCLUDES, Twin, TwinFault
+from tests.ascendc.host_model.runner import FLAGS, INCLUDES, HostModel, HostModelFault
 
 FAULTS = [
     ("queues", "deque before enque", "queue is empty"),
@@ -57,14 +57,14 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("kernel", ["queues", "flags", "addresses"])
-def test_the_kernels_without_a_fault_run(twin: Twin, kernel: str) -> None:
-    twin.plant(kernel, "")
+def test_the_kernels_without_a_fault_run(host_model: HostModel, kernel: str) -> None:
+    host_model.plant(kernel, "")
 
 
 @pytest.mark.parametrize(("kernel", "fault", "message"), FAULTS, ids=[fault for _, fault, _ in FAULTS])
-def test_a_planted_fault_is_caught(twin: Twin, kernel: str, fault: str, message: str) -> None:
-    with pytest.raises(TwinFault, match=message):
-        twin.plant(kernel, fault)
+def test_a_planted_fault_is_caught(host_model: HostModel, kernel: str, fault: str, message: str) -> None:
+    with pytest.raises(HostModelFault, match=message):
+        host_model.plant(kernel, fault)
 
 
 def _compiles(folder: Path, body: str) -> bool:

@@ -1,6 +1,6 @@
 // Sizes and strides of a call in bytes. Everything here is 64-bit; check.cc has proved that nothing overflows.
-#ifndef MS_SCATTER_PA_CORE_LAYOUT_H_
-#define MS_SCATTER_PA_CORE_LAYOUT_H_
+#ifndef MS_SCATTER_PA_CORE_CALL_SIZES_H_
+#define MS_SCATTER_PA_CORE_CALL_SIZES_H_
 
 #include <cstdint>
 
@@ -69,4 +69,4 @@ inline SideView ViewSide(const MsspCall& call, const MsspSide& side) {
 
 }  // namespace mssp
 
-#endif  // MS_SCATTER_PA_CORE_LAYOUT_H_
+#endif  // MS_SCATTER_PA_CORE_CALL_SIZES_H_

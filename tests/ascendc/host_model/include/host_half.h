@@ -1,6 +1,6 @@
 // float16 and bfloat16 as bits, with conversions that round to nearest even and keep subnormals.
-#ifndef MS_SCATTER_PA_TWIN_HALF_H_
-#define MS_SCATTER_PA_TWIN_HALF_H_
+#ifndef MS_SCATTER_PA_HOST_MODEL_HALF_H_
+#define MS_SCATTER_PA_HOST_MODEL_HALF_H_
 
 #include <cmath>
 #include <cstdint>
@@ -14,7 +14,7 @@ struct bfloat16_t {
   uint16_t bits;
 };
 
-namespace twin {
+namespace host_model {
 
 inline uint32_t BitsOf(float x) {
   uint32_t bits;
@@ -73,6 +73,6 @@ inline uint16_t FloatToHalf(float x) {
   return static_cast<uint16_t>(sign | static_cast<uint16_t>(code));
 }
 
-}  // namespace twin
+}  // namespace host_model
 
-#endif  // MS_SCATTER_PA_TWIN_HALF_H_
+#endif  // MS_SCATTER_PA_HOST_MODEL_HALF_H_
