@@ -23,6 +23,7 @@ from . import core_bench, gather_quant_bench, harness
 from .cases import Memory
 
 DEFAULT_FOLDER = Path("bench-results")
+MINDSPORE_GROUPS = ("dispatch", "own ways", "strided rows", "pages")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     workloads = core_bench.workloads(options.only, options.quick)
-    if not workloads:
+    if not workloads and options.only not in MINDSPORE_GROUPS:
         parser.error(f"--only: no case's name contains {options.only!r}")
     options.out.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
     library = CoreLibrary(library_path())
@@ -53,9 +54,17 @@ def main(argv: list[str] | None = None) -> int:
         from . import mindspore_bench, pages_bench
 
         about["mindspore"] = ms.__version__
+    if inside:
+        cases_of = (
+            mindspore_bench.dispatch_cases,
+            list if options.quick else mindspore_bench.own_ways_cases,
+            mindspore_bench.strided_cases,
+            lambda: pages_bench.pages_cases(library),
+        )
+        for group, cases in zip(MINDSPORE_GROUPS, cases_of, strict=True):
+            if options.only in ("", group):
+                makers += cases()
     if with_mindspore:
-        makers += [*mindspore_bench.dispatch_cases(), *([] if options.quick else mindspore_bench.own_ways_cases())]
-        makers += [*mindspore_bench.strided_cases(), *pages_bench.pages_cases(library)]
         # Before anything else, as in a process that has a network and nothing more.
         print("measuring graph mode ...", end="\r", file=sys.stderr, flush=True)
         about["graph_microseconds_per_layer"] = {
@@ -129,7 +138,11 @@ def _table_of(result: harness.Result) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer cases, less time for each (about 2 minutes)")
-    parser.add_argument("--only", default="", help="bandwidth cases whose name contains this text")
+    parser.add_argument(
+        "--only",
+        default="",
+        help=f"bandwidth cases whose name contains this text, or one of {', '.join(MINDSPORE_GROUPS)}",
+    )
     parser.add_argument("--networks", action="store_true", help="only the operators of networks (docs/networks.md)")
     parser.add_argument("--threads", type=int, default=0, help="default: as the library chooses")
     parser.add_argument("--seconds", type=float, default=None, help="per case (default 4, quick 1)")

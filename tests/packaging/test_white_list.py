@@ -10,22 +10,39 @@ import pytest
 import ms_scatter_pa
 
 PACKAGE = Path(ms_scatter_pa.__file__).resolve().parent
-PROGRAM = """
+IMPORTS = """
 import mindspore as ms, numpy as np
 from mindspore import Tensor
-from ms_scatter_pa import npu_scatter_pa_kv_cache
+from ms_scatter_pa import npu_gather_pa_kv_cache, npu_scatter_pa_kv_cache, quant_scatter_pa_kv_cache
+"""
+WRITE = """
 cache = Tensor(np.zeros((2, 2, 1, 4), np.float16))
 @ms.jit
 def write(key, cache, slot_mapping):
     return npu_scatter_pa_kv_cache(key, None, cache, None, slot_mapping, cache_mode="Norm")
 print(write(Tensor(np.ones((1, 1, 4), np.float16)), cache, Tensor([1])).asnumpy().tolist())
 """
+GATHER = """
+cache, out = Tensor(np.zeros((2, 2, 1, 4), np.float16)), Tensor(np.zeros((1, 1, 4), np.float16))
+@ms.jit
+def gather(cache, block_tables, seq_lens, out):
+    return npu_gather_pa_kv_cache(cache, None, block_tables, seq_lens, out, None, cache_mode="Norm")
+print(gather(cache, Tensor([[1]]), Tensor([1]), out).asnumpy().tolist())
+"""
+QUANT = """
+cache = Tensor(np.zeros((2, 2, 1, 4), np.int8))
+@ms.jit
+def write(key, cache, slot_mapping, scale):
+    return quant_scatter_pa_kv_cache(key, None, cache, None, slot_mapping, key_scale=scale, cache_mode="Norm")
+print(write(Tensor(np.ones((1, 1, 4), np.float16)), cache, Tensor([1]), Tensor([1.0], ms.float32)).asnumpy().tolist())
+"""
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_a_graph_compiles_only_where_the_white_list_allows_it(tmp_path, allowed):
+@pytest.mark.parametrize("example", [WRITE, GATHER, QUANT], ids=["write", "gather", "quantising write"])
+def test_a_graph_compiles_only_where_the_white_list_allows_it(tmp_path, example, allowed):
     program = tmp_path / "program.py"  # the graph compiler reads sources from files
-    program.write_text(PROGRAM)
+    program.write_text(IMPORTS + example)
     environment = os.environ | {"MS_CUSTOM_AOT_WHITE_LIST": str(PACKAGE if allowed else tmp_path)}
     result = subprocess.run(
         [sys.executable, str(program)], env=environment, capture_output=True, text=True, check=False

@@ -53,30 +53,37 @@ def _make(compressed: bool, records: bool) -> Any:
 
 
 @_primexpr
-def _options(shapes: Any, dtypes: Any, modes: Any, keeps_last_status: bool) -> tuple[int, ...]:
-    library_path()  # errors of an object's attribute lose their type
+def _decide(shapes: Any, dtypes: Any, modes: Any, records: bool) -> tuple[tuple[int, ...], bool, bool]:
+    """The call's options, and which operator takes it.
+
+    Makes the operator, since the compiler turns an error of an object's attribute into "has no attribute". It asks for
+    the attribute only in the branch that these answers lead to.
+    """
+    compressed = shapes[5] is not None
+    getattr(_operators, ("pairs" if compressed else "rows") + ("_recording" if records else ""))
     cache_mode, scatter_mode, on_error, check_duplicates = modes
     check_modes(cache_mode, scatter_mode, on_error, check_duplicates)
     names = tuple(None if dtype is None else dtype_name(dtype) for dtype in dtypes)
     arguments = Arguments(tuple(shapes), names, cache_mode, scatter_mode)
-    return tuple(options_of(arguments, on_error, check_duplicates, keeps_last_status))
+    return tuple(options_of(arguments, on_error, check_duplicates, records)), compressed, records
 
 
 def graph_call(*call: Any) -> Any:
     """Compiled by MindSpore, never run as Python."""
     tensors, shapes, dtypes, modes, last_status = parts_of(call)
     key, value, key_cache, value_cache, slot_mapping, compress_lens, compress_seq_offsets, seq_lens = tensors
-    options = numbers(_options(shapes, dtypes, modes, last_status is not None))
+    decided, compressed, records = _decide(shapes, dtypes, modes, last_status is not None)
+    options = numbers(decided)
     if value is None:
         # The kernel does not look at them. A constant would do, but not before MindSpore 2.9, since value_cache is written.
         value, value_cache = key, key_cache
-    if compress_lens is None:
-        if last_status is None:
+    if not compressed:
+        if not records:
             return _operators.rows(key, value, key_cache, value_cache, slot_mapping, options)
         return _operators.rows_recording(key, value, key_cache, value_cache, slot_mapping, last_status, options)
     if compress_seq_offsets is None:
         compress_seq_offsets = placeholder(slot_mapping.dtype)
     pairs = (compress_lens, compress_seq_offsets, seq_lens)
-    if last_status is None:
+    if not records:
         return _operators.pairs(key, value, key_cache, value_cache, slot_mapping, *pairs, options)
     return _operators.pairs_recording(key, value, key_cache, value_cache, slot_mapping, *pairs, last_status, options)
