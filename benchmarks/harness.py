@@ -49,6 +49,7 @@ class Case:
         contenders: what is compared.
         calls_per_sample: short calls are timed several at a time.
         goal: the largest allowed ratio to the limit, by contender.
+        allowance: seconds that a contender may take beyond its goal, for what a call costs whatever its size.
         pause: seconds of sleep before every sample.
         settling_calls: calls before every sample that are not timed, so that a contender finds in the processor's
             caches what it left there itself, and pays for writing it back, not what another one left.
@@ -60,6 +61,7 @@ class Case:
     contenders: Sequence[Contender]
     calls_per_sample: int = 1
     goal: dict[str, float] = field(default_factory=dict)
+    allowance: float = 0.0
     pause: float = 0.0
     settling_calls: int = 0
 
@@ -84,6 +86,10 @@ class Result:
         limit = self.limit
         return None if limit is None else self.median(name) / limit
 
+    def misses_goal(self, name: str) -> bool:
+        limit, goal = self.limit, self.case.goal.get(name)
+        return limit is not None and goal is not None and self.median(name) > goal * limit + self.case.allowance
+
     def as_json(self) -> dict[str, Any]:
         return {
             "name": self.case.name,
@@ -92,6 +98,7 @@ class Result:
             "rounds": min(len(s) for s in self.samples.values()),
             "limit_seconds": self.limit,
             "goals": self.case.goal,
+            "allowance_seconds": self.case.allowance,
             "contenders": {
                 name: {
                     "median_seconds": self.median(name),
@@ -189,8 +196,7 @@ def table(results: Sequence[Result]) -> str:
             text = f"{result.median(name) * 1e6:.2f}"
             ratio = result.ratio(name)
             if ratio is not None:
-                goal = result.case.goal.get(name)
-                text += f" ({ratio:.2f}x)" + ("!" if goal is not None and ratio > goal else " ")
+                text += f" ({ratio:.2f}x)" + ("!" if result.misses_goal(name) else " ")
             cells.append(f"{text:>{WIDTH}}")
         lines.append("".join(cells))
     return "\n".join(lines)
