@@ -50,7 +50,10 @@ std::string ShapeText(const MsspBuiltinTensor& tensor) {
 
 int64_t CountOf(const MsspBuiltinTensor& tensor) {
   int64_t count = 1;
-  for (int32_t d = 0; d < tensor.rank; ++d) count *= tensor.shape[d];
+  for (int32_t d = 0; d < tensor.rank; ++d) {
+    if (tensor.shape[d] == 0) return 0;
+    count = Product(count, tensor.shape[d]);
+  }
   return count;
 }
 
@@ -85,6 +88,17 @@ std::vector<int64_t> Arguments::Ints(int i) const {
   std::vector<int64_t> values(static_cast<size_t>(CountOf(In(i))));
   for (size_t k = 0; k < values.size(); ++k) values[k] = IntAt(In(i), static_cast<int64_t>(k));
   return values;
+}
+
+int64_t Arguments::SumOf(int i, const std::vector<int64_t>& lengths) const {
+  int64_t sum = 0;
+  for (size_t k = 0; k < lengths.size(); ++k) {
+    if (lengths[k] < 0) {
+      Refuse(MSSP_BUILTIN_VALUE_ERROR, i, std::to_string(lengths[k]) + " at " + std::to_string(k), "numbers >= 0");
+    }
+    if (__builtin_add_overflow(sum, lengths[k], &sum)) sum = std::numeric_limits<int64_t>::max();
+  }
+  return sum;
 }
 
 void Arguments::ExpectType(int i, std::initializer_list<int32_t> types) const {

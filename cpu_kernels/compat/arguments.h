@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,12 @@ int64_t ItemBytes(int32_t type);
 const char* TypeName(int32_t type);
 std::string ShapeText(const MsspBuiltinTensor& tensor);
 int64_t CountOf(const MsspBuiltinTensor& tensor);
+
+// a * b of numbers >= 0, or the largest number there is: no tensor has so much.
+inline int64_t Product(int64_t a, int64_t b) {
+  int64_t product = 0;
+  return __builtin_mul_overflow(a, b, &product) ? std::numeric_limits<int64_t>::max() : product;
+}
 
 class Arguments {
  public:
@@ -45,6 +52,8 @@ class Arguments {
   double Float(int i) const;
   // A tensor or tuple of lengths or positions, int32 or int64.
   std::vector<int64_t> Ints(int i) const;
+  // The sum of lengths or positions, the largest number at most; one below 0 is refused.
+  int64_t SumOf(int i, const std::vector<int64_t>& lengths) const;
 
   void ExpectType(int i, std::initializer_list<int32_t> types) const;
   void ExpectSameType(int i, int other) const;

@@ -51,8 +51,8 @@ struct Span {
 
 // The keys of begin..end-1 that query i sees.
 Span Visible(const Sequence& sequence, int64_t i, int64_t begin, int64_t end) {
-  const Span span{std::max(begin, sequence.first + i), std::min(end, std::min(sequence.end + i, sequence.num_keys))};
-  return {span.begin, std::max(span.begin, span.end)};
+  const int64_t first = std::min(std::max(begin, sequence.first + i), end);
+  return {first, std::max(first, std::min(end, std::min(sequence.end + i, sequence.num_keys)))};
 }
 
 class Attention {
@@ -143,8 +143,13 @@ class Attention {
       const Rows run = RunOf(sequence, side, size, head, begin, end);
       for (int64_t t = 0; t < run.count; ++t, to += size) {
         vectors_.widen(side.type, run.base + t * run.stride, size, to);
-        if (scale.empty()) continue;
-        for (int64_t d = 0; d < size; ++d) to[d] = (to[d] + offset[head * size + d]) * scale[head * size + d];
+        if (!call_.dequantization.needed) continue;
+        if (const int64_t tokens = call_.dequantization.tokens; tokens > 0) {
+          const auto at = static_cast<size_t>(sequence.batch_row * tokens + begin + t);
+          for (int64_t d = 0; d < size; ++d) to[d] = (to[d] + offset[at]) * scale[at];
+        } else {
+          for (int64_t d = 0; d < size; ++d) to[d] = (to[d] + offset[head * size + d]) * scale[head * size + d];
+        }
       }
       begin += run.count;
     }
@@ -207,7 +212,7 @@ class Attention {
       part.results = next;
       next += RowsOf(call_.sequences[static_cast<size_t>(part.sequence)]) * (call_.value_size + 2);
     }
-    const bool gather = call_.dequantization.Needed();
+    const bool gather = call_.dequantization.needed;
     const int64_t scratch = most_rows * call_.key_size + (kNarrowRows + 1) * kNarrowTile +
                             (gather ? kNarrowTile * (call_.key_size + call_.value_size) : 0);
     ForEachTask(static_cast<int64_t>(parts.size()), bytes, scratch,
@@ -251,7 +256,7 @@ class Attention {
                   const float* queries, int64_t rows, int64_t first_row, float* scores, int64_t score_stride,
                   float* values, float* most, float* sums, float* buffer, float* gathered) const {
     float* gathered_values = gathered + kNarrowTile * call_.key_size;
-    const bool gather = call_.dequantization.Needed();
+    const bool gather = call_.dequantization.needed;
     if (gather) {
       GatherKeys(sequence, kv_head, begin, end, gathered);
       GatherValues(sequence, kv_head, begin, end, gathered_values);
@@ -379,8 +384,9 @@ class Attention {
       LoadQuery(sequence, HeadOf(sequence, first_row + r), QueryOf(sequence, first_row + r),
                 queries + r * call_.key_size);
     }
-    const int64_t from = Visible(sequence, block.first_query, 0, sequence.num_keys).begin;
-    const int64_t until = Visible(sequence, block.first_query + block.num_queries - 1, 0, sequence.num_keys).end;
+    // What its first query sees first, and its last one last.
+    const int64_t from = std::max<int64_t>(0, sequence.first + block.first_query);
+    const int64_t until = std::min(sequence.end + block.first_query + block.num_queries - 1, sequence.num_keys);
     for (int64_t begin = from; begin < until; begin += step) {
       const int64_t end = std::min(begin + step, until);
       if (sgemm_ == nullptr) {

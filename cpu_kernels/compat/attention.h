@@ -33,6 +33,7 @@ struct Bias {
 struct Sequence {
   Operand query;
   int64_t num_queries = 0;
+  int64_t batch_row = 0;
   Operand key;
   Operand value;
   int64_t num_keys = 0;
@@ -55,10 +56,11 @@ struct Sequence {
 
 inline constexpr int64_t kStatisticCopies = 8;
 
-// int8 caches: number * scale as (x + offset) * scale, by key/value head and channel.
+// int8 caches: (x + offset) * scale, by key/value head and channel; or by row of the batch and key, as [rows][tokens].
 struct Dequantization {
   std::vector<float> key_scale, key_offset, value_scale, value_offset;
-  bool Needed() const { return !key_scale.empty(); }
+  int64_t tokens = 0;  // of a row; 0: by channel
+  bool needed = false;
 };
 
 struct AttentionCall {

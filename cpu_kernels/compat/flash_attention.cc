@@ -87,16 +87,16 @@ Shape ShapeOf(const Arguments& call, int i, int64_t layout, int64_t head_num, in
 std::vector<int64_t> Lengths(const Arguments& call, int i, int64_t layout, int64_t tokens) {
   std::vector<int64_t> lens = call.Ints(i);
   if (layout == kTnd) {
+    for (size_t b = 0; b < lens.size(); ++b) {
+      const int64_t before = b == 0 ? 0 : lens[b - 1];
+      if (lens[b] < before) {
+        call.Refuse(MSSP_BUILTIN_VALUE_ERROR, i, std::to_string(lens[b]) + " at " + std::to_string(b),
+                    std::to_string(before) + " or more: ends of sequences that rise");
+      }
+    }
     for (size_t b = lens.size(); b-- > 1;) lens[b] -= lens[b - 1];
   }
-  int64_t sum = 0;
-  for (const int64_t length : lens) {
-    if (length < 0) {
-      call.Refuse(MSSP_BUILTIN_VALUE_ERROR, i, layout == kTnd ? "ends that fall" : "a number below 0",
-                  layout == kTnd ? "ends of sequences that rise" : "lengths of sequences");
-    }
-    sum += length;
-  }
+  const int64_t sum = call.SumOf(i, lens);
   if (sum != tokens) {
     call.Refuse(MSSP_BUILTIN_VALUE_ERROR, i, "a sum of " + std::to_string(sum),
                 std::to_string(tokens) + ", the tokens of " + (i == kQueryLens ? "query" : "key"));
@@ -263,8 +263,8 @@ class FlashAttention {
     }
     // The documents: without a mask, mode 0 does not look at pre_tokens and next_tokens.
     if (sparse_mode_ == kBand || (sparse_mode_ == kDefaultMask && has_mask)) {
-      const int64_t before = std::min(call_.Int(kPreTokens), kUnlimited);
-      const int64_t after = std::min(call_.Int(kNextTokens), kUnlimited - 1);
+      const int64_t before = std::clamp(call_.Int(kPreTokens), -kUnlimited, kUnlimited);
+      const int64_t after = std::clamp(call_.Int(kNextTokens), -kUnlimited, kUnlimited - 1);
       for (Sequence& s : attention_.sequences) {
         const int64_t corner = sparse_mode_ == kBand ? s.num_keys - s.num_queries : 0;
         s.first = corner - before;
@@ -311,7 +311,10 @@ class FlashAttention {
     Bias bias;
     bias.type = mask.type;
     bias.discards = mask.type == MSSP_BUILTIN_BOOL || mask.type == MSSP_BUILTIN_UINT8;
-    bias.factor = mask.type == MSSP_BUILTIN_BFLOAT16 ? kMasked : 1.0f;
+    if (mask.type == MSSP_BUILTIN_BFLOAT16) {
+      ExpectZerosAndOnes(call_, kAttnMask);
+      bias.factor = kMasked;
+    }
     bias.query_stride = columns;
     bias.head_stride = four && mask.shape[1] != 1 ? rows * columns : 0;
     const int64_t batch_stride = four && mask.shape[0] != 1 ? mask.shape[1] * rows * columns : 0;

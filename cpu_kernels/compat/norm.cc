@@ -26,6 +26,14 @@ int64_t CheckGamma(const Arguments& call, int gamma) {
   return CountOf(weight);
 }
 
+// What gamma's dimensions leave of x's.
+int64_t RowsOf(const Arguments& call, int gamma) {
+  const auto& x = call.In(kX);
+  int64_t rows = 1;
+  for (int32_t d = 0; d < x.rank - call.In(gamma).rank; ++d) rows = Product(rows, x.shape[d]);
+  return rows;
+}
+
 double CheckEpsilon(const Arguments& call, int epsilon) {
   const double value = call.Float(epsilon);
   if (!(value >= 0)) call.Refuse(MSSP_BUILTIN_VALUE_ERROR, epsilon, std::to_string(value), "a number >= 0");
@@ -40,7 +48,7 @@ void RmsNorm(const Arguments& call) {
   const int64_t width = CheckGamma(call, kGamma);
   const auto& x = call.In(kX);
   const int64_t count = CountOf(x);
-  const int64_t rows = width == 0 ? 0 : count / width;
+  const int64_t rows = RowsOf(call, kGamma);
   call.ExpectOutput(0, count, x.type);
   call.ExpectOutput(1, rows, MSSP_BUILTIN_FLOAT32);
   const VectorKernels& vectors = ActiveVectors();
@@ -74,7 +82,7 @@ void AddRmsNorm(const Arguments& call) {
     call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kX2, ShapeText(x2), ShapeText(x) + " as x1 has");
   }
   const int64_t count = CountOf(x);
-  const int64_t rows = width == 0 ? 0 : count / width;
+  const int64_t rows = RowsOf(call, kGamma);
   call.ExpectOutput(0, count, x.type);
   call.ExpectOutput(1, rows, MSSP_BUILTIN_FLOAT32);
   call.ExpectOutput(2, count, x.type);

@@ -28,6 +28,11 @@ struct Positions {
 constexpr Positions kPagedAttention = {10, 11, 12, 13, 14, 15};
 constexpr Positions kPagedAttentionMask = {8, 9, 10, 11, -1, -1};
 
+// MindSpore's kv_cache_quant_mode. Public networks show PERTOKEN's arithmetic: golden-stick's
+// DynamicQuantPagedAttentionDeploy keeps the scale of key t of sequence b in [b, t].
+constexpr int64_t kDefault = 0;
+constexpr int64_t kPerToken = 1;
+
 // Networks for Ascend write 1 for "masked" in bfloat16 where MLA is.
 constexpr float kMasked = -10000.0f;
 
@@ -60,35 +65,61 @@ Operand CacheOperand(const Arguments& call, int cache, int64_t kv_heads, int64_t
   return {static_cast<const char*>(tensor.data), kv_heads * size * bytes, size * bytes, tensor.type};
 }
 
-// [2, num_head * head_size]: keys', then values'.
-void LoadAntiquant(const Arguments& call, int argument, int64_t kv_heads, const AttentionCall& attention,
+// Keys' numbers, then values': [2, num_head * head_size], or by token [2, batch or more, longest context or more].
+void LoadAntiquant(const Arguments& call, int argument, const AttentionCall& attention, bool by_token, int64_t* tokens,
                    std::vector<float>* key, std::vector<float>* value) {
-  const int64_t key_width = kv_heads * attention.key_size;
-  const int64_t value_width = kv_heads * attention.value_size;
-  if (!call.Has(argument)) {
-    key->assign(static_cast<size_t>(key_width), 0.0f);
-    value->assign(static_cast<size_t>(value_width), 0.0f);
-    return;
-  }
+  const int64_t key_width = attention.num_kv_heads * attention.key_size;
+  const int64_t value_width = attention.num_kv_heads * attention.value_size;
   const auto& tensor = call.In(argument);
-  if (argument == kAntiquantScale) {
-    call.ExpectType(argument, {MSSP_BUILTIN_FLOAT16, MSSP_BUILTIN_FLOAT32, MSSP_BUILTIN_BFLOAT16});
-  } else {
-    call.ExpectType(argument, {MSSP_BUILTIN_FLOAT16, MSSP_BUILTIN_FLOAT32, MSSP_BUILTIN_BFLOAT16, MSSP_BUILTIN_INT32});
-  }
-  if (CountOf(tensor) != 2 * key_width || key_width != value_width) {
+  call.ExpectType(argument, {MSSP_BUILTIN_FLOAT16, MSSP_BUILTIN_FLOAT32, MSSP_BUILTIN_BFLOAT16, MSSP_BUILTIN_INT32});
+  const int64_t half = CountOf(tensor) / 2;
+  if (by_token) {
+    const std::vector<int64_t> lens = call.Ints(kContextLens);
+    const int64_t longest = lens.empty() ? 0 : *std::max_element(lens.begin(), lens.end());
+    const auto batch = static_cast<int64_t>(lens.size());
+    const bool fits = tensor.rank == 3 && tensor.shape[0] == 2 && tensor.shape[1] >= batch &&
+                      tensor.shape[2] >= std::max<int64_t>(1, longest);
+    if (!fits) {
+      call.Refuse(MSSP_BUILTIN_VALUE_ERROR, argument, ShapeText(tensor),
+                  "[2, " + std::to_string(batch) + " or more, " + std::to_string(longest) +
+                      " or more]: a number of every key and of every value of context_lens, in PERTOKEN");
+    }
+    *tokens = tensor.shape[2];
+  } else if (CountOf(tensor) != 2 * key_width || key_width != value_width) {
     call.Refuse(MSSP_BUILTIN_VALUE_ERROR, argument, ShapeText(tensor),
-                "[2, " + std::to_string(key_width) + "], scale and offset of every channel of keys and of values");
+                "[2, " + std::to_string(key_width) + "], a number of every channel of keys and of values");
   }
-  std::vector<float> both(static_cast<size_t>(2 * key_width));
+  std::vector<float> both(static_cast<size_t>(2 * half));
   if (tensor.type == MSSP_BUILTIN_INT32) {
     const std::vector<int64_t> whole = call.Ints(argument);
     std::copy(whole.begin(), whole.end(), both.begin());
   } else {
-    ActiveVectors().widen(tensor.type, tensor.data, 2 * key_width, both.data());
+    ActiveVectors().widen(tensor.type, tensor.data, 2 * half, both.data());
   }
-  key->assign(both.begin(), both.begin() + key_width);
-  value->assign(both.begin() + key_width, both.end());
+  key->assign(both.begin(), both.begin() + half);
+  value->assign(both.begin() + half, both.end());
+}
+
+void LoadDequantization(const Arguments& call, bool by_token, AttentionCall* attention) {
+  Dequantization& numbers = attention->dequantization;
+  if (!call.Has(kAntiquantScale)) {
+    call.ExpectNone(kAntiquantOffset, "antiquant_scale is None");
+    if (by_token) call.Refuse(MSSP_BUILTIN_TYPE_ERROR, kAntiquantScale, "None", "a tensor, in PERTOKEN");
+    return;
+  }
+  numbers.needed = true;
+  LoadAntiquant(call, kAntiquantScale, *attention, by_token, &numbers.tokens, &numbers.key_scale, &numbers.value_scale);
+  int64_t tokens = numbers.tokens;
+  if (call.Has(kAntiquantOffset)) {
+    LoadAntiquant(call, kAntiquantOffset, *attention, by_token, &tokens, &numbers.key_offset, &numbers.value_offset);
+  } else {
+    numbers.key_offset.assign(numbers.key_scale.size(), 0.0f);
+    numbers.value_offset.assign(numbers.value_scale.size(), 0.0f);
+  }
+  if (tokens != numbers.tokens || numbers.key_offset.size() != numbers.key_scale.size()) {
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kAntiquantOffset, ShapeText(call.In(kAntiquantOffset)),
+                ShapeText(call.In(kAntiquantScale)) + " as antiquant_scale has");
+  }
 }
 
 Paged CheckCommon(const Arguments& call, const Positions& at, bool mla) {
@@ -101,10 +132,11 @@ Paged CheckCommon(const Arguments& call, const Positions& at, bool mla) {
     call.Refuse(MSSP_BUILTIN_VALUE_ERROR, at.head_num, std::to_string(attention.num_heads),
                 "a multiple of kv_head_num, " + std::to_string(attention.num_kv_heads));
   }
-  if (call.Int(at.kv_cache_quant_mode) != 0) {
-    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, at.kv_cache_quant_mode, "PERTOKEN",
-                "DEFAULT: no public text defines the other one's arithmetic");
+  const int64_t quant_mode = call.Int(at.kv_cache_quant_mode);
+  if (quant_mode != kDefault && quant_mode != kPerToken) {
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, at.kv_cache_quant_mode, std::to_string(quant_mode), "DEFAULT or PERTOKEN");
   }
+  call.ExpectRank(kContextLens, 1, 2, "[batch]");
   call.ExpectType(kQuery, {MSSP_BUILTIN_FLOAT16, MSSP_BUILTIN_BFLOAT16, MSSP_BUILTIN_FLOAT32});
   const auto& query = call.In(kQuery);
   attention.type = query.type;
@@ -113,19 +145,18 @@ Paged CheckCommon(const Arguments& call, const Positions& at, bool mla) {
   paged.block_size = call.In(kKeyCache).shape[1];
   CheckCache(call, kKeyCache, paged, attention.num_kv_heads);
   attention.key_size = HeadSize(call, kKeyCache, attention.num_kv_heads);
-  const int64_t width = attention.num_heads * attention.key_size;
-  // [T, hidden], [B, S, hidden], [T, num_head, head_size]: the same memory.
+  const int64_t width = Product(attention.num_heads, attention.key_size);
+  // [T, hidden], [B, S, hidden], [T, num_head, head_size], [B, S, num_head, head_size]: the same memory.
   call.ExpectRank(kQuery, 2, 4, "[num_tokens, hidden] or [num_tokens, num_head, head_size]");
-  if (query.shape[query.rank - 1] != width && query.shape[query.rank - 1] != attention.key_size) {
+  const int64_t last = query.shape[query.rank - 1];
+  const bool flat = query.rank < 4 && last == width;
+  const bool heads = query.rank > 2 && last == attention.key_size && query.shape[query.rank - 2] == attention.num_heads;
+  if (width == 0 || !(flat || heads)) {
     call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kQuery, ShapeText(query),
-                "a last dimension of " + std::to_string(width) + ": head_num heads of key_cache's head_size");
+                "[num_tokens, " + std::to_string(width) + "] or [num_tokens, " + std::to_string(attention.num_heads) +
+                    ", " + std::to_string(attention.key_size) + "]: head_num heads of key_cache's head_size");
   }
-  const int64_t count = CountOf(query);
-  if (width == 0 || count % width != 0) {
-    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kQuery, ShapeText(query),
-                "tokens of " + std::to_string(attention.num_heads) + " heads of " + std::to_string(attention.key_size));
-  }
-  paged.num_tokens = count / width;
+  paged.num_tokens = CountOf(query) / width;
   if (mla) {
     attention.value_size = call.Int(at.mla_v_dim);
     if (attention.value_size < 1 || attention.value_size > attention.key_size) {
@@ -144,12 +175,7 @@ Paged CheckCommon(const Arguments& call, const Positions& at, bool mla) {
       call.ExpectSameType(cache, kQuery);
     }
   }
-  if (call.Has(kAntiquantScale)) {
-    Dequantization& numbers = attention.dequantization;
-    LoadAntiquant(call, kAntiquantScale, attention.num_kv_heads, attention, &numbers.key_scale, &numbers.value_scale);
-    LoadAntiquant(call, kAntiquantOffset, attention.num_kv_heads, attention, &numbers.key_offset,
-                  &numbers.value_offset);
-  }
+  LoadDequantization(call, quant_mode == kPerToken, &attention);
   call.ExpectOutput(0, paged.num_tokens * attention.num_heads * attention.value_size, query.type);
   return paged;
 }
@@ -158,7 +184,6 @@ Paged CheckCommon(const Arguments& call, const Positions& at, bool mla) {
 void AddSequences(const Arguments& call, Paged* paged, const std::vector<int64_t>& q_lens, bool mla) {
   AttentionCall& attention = paged->attention;
   call.ExpectRank(kBlockTables, 2, 2, "[batch, max_num_blocks_per_batch]");
-  call.ExpectRank(kContextLens, 1, 2, "[batch]");
   const std::vector<int64_t> lens = call.Ints(kContextLens);
   const std::vector<int64_t> tables = call.Ints(kBlockTables);
   const auto& table_shape = call.In(kBlockTables).shape;
@@ -170,22 +195,24 @@ void AddSequences(const Arguments& call, Paged* paged, const std::vector<int64_t
   const int64_t type_bytes = ItemBytes(attention.type);
   const int64_t query_bytes = attention.key_size * type_bytes;
   const int64_t out_bytes = attention.value_size * type_bytes;
+  const int64_t capacity = Product(table_shape[1], paged->block_size);
   int64_t token = 0;
   for (int64_t b = 0; b < batch; ++b) {
     const auto at = static_cast<size_t>(b);
     Sequence sequence;
+    sequence.batch_row = b;
     sequence.num_queries = q_lens[at];
     sequence.num_keys = lens[at];
-    if (lens[at] < 0 || lens[at] > table_shape[1] * paged->block_size) {
+    if (lens[at] < 0 || lens[at] > capacity) {
       call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kContextLens, std::to_string(lens[at]) + " at " + std::to_string(b),
-                  "0 to " + std::to_string(table_shape[1] * paged->block_size) + ", what a row of block_tables holds");
+                  "0 to " + std::to_string(capacity) + ", what a row of block_tables holds");
     }
     if (lens[at] != 0 && lens[at] < q_lens[at]) {
       call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kContextLens, std::to_string(lens[at]) + " at " + std::to_string(b),
                   "at least the " + std::to_string(q_lens[at]) + " queries of the sequence");
     }
     sequence.page_size = paged->block_size;
-    const int64_t used = paged->block_size == 0 ? 0 : (lens[at] + paged->block_size - 1) / paged->block_size;
+    const int64_t used = lens[at] == 0 ? 0 : (lens[at] - 1) / paged->block_size + 1;
     for (int64_t page = 0; page < used; ++page) {
       const int64_t block = tables[static_cast<size_t>(b * table_shape[1] + page)];
       if (block < 0 || block >= paged->num_blocks) {
@@ -219,11 +246,7 @@ std::vector<int64_t> QueryLengths(const Arguments& call, const Paged& paged) {
                   "one number for each of context_lens, " + std::to_string(batch));
     }
   }
-  int64_t sum = 0;
-  for (const int64_t length : lens) {
-    if (length < 0) call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kQSeqLens, std::to_string(length), "numbers >= 0");
-    sum += length;
-  }
+  const int64_t sum = call.SumOf(kQSeqLens, lens);
   if (sum != paged.num_tokens) {
     if (call.Has(kQSeqLens)) {
       call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kQSeqLens, "a sum of " + std::to_string(sum),
@@ -252,7 +275,10 @@ void AddMask(const Arguments& call, int argument, Paged* paged, bool mla) {
   Bias bias;
   bias.type = mask.type;
   bias.query_stride = mask.shape[1];
-  bias.factor = mla && mask.type == MSSP_BUILTIN_BFLOAT16 ? kMasked : 1.0f;
+  if (mla && mask.type == MSSP_BUILTIN_BFLOAT16) {
+    ExpectZerosAndOnes(call, argument);
+    bias.factor = kMasked;
+  }
   int64_t token = 0;
   for (Sequence& sequence : paged->attention.sequences) {
     bias.base = static_cast<const char*>(mask.data) + token * mask.shape[1] * ItemBytes(mask.type);

@@ -1,6 +1,5 @@
 // ApplyRotaryPosEmb: cos_format 0 and 2 rotate halves, 1 and 3 neighbours; 0 and 1 take rows by position_ids, 2 and 3
 // have lengths there.
-#include <cstring>
 #include <string>
 
 #include "arguments.h"
@@ -33,13 +32,22 @@ void RotateNeighbours(const VectorKernels& vectors, int32_t type, const char* fr
   }
 }
 
-bool BeginAlike(const MsspBuiltinTensor& table, const std::vector<int64_t>& lengths, int64_t size) {
-  const int64_t bytes = size * ItemBytes(table.type);
-  const auto* rows = static_cast<const char*>(table.data);
-  int64_t begin = 0;
-  for (const int64_t length : lengths) {
-    if (length > 0 && std::memcmp(rows, rows + begin * bytes, static_cast<size_t>(bytes)) != 0) return false;
-    begin += length;
+// Whether row t is position t's, as far as sines tell: those of position 0, and of no other, are all 0.
+bool BeginsOnce(const MsspBuiltinTensor& sin, int64_t rows, int64_t size) {
+  const int64_t item = ItemBytes(sin.type);
+  const auto* bytes = static_cast<const uint8_t*>(sin.data);
+  const auto is_zero = [&](int64_t row) {
+    for (int64_t i = 0; i < size; ++i) {
+      const uint8_t* number = bytes + (row * size + i) * item;
+      uint8_t bits = static_cast<uint8_t>(number[item - 1] & 0x7F);  // without the sign
+      for (int64_t b = 0; b + 1 < item; ++b) bits = static_cast<uint8_t>(bits | number[b]);
+      if (bits != 0) return false;
+    }
+    return true;
+  };
+  if (rows == 0 || !is_zero(0)) return false;
+  for (int64_t row = 1; row < rows; ++row) {
+    if (is_zero(row)) return false;
   }
   return true;
 }
@@ -80,19 +88,16 @@ void ApplyRotaryPosEmb(const Arguments& call) {
   const int64_t tokens = tokens_of(kQuery);
   for (const int i : {kQuery, kKey}) {
     const auto& tensor = call.In(i);
-    if (tensor.shape[tensor.rank - 1] % size != 0 || tokens_of(i) != tokens) {
+    const int64_t last = tensor.shape[tensor.rank - 1];
+    if (last % size != 0 || (tensor.rank == 4 && last != size) || tokens_of(i) != tokens) {
       call.Refuse(MSSP_BUILTIN_VALUE_ERROR, i, ShapeText(tensor),
                   std::to_string(tokens) + " tokens of heads of " + std::to_string(size) + ", by cos");
     }
     call.ExpectOutput(i, CountOf(tensor), query.type);
   }
   const std::vector<int64_t> given = call.Ints(kPositionIds);
+  const int64_t sum = call.SumOf(kPositionIds, given);
   std::vector<int64_t> rows(static_cast<size_t>(tokens));
-  int64_t sum = 0;
-  for (const int64_t number : given) {
-    if (number < 0) call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kPositionIds, std::to_string(number), "numbers >= 0");
-    sum += number;
-  }
   if (format < 2) {
     if (static_cast<int64_t>(given.size()) != tokens) {
       call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kPositionIds, ShapeText(call.In(kPositionIds)),
@@ -102,9 +107,9 @@ void ApplyRotaryPosEmb(const Arguments& call) {
   } else if (table_rows == tokens && sum != tokens) {
     for (int64_t t = 0; t < tokens; ++t) rows[static_cast<size_t>(t)] = t;  // decode: a row for each token
   } else if (sum == tokens) {
-    // Prefill: positions start at 0 in every sequence, in a table; or cos was gathered, a row for each token, and
-    // then every sequence begins with the row of position 0.
-    const bool gathered = table_rows == tokens && BeginAlike(cos, given, size) && BeginAlike(sin, given, size);
+    // Prefill: positions start at 0 in every sequence, in a table; or cos was gathered, a row for each token. Decode
+    // has gathered rows too, and lengths that add up to T by chance where rows are left empty.
+    const bool gathered = table_rows == tokens && !BeginsOnce(sin, table_rows, size);
     size_t t = 0;
     for (const int64_t length : given) {
       for (int64_t position = 0; position < length; ++position, ++t) {

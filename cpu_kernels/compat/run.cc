@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <new>
+#include <exception>
+#include <string>
 
 #include "../core/export.h"
 #include "../core/float_environment.h"
@@ -55,6 +57,20 @@ int32_t Answer(int32_t code, const char* text, char* message, int64_t message_si
   return code;
 }
 
+// Of tensors without numbers, whose other dimensions no memory bounds: what is computed from them stays in 64 bits.
+constexpr int64_t kMostOfNothing = int64_t{1} << 31;
+
+void CheckDimensions(const Arguments& call, const MsspBuiltinTensor* inputs, int32_t num_inputs) {
+  for (int32_t i = 0; i < num_inputs; ++i) {
+    int64_t product = 1;
+    for (int32_t d = 0; d < inputs[i].rank; ++d) product = Product(product, std::max<int64_t>(1, inputs[i].shape[d]));
+    if (product > kMostOfNothing && CountOf(inputs[i]) == 0) {
+      call.Refuse(MSSP_BUILTIN_VALUE_ERROR, i, ShapeText(inputs[i]),
+                  "other dimensions whose product is at most 2147483648, where one is 0");
+    }
+  }
+}
+
 }  // namespace
 
 const VectorKernels& ActiveVectors() {
@@ -85,11 +101,14 @@ MSSP_EXPORT int32_t MsspBuiltinRun(const char* name, const MsspBuiltinTensor* in
     }
     const mssp::IeeeScope ieee;
     try {
-      op.run(mssp::compat::Arguments(op.name, op.names, inputs, num_inputs, outputs, num_outputs));
+      const mssp::compat::Arguments call(op.name, op.names, inputs, num_inputs, outputs, num_outputs);
+      mssp::compat::CheckDimensions(call, inputs, num_inputs);
+      op.run(call);
     } catch (const mssp::compat::Refusal& refusal) {
       return Answer(refusal.code, refusal.text.c_str(), message, message_size);
-    } catch (const std::bad_alloc&) {
-      return Answer(MSSP_BUILTIN_MEMORY_ERROR, "out of memory", message, message_size);
+    } catch (const std::exception&) {  // of memory or of threads
+      const std::string text = std::string(name) + ": out of memory";
+      return Answer(MSSP_BUILTIN_MEMORY_ERROR, text.c_str(), message, message_size);
     }
     return Answer(MSSP_BUILTIN_OK, "", message, message_size);
   }

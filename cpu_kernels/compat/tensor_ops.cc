@@ -1,6 +1,7 @@
 // CumsumExt, IndexSelect, ArgMaxExt and MoveTo: mint.cumsum, index_select, argmax, and a copy.
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 #include "../core/small_float.h"
@@ -22,6 +23,9 @@ struct BrainItem {
   uint16_t code;
   operator float() const { return BFloat16::ToFloat(code); }
 };
+
+template <typename Item>
+using NumberOf = std::conditional_t<std::is_arithmetic_v<Item>, Item, float>;
 
 // Calls work(item) with an object of the C++ type behind `type`; false where a dtype has none.
 template <typename Work>
@@ -80,52 +84,55 @@ Cut CutAt(const Arguments& call, int64_t dim) {
   return cut;
 }
 
-void Put(float value, int32_t type, int64_t at, void* to) {
-  switch (type) {
-    case MSSP_BUILTIN_FLOAT16:
-      static_cast<uint16_t*>(to)[at] = static_cast<uint16_t>(Float16::FromFloat(value));
-      break;
-    case MSSP_BUILTIN_BFLOAT16:
-      static_cast<uint16_t*>(to)[at] = static_cast<uint16_t>(BFloat16::FromFloat(value));
-      break;
-    case MSSP_BUILTIN_FLOAT64:
-      static_cast<double*>(to)[at] = value;
-      break;
-    default:
-      static_cast<float*>(to)[at] = value;
-  }
+// An item of float16 or bfloat16 from float32.
+template <typename Item>
+Item MakeItem(float value) {
+  if constexpr (std::is_same_v<Item, HalfItem>) return HalfItem{static_cast<uint16_t>(Float16::FromFloat(value))};
+  if constexpr (std::is_same_v<Item, BrainItem>) return BrainItem{static_cast<uint16_t>(BFloat16::FromFloat(value))};
+  if constexpr (std::is_same_v<Item, float>) return value;
 }
-void Put(double value, int32_t type, int64_t at, void* to) {
-  if (type == MSSP_BUILTIN_FLOAT64) {
-    static_cast<double*>(to)[at] = value;
+
+// What a number is in the dtype of the sums: integers wrap; of floats they take what is before the point, the nearest
+// number there is, and 0 for no number.
+template <typename To, typename From>
+To Converted(From from) {
+  if constexpr (std::is_same_v<To, double>) {
+    return static_cast<double>(from);
+  } else if constexpr (!std::is_integral_v<To>) {
+    return MakeItem<To>(static_cast<float>(from));
+  } else if constexpr (std::is_integral_v<From>) {
+    return static_cast<To>(from);
   } else {
-    Put(static_cast<float>(value), type, at, to);
-  }
-}
-void Put(int64_t value, int32_t type, int64_t at, void* to) {
-  switch (type) {
-    case MSSP_BUILTIN_INT64:
-      static_cast<int64_t*>(to)[at] = value;
-      break;
-    case MSSP_BUILTIN_INT32:
-      static_cast<int32_t*>(to)[at] = static_cast<int32_t>(value);
-      break;
-    case MSSP_BUILTIN_INT16:
-      static_cast<int16_t*>(to)[at] = static_cast<int16_t>(value);
-      break;
-    case MSSP_BUILTIN_INT8:
-    case MSSP_BUILTIN_UINT8:
-      static_cast<int8_t*>(to)[at] = static_cast<int8_t>(value);
-      break;
-    default:
-      Put(static_cast<double>(value), type, at, to);
+    using Limits = std::numeric_limits<To>;
+    const auto value = static_cast<double>(from);
+    if (!(value == value)) return 0;
+    if (value <= static_cast<double>(Limits::min())) return Limits::min();
+    return value >= static_cast<double>(Limits::max()) ? Limits::max() : static_cast<To>(value);
   }
 }
 
-// Sums of float16, bfloat16 and float32 run in float32, of integers in int64.
+// float16, bfloat16 and float32 add up in float32, integers in 64 bits that wrap.
 template <typename Item>
-using SumOf = std::conditional_t<std::is_integral_v<Item>, int64_t,
+using SumOf = std::conditional_t<std::is_integral_v<Item>, uint64_t,
                                  std::conditional_t<std::is_same_v<Item, double>, double, float>>;
+
+template <typename From, typename To>
+void Accumulate(const Cut& cut, const From* from, To* to) {
+  for (int64_t o = 0; o < cut.outer; ++o) {
+    for (int64_t i = 0; i < cut.inner; ++i) {
+      SumOf<To> sum = 0;
+      for (int64_t k = 0; k < cut.count; ++k) {
+        const int64_t at = (o * cut.count + k) * cut.inner + i;
+        sum += static_cast<SumOf<To>>(Converted<To>(static_cast<NumberOf<From>>(from[at])));
+        if constexpr (std::is_arithmetic_v<To>) {
+          to[at] = static_cast<To>(sum);
+        } else {
+          to[at] = MakeItem<To>(sum);
+        }
+      }
+    }
+  }
+}
 
 [[noreturn]] void RefuseDtype(const Arguments& call) {
   call.Refuse(MSSP_BUILTIN_TYPE_ERROR, kInput, TypeName(call.In(kInput).type),
@@ -134,29 +141,26 @@ using SumOf = std::conditional_t<std::is_integral_v<Item>, int64_t,
 
 }  // namespace
 
+// Numbers become the output's dtype first and are added up there, as mint.cumsum's `dtype` says.
 void CumsumExt(const Arguments& call) {
+  constexpr int kDtype = 2;
   const auto& input = call.In(kInput);
   const Cut cut = CutAt(call, call.Int(kDim));
   const auto& out = call.Out(0);
   call.ExpectOutput(0, CountOf(input), out.type);
-  if (ItemBytes(out.type) == 0 || out.type == MSSP_BUILTIN_BOOL) {
-    call.Refuse(MSSP_BUILTIN_TYPE_ERROR, 2, TypeName(out.type), "a number's dtype");
-  }
+  bool known_out = out.type != MSSP_BUILTIN_BOOL;
   const bool known = WithItem(input.type, [&](auto item) {
-    using Item = decltype(item);
-    const auto* from = static_cast<const Item*>(input.data);
-    for (int64_t o = 0; o < cut.outer; ++o) {
-      for (int64_t i = 0; i < cut.inner; ++i) {
-        SumOf<Item> sum = 0;
-        for (int64_t k = 0; k < cut.count; ++k) {
-          const int64_t at = (o * cut.count + k) * cut.inner + i;
-          sum += from[at];
-          Put(sum, out.type, at, out.data);
-        }
-      }
-    }
+    using From = decltype(item);
+    known_out = known_out && WithItem(out.type, [&](auto result) {
+                  using To = decltype(result);
+                  Accumulate(cut, static_cast<const From*>(input.data), static_cast<To*>(out.data));
+                });
   });
   if (!known) RefuseDtype(call);
+  if (!known_out) {
+    call.Refuse(MSSP_BUILTIN_TYPE_ERROR, kDtype, TypeName(out.type),
+                "float16, bfloat16, float32, float64, uint8, int8, int16, int32 or int64");
+  }
 }
 
 void IndexSelect(const Arguments& call) {
@@ -174,6 +178,7 @@ void IndexSelect(const Arguments& call) {
   const auto chosen = static_cast<int64_t>(index.size());
   call.ExpectOutput(0, cut.outer * chosen * cut.inner, input.type);
   const int64_t bytes = cut.inner * ItemBytes(input.type);
+  if (chosen * bytes == 0) return;
   ForEachPiece(cut.outer * chosen, 2 * cut.outer * chosen * bytes, 0, [&](int64_t begin, int64_t end, float* /*own*/) {
     for (int64_t r = begin; r < end; ++r) {
       const int64_t from = r / chosen * cut.count + index[static_cast<size_t>(r % chosen)];
@@ -195,16 +200,15 @@ void ArgMaxExt(const Arguments& call) {
   auto* to = static_cast<int64_t*>(call.Out(0).data);
   const bool known = WithItem(input.type, [&](auto item) {
     using Item = decltype(item);
-    using Number = std::conditional_t<std::is_arithmetic_v<Item>, Item, float>;
     const auto* from = static_cast<const Item*>(input.data);
     ForEachPiece(cut.outer, count * ItemBytes(input.type), 0, [&](int64_t begin, int64_t end, float* /*own*/) {
       for (int64_t o = begin; o < end; ++o) {
         for (int64_t i = 0; i < cut.inner; ++i) {
           const Item* line = from + o * cut.count * cut.inner + i;
-          Number most = line[0];
+          NumberOf<Item> most = line[0];
           int64_t best = 0;
           for (int64_t k = 1; k < cut.count && most == most; ++k) {
-            const Number next = line[k * cut.inner];
+            const NumberOf<Item> next = line[k * cut.inner];
             if (next > most || next != next) {
               most = next;
               best = k;
@@ -223,7 +227,7 @@ void MoveTo(const Arguments& call) {
   const auto& input = call.In(kInput);
   if (ItemBytes(input.type) == 0) RefuseDtype(call);
   call.ExpectOutput(0, CountOf(input), input.type);
-  if (call.Out(0).data == input.data) return;
+  if (call.Out(0).data == input.data || CountOf(input) == 0) return;
   std::memcpy(call.Out(0).data, input.data, static_cast<size_t>(CountOf(input) * ItemBytes(input.type)));
 }
 

@@ -34,6 +34,40 @@ def softmax(scores: Array) -> Array:
     return np.divide(weights, total, out=np.zeros_like(weights), where=total != 0)
 
 
+def attention_and_error(
+    query: Array,
+    key: Array,
+    value: Array,
+    scale: float,
+    see: Callable[[Array, Array], Array],
+    bias: Array | float = 0.0,
+) -> tuple[Array, Array]:
+    """As ``attention``, and how far float32 may be from it before the result is rounded.
+
+    Dot products of n numbers in any order are off by n roundings of the sum of magnitudes, a score by that and two of its
+    own, a sum over the keys by one for each; an error e of a score changes its weight p by p * e.
+    """
+    roundoff = 2.0**-24
+    heads, group = query.shape[1], query.shape[1] // key.shape[1]
+    query, key, value = (array.astype(np.float64) for array in (query, key, value))
+    key, value = (np.repeat(array, group, axis=1) for array in (key, value))
+    scores = np.einsum("qnd,knd->nqk", query, key) * scale + bias
+    i, j = np.arange(len(query))[:, None], np.arange(len(key))[None]
+    scores = np.where(np.broadcast_to(see(i, j), (heads, len(query), len(key))), scores, -np.inf)
+    weights = softmax(scores)
+    want = np.einsum("nqk,knd->qnd", weights, value)
+    # What discards a key (-inf, as a bias or by see) has no error.
+    sizes = np.einsum("qnd,knd->nqk", abs(query), abs(key)) * abs(scale)
+    seen = np.isfinite(scores)
+    off = (query.shape[-1] + 8) * sizes + 4 * (abs(np.where(seen, scores, 0)) + abs(np.where(seen, bias, 0)))
+    most = np.where(seen, scores, -np.inf).max(axis=-1, keepdims=True, initial=-np.inf)
+    off = np.where(seen, roundoff * (off + abs(np.where(seen, scores - most, 0))), 0)
+    error = np.einsum("nqk,knd->qnd", weights * off, abs(value))
+    error += np.einsum("nqk->qn", weights * off)[..., None] * abs(want)
+    sums = (len(key) + 16) * roundoff
+    return want, 1.1 * (error + sums * np.einsum("nqk,knd->qnd", weights, abs(value))) + 1e-30
+
+
 def attention(
     query: Array,
     key: Array,
@@ -44,13 +78,7 @@ def attention(
 ) -> Array:
     """query [Tq, N, D], key [Tk, Nkv, D], value [Tk, Nkv, Dv]; see(i, j) says which keys a query sees; bias [N, Tq, Tk]
     is added to the scaled scores."""
-    heads, group = query.shape[1], query.shape[1] // key.shape[1]
-    query, key, value = (array.astype(np.float64) for array in (query, key, value))
-    key, value = (np.repeat(array, group, axis=1) for array in (key, value))
-    scores = np.einsum("qnd,knd->nqk", query, key) * scale + bias
-    i, j = np.arange(len(query))[:, None], np.arange(len(key))[None]
-    scores = np.where(np.broadcast_to(see(i, j), (heads, len(query), len(key))), scores, -np.inf)
-    return np.einsum("nqk,knd->qnd", softmax(scores), value)
+    return attention_and_error(query, key, value, scale, see, bias)[0]
 
 
 def everything(i: Array, j: Array) -> Array:
@@ -79,14 +107,31 @@ def paged_attention(
     mask: Array | None = None,
 ) -> Array:
     """query [T, N, D]; caches [NB, BS, Nkv, D]. A mask [T, max_len] replaces the causal rule inside a chunk."""
+    return paged_attention_and_error(query, key_cache, value_cache, tables, lens, q_lens, scale, mask)[0]
+
+
+def paged_attention_and_error(
+    query: Array,
+    key_cache: Array,
+    value_cache: Array,
+    tables: Array,
+    lens: Sequence[int],
+    q_lens: Sequence[int],
+    scale: float,
+    mask: Array | None = None,
+) -> tuple[Array, Array]:
+    """As ``paged_attention``, with ``attention_and_error``'s error."""
     outs, token = [], 0
     for table, length, q_len in zip(tables, lens, q_lens, strict=True):
         keys, values = (rows_of(cache, table, length) for cache in (key_cache, value_cache))
         part = query[token : token + q_len]
         if mask is None:
-            outs.append(attention(part, keys, values, scale, causal(length - q_len)))
+            outs.append(attention_and_error(part, keys, values, scale, causal(length - q_len)))
         else:
             bias = mask[token : token + q_len, :length].astype(np.float64)[None]
-            outs.append(attention(part, keys, values, scale, everything, bias))
+            outs.append(attention_and_error(part, keys, values, scale, everything, bias))
         token += q_len
-    return np.concatenate(outs) if outs else query[:, :, : value_cache.shape[-1]]
+    if not outs:
+        outs.append((query[:, :, : value_cache.shape[-1]],) * 2)
+    want, error = (np.concatenate(part) for part in zip(*outs, strict=True))
+    return want, error

@@ -144,6 +144,38 @@ def test_multi_head_latent_attention(kind):
     close(got.reshape(want.shape), want)
 
 
+class Views(nn.Cell):
+    """Every tensor of the call is a strided view of a larger one."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = PagedAttention(HEADS, 0.25, KV_HEADS)
+        self.norm = ops.RmsNorm(1e-3)
+
+    def construct(self, query, keys, values, tables, lens, gamma):
+        query, keys, values = mint.transpose(query, 0, 1), keys[:, :, :, 1:], values[:, 1:]
+        out = self.attention(query, keys, values, tables[:, 1:], lens[1:])
+        return out, self.norm(query, gamma[3:])[0]
+
+
+def test_views_are_read_as_they_look():
+    caches, tables, lens = paged()
+    query, gamma = numbers(2, HEADS * SIZE), numbers(3 + HEADS * SIZE)
+    wide_keys = np.concatenate([caches[0][..., :1], caches[0]], axis=-1)
+    wide_values = np.concatenate([caches[1][:, :1], caches[1]], axis=1)
+    given = (query.T, wide_keys, wide_values, np.insert(tables, 0, 99, axis=1), np.insert(lens, 0, 99), gamma)
+    got, normed = (x.asnumpy() for x in Views()(*(Tensor(np.ascontiguousarray(x)) for x in given)))
+    want = dense.paged_attention(query.reshape(2, HEADS, SIZE), *caches, tables, lens, [1, 1], 0.25)
+    close(got.reshape(want.shape), want)
+    close(normed, dense.rms_norm(query, gamma[3:], 1e-3)[0])
+
+
+def test_cumsum_of_floats_in_whole_numbers():
+    x = np.array([1.75, 0.5, 2.25], np.float32)
+    got = run(ops.auto_generate.CumsumExt(), x, after=(0, ms.int64))
+    np.testing.assert_array_equal(got, [1, 1, 3])
+
+
 def test_paged_attention_mask():
     caches, tables, lens = paged()
     query, bias = numbers(2, HEADS * SIZE), numbers(2, HEADS, 1, 8)

@@ -136,6 +136,7 @@ MSSP_TARGET void WidenInts(const Item* from, int64_t n, float* to) {
 }
 
 MSSP_TARGET void Widen(int32_t type, const void* from, int64_t n, float* to) {
+  if (n == 0) return;
   switch (type) {
     case MSSP_BUILTIN_FLOAT32:
       std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
@@ -155,6 +156,7 @@ MSSP_TARGET void Widen(int32_t type, const void* from, int64_t n, float* to) {
 }
 
 MSSP_TARGET void Narrow(int32_t type, const float* from, int64_t n, void* to) {
+  if (n == 0) return;
   switch (type) {
     case MSSP_BUILTIN_FLOAT16:
       NarrowAs<Half>(from, n, static_cast<uint16_t*>(to));

@@ -19,7 +19,7 @@ sys.path.insert(0, str(HERE.parents[2] / "cpu_kernels"))
 
 import build_config  # noqa: E402
 
-HARNESSES = {"write": "harness.cc", "pages": "pages_harness.cc"}
+HARNESSES = {"write": "harness.cc", "pages": "pages_harness.cc", "builtins": "builtins_harness.cc"}
 
 SANITIZERS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
 INCLUDES = [
@@ -39,10 +39,27 @@ def find_clang() -> str | None:
     return str(max(numbered, key=lambda p: int(p.name.rsplit("-", 1)[1]))) if numbered else None
 
 
-def build(compiler: str, sources: list[Path], flags: list[str], output: Path) -> Path:
-    """Compiles the core and its plain C entry with others into one program."""
-    entry = build_config.ROOT / "entries" / "plain_entry.cc"
-    everything = [str(s) for s in [*build_config.core_sources(), entry, *sources]]
+def core() -> list[Path]:
+    """The core and its plain C entry."""
+    return [*build_config.core_sources(), build_config.ROOT / "entries" / "plain_entry.cc"]
+
+
+def builtins() -> list[Path]:
+    """MindSpore's built-in operators, and what they use of the core."""
+    folder = build_config.ROOT / "core"
+    return [
+        *build_config.compat_sources(),
+        folder / "policy.cc",
+        folder / "threads.cc",
+        *sorted((folder / "simd").glob("*.cc")),
+    ]
+
+
+def build(
+    compiler: str, sources: list[Path], flags: list[str], output: Path, library: list[Path] | None = None
+) -> Path:
+    """Compiles the core, or another ``library``, with ``sources`` into one program."""
+    everything = [str(s) for s in [*(core() if library is None else library), *sources]]
     flags = ["-std=c++17", "-ffp-contract=off", *build_config.STRICT, *SANITIZERS, *flags, *INCLUDES, "-pthread"]
     subprocess.run([compiler, *flags, *everything, "-o", str(output)], check=True)
     return output
@@ -62,8 +79,9 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     work = Path(tempfile.mkdtemp(prefix="mssp-fuzz-"))
     harness = HERE / ("struct_harness.cc" if options.structs else HARNESSES[options.operator])
-    program = build(compiler, [harness], ["-fsanitize=fuzzer,address,undefined"], work / "fuzz")
-    found, corpus = work / "corpus", HERE / ("corpus" if options.operator == "write" else "pages_corpus")
+    library = builtins() if options.operator == "builtins" else None
+    program = build(compiler, [harness], ["-fsanitize=fuzzer,address,undefined"], work / "fuzz", library)
+    found, corpus = work / "corpus", HERE / ("corpus" if options.operator == "write" else f"{options.operator}_corpus")
     corpus.mkdir(exist_ok=True)
     found.mkdir()
     common = ["-max_len=400", f"-artifact_prefix={work}/"]
