@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     workloads = core_bench.workloads(options.only, options.quick)
-    if not workloads and options.only not in MINDSPORE_GROUPS:
+    if not workloads and options.only not in MINDSPORE_GROUPS and not options.networks:
         parser.error(f"--only: no case's name contains {options.only!r}")
     options.out.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
     library = CoreLibrary(library_path())
@@ -90,7 +90,8 @@ def _networks(library: CoreLibrary, options: argparse.Namespace, seconds: float)
 
     threads = options.threads or int(library.c.MsspGetNumThreads())
     library.c.MsspSetNumThreads(threads)
-    makers = networks_bench.cases(library, threads, quick=options.quick, inside=not options.no_mindspore)
+    inside = not options.no_mindspore
+    makers = networks_bench.cases(library, threads, quick=options.quick, inside=inside, only=options.only)
     results = harness.run(makers, seconds_per_case=seconds, total_seconds=options.total_seconds)
     print(f"{library.c.MsspCpuFeatures().decode()}, {threads} threads; microseconds per call (ratio to the limit)")
     for group in dict.fromkeys(result.case.group for result in results):
@@ -141,7 +142,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only",
         default="",
-        help=f"bandwidth cases whose name contains this text, or one of {', '.join(MINDSPORE_GROUPS)}",
+        help=f"bandwidth cases whose name contains this text, or one of {', '.join(MINDSPORE_GROUPS)}; with --networks kinds: "
+        "decode, warm, composed, prefill, norm, rotary",
     )
     parser.add_argument("--networks", action="store_true", help="only the operators of networks (docs/networks.md)")
     parser.add_argument("--threads", type=int, default=0, help="default: as the library chooses")

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "../core/simd/cpu_features.h"
 #include "arguments.h"
 #include "parallel.h"
 #include "simd/vector_kernels.h"
@@ -58,14 +59,17 @@ void RmsNorm(const Arguments& call) {
   const auto* from = static_cast<const char*>(x.data);
   auto* to = static_cast<char*>(call.Out(0).data);
   auto* factors = static_cast<float*>(call.Out(1).data);
-  ForEachPiece(rows, 2 * count * ItemBytes(x.type), width, [&](int64_t begin, int64_t end, float* row) {
+  const bool stream = StreamsTo(to, count * ItemBytes(x.type), row_bytes);
+  ForEachPiece(rows, 2 * count * ItemBytes(x.type), 0, [&](int64_t begin, int64_t end, float* /*own*/) {
     for (int64_t r = begin; r < end; ++r) {
-      const float squares = vectors.widen_squares(x.type, from + r * row_bytes, width, row, to + r * row_bytes);
+      const char* row = from + r * row_bytes;
+      const float squares = vectors.sum_of_squares(x.type, row, width, stream ? nullptr : to + r * row_bytes);
       const float factor = 1.0f / std::sqrt(squares / static_cast<float>(width) + epsilon);
       factors[r] = factor;
-      const char* ahead = r + 1 < end ? from + (r + 1) * row_bytes : nullptr;
-      vectors.normalize(x.type, row, gamma.data(), factor, width, to + r * row_bytes, ahead);
+      const char* ahead = r + 1 < end ? row + row_bytes : nullptr;
+      vectors.normalize(x.type, row, gamma.data(), factor, width, to + r * row_bytes, ahead, stream);
     }
+    if (stream) ActiveKernels().fence();
   });
 }
 
@@ -98,10 +102,11 @@ void AddRmsNorm(const Arguments& call) {
       for (int64_t i = 0; i < width; ++i) row[i] += row[width + i];
       char* sum = static_cast<char*>(call.Out(2).data) + at;
       vectors.narrow(x.type, row, width, sum);
-      vectors.widen(x.type, sum, width, row);
-      const float factor = 1.0f / std::sqrt(vectors.sum_of_squares(row, width) / static_cast<float>(width) + epsilon);
+      const float squares = vectors.sum_of_squares(x.type, sum, width, nullptr);
+      const float factor = 1.0f / std::sqrt(squares / static_cast<float>(width) + epsilon);
       static_cast<float*>(call.Out(1).data)[r] = factor;
-      vectors.normalize(x.type, row, gamma.data(), factor, width, static_cast<char*>(call.Out(0).data) + at, nullptr);
+      char* out = static_cast<char*>(call.Out(0).data) + at;
+      vectors.normalize(x.type, sum, gamma.data(), factor, width, out, nullptr, false);
     }
   });
 }

@@ -34,6 +34,12 @@ void ForEachTask(int64_t tasks, int64_t bytes, int64_t floats, const Work& work)
   });
 }
 
+// Whether results of so many bytes go past the caches: they would not stay there. In rows of `row_bytes`, written by
+// aligned stores of 64 bytes.
+inline bool StreamsTo(const void* to, int64_t bytes, int64_t row_bytes) {
+  return ShouldStreamTo(bytes) && reinterpret_cast<uintptr_t>(to) % 64 == 0 && row_bytes % 64 == 0;
+}
+
 // The same for rows: pieces of them, a few for each thread.
 template <typename Work>
 void ForEachPiece(int64_t rows, int64_t bytes, int64_t floats, const Work& work) {

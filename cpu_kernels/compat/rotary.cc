@@ -2,6 +2,7 @@
 // have lengths there.
 #include <string>
 
+#include "../core/simd/cpu_features.h"
 #include "arguments.h"
 #include "parallel.h"
 #include "simd/vector_kernels.h"
@@ -130,6 +131,9 @@ void ApplyRotaryPosEmb(const Arguments& call) {
   const int64_t heads[] = {CountOf(query) / std::max<int64_t>(1, tokens * size),
                            CountOf(key) / std::max<int64_t>(1, tokens * size)};
   const int64_t bytes = 2 * (CountOf(query) + CountOf(key)) * ItemBytes(query.type);
+  const int64_t half_bytes = size / 2 * ItemBytes(query.type);
+  const bool stream = format % 2 == 0 && StreamsTo(call.Out(kQuery).data, bytes / 2, half_bytes) &&
+                      StreamsTo(call.Out(kKey).data, bytes / 2, half_bytes);
   ForEachPiece(tokens, bytes, 3 * size, [&](int64_t begin, int64_t end, float* scratch) {
     float* cosines = scratch;
     float* sines = scratch + size;
@@ -142,12 +146,13 @@ void ApplyRotaryPosEmb(const Arguments& call) {
         const char* from = static_cast<const char*>(call.In(i).data) + offset;
         char* to = static_cast<char*>(call.Out(i).data) + offset;
         if (format % 2 == 0) {
-          vectors.rotate_halves(query.type, from, cosines, sines, heads[i], size, to);
+          vectors.rotate_halves(query.type, from, cosines, sines, heads[i], size, to, stream);
         } else {
           RotateNeighbours(vectors, query.type, from, cosines, sines, heads[i], size, to, scratch + 2 * size);
         }
       }
     }
+    if (stream) ActiveKernels().fence();
   });
 }
 

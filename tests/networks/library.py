@@ -47,6 +47,14 @@ def _describe(arrays: Sequence[np.ndarray | None]) -> tuple[Any, list[Any]]:
     return tensors, shapes
 
 
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Empty, at a multiple of 64 bytes, as MindSpore's tensors are."""
+    nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    memory = np.empty(nbytes + 64, np.uint8)
+    begin = -memory.ctypes.data % 64
+    return memory[begin : begin + nbytes].view(dtype).reshape(shape)
+
+
 class Builtins:
     """The operators of one loaded library."""
 
@@ -73,7 +81,7 @@ class Builtins:
         arrays = [None if x is None else np.ascontiguousarray(x).reshape(np.shape(x)) for x in inputs]
         results = []
         for shape, dtype in outputs:
-            result = np.empty(shape, dtype)
+            result = _aligned(shape, np.dtype(dtype))
             result.view(np.uint8).fill(POISON) if result.ndim else None
             results.append(result)
         given, keep = _describe(arrays)

@@ -1,7 +1,8 @@
 // The table's functions, once for every instruction set. Before this is included there are
 //   MSSP_LANES, MSSP_TARGET   floats of a vector; the attribute that allows its instructions
 //   MSSP_SUMS                 vectors of sums that stay in registers beside what they are made of
-//   struct Half               Load and Store of MSSP_LANES float16
+//   LoadHalf, NarrowHalf      MSSP_LANES float16
+//   StreamVector              an aligned store past the caches, where there is one
 // and compiles with contraction, so that a * b + c is one instruction where there is one.
 #include <cstdint>
 #include <cstring>
@@ -80,6 +81,7 @@ struct Single {
     std::memcpy(&x, from, sizeof(x));
     return x;
   }
+  MSSP_INLINE Floats Narrowed(Floats x) { return x; }
   MSSP_INLINE void Store(Floats x, float* to) { std::memcpy(to, &x, sizeof(x)); }
   static float One(float x) { return x; }
   static float Narrow(float x) { return x; }
@@ -88,7 +90,11 @@ struct Single {
 struct Half {
   using Item = uint16_t;
   MSSP_INLINE Floats Load(const uint16_t* from) { return LoadHalf(from); }
-  MSSP_INLINE void Store(Floats x, uint16_t* to) { StoreHalf(x, to); }
+  MSSP_INLINE Shorts Narrowed(Floats x) { return NarrowHalf(x); }
+  MSSP_INLINE void Store(Floats x, uint16_t* to) {
+    const Shorts narrow = Narrowed(x);
+    std::memcpy(to, &narrow, sizeof(narrow));
+  }
   static float One(uint16_t x) { return Float16::ToFloat(x); }
   static uint16_t Narrow(float x) { return static_cast<uint16_t>(Float16::FromFloat(x)); }
 };
@@ -103,13 +109,16 @@ struct Brain {
     std::memcpy(&x, &bits, sizeof(x));
     return x;
   }
-  MSSP_INLINE void Store(Floats x, uint16_t* to) {
+  MSSP_INLINE Shorts Narrowed(Floats x) {
     Words bits;
     std::memcpy(&bits, &x, sizeof(bits));
     const Words nan = (bits >> 16) | 0x40u;
     const Words rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
     const Words code = (bits & 0x7FFFFFFFu) > 0x7F800000u ? nan : rounded;
-    const Shorts narrow = __builtin_convertvector(code, Shorts);
+    return __builtin_convertvector(code, Shorts);
+  }
+  MSSP_INLINE void Store(Floats x, uint16_t* to) {
+    const Shorts narrow = Narrowed(x);
     std::memcpy(to, &narrow, sizeof(narrow));
   }
   static float One(uint16_t x) { return BFloat16::ToFloat(x); }
@@ -413,61 +422,51 @@ MSSP_TARGET void Scale(float* x, int64_t n, float factor) {
   for (int64_t i = 0; i < n; ++i) x[i] *= factor;
 }
 
-MSSP_TARGET float SumOfSquares(const float* x, int64_t n) {
-  Floats sums[4] = {};
-  int64_t i = 0;
-  for (; i + 4 * MSSP_LANES <= n; i += 4 * MSSP_LANES) {
-    for (int k = 0; k < 4; ++k) {
-      const Floats part = Single::Load(x + i + k * MSSP_LANES);
-      sums[k] += part * part;
-    }
+// To the caches, or past them: then `to` is a multiple of 64 bytes, and so is what lies between two calls.
+template <typename Format, bool kStream>
+MSSP_INLINE void Put(Floats x, typename Format::Item* to) {
+  if constexpr (kStream) {
+    StreamVector(Format::Narrowed(x), to);
+  } else {
+    Format::Store(x, to);
   }
-  for (; i + MSSP_LANES <= n; i += MSSP_LANES) {
-    const Floats part = Single::Load(x + i);
-    sums[0] += part * part;
-  }
-  float sum = Sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
-  for (; i < n; ++i) sum += x[i] * x[i];
-  return sum;
 }
 
 template <typename Format>
-MSSP_TARGET float WidenSquaresAs(const typename Format::Item* from, int64_t n, float* to, const char* later) {
+MSSP_TARGET float SumOfSquaresAs(const typename Format::Item* x, int64_t n, const char* later) {
   constexpr int64_t kStep = 4 * MSSP_LANES;
   constexpr auto kItem = static_cast<int64_t>(sizeof(typename Format::Item));
   Floats sums[4] = {};
   int64_t i = 0;
   for (; i + kStep <= n; i += kStep) {
-    for (int64_t at = 0; at < kStep * kItem; at += 64) __builtin_prefetch(later + i * kItem + at, 1, 3);
+    if (later != nullptr) {
+      for (int64_t at = 0; at < kStep * kItem; at += 64) __builtin_prefetch(later + i * kItem + at, 1, 3);
+    }
     for (int k = 0; k < 4; ++k) {
-      const Floats part = Format::Load(from + i + k * MSSP_LANES);
-      Single::Store(part, to + i + k * MSSP_LANES);
+      const Floats part = Format::Load(x + i + k * MSSP_LANES);
       sums[k] += part * part;
     }
   }
   float sum = Sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
-  for (; i < n; ++i) {
-    to[i] = Format::One(from[i]);
-    sum += to[i] * to[i];
-  }
+  for (; i < n; ++i) sum += Format::One(x[i]) * Format::One(x[i]);
   return sum;
 }
 
-MSSP_TARGET float WidenSquares(int32_t type, const void* from, int64_t n, float* to, const void* later) {
+MSSP_TARGET float SumOfSquares(int32_t type, const void* x, int64_t n, const void* later) {
   const auto* fetched = static_cast<const char*>(later);
   switch (type) {
     case MSSP_BUILTIN_FLOAT16:
-      return WidenSquaresAs<Half>(static_cast<const uint16_t*>(from), n, to, fetched);
+      return SumOfSquaresAs<Half>(static_cast<const uint16_t*>(x), n, fetched);
     case MSSP_BUILTIN_BFLOAT16:
-      return WidenSquaresAs<Brain>(static_cast<const uint16_t*>(from), n, to, fetched);
+      return SumOfSquaresAs<Brain>(static_cast<const uint16_t*>(x), n, fetched);
     default:
-      return WidenSquaresAs<Single>(static_cast<const float*>(from), n, to, fetched);
+      return SumOfSquaresAs<Single>(static_cast<const float*>(x), n, fetched);
   }
 }
 
-template <typename Format>
-MSSP_TARGET void NormalizeAs(const float* x, const float* gamma, float factor, int64_t n, typename Format::Item* to,
-                             const char* ahead) {
+template <typename Format, bool kStream>
+MSSP_TARGET void NormalizeAs(const typename Format::Item* x, const float* gamma, float factor, int64_t n,
+                             typename Format::Item* to, const char* ahead) {
   constexpr int64_t kStep = 4 * MSSP_LANES;
   constexpr auto kItem = static_cast<int64_t>(sizeof(typename Format::Item));
   int64_t i = 0;
@@ -477,26 +476,35 @@ MSSP_TARGET void NormalizeAs(const float* x, const float* gamma, float factor, i
     }
     for (int k = 0; k < 4; ++k) {
       const int64_t at = i + k * MSSP_LANES;
-      Format::Store(Single::Load(x + at) * factor * Single::Load(gamma + at), to + at);
+      Put<Format, kStream>(Format::Load(x + at) * factor * Single::Load(gamma + at), to + at);
     }
   }
-  for (; i < n; ++i) to[i] = Format::Narrow(x[i] * factor * gamma[i]);
-}
-
-MSSP_TARGET void Normalize(int32_t type, const float* x, const float* gamma, float factor, int64_t n, void* to,
-                           const void* ahead) {
-  const auto* fetched = static_cast<const char*>(ahead);
-  switch (type) {
-    case MSSP_BUILTIN_FLOAT16:
-      return NormalizeAs<Half>(x, gamma, factor, n, static_cast<uint16_t*>(to), fetched);
-    case MSSP_BUILTIN_BFLOAT16:
-      return NormalizeAs<Brain>(x, gamma, factor, n, static_cast<uint16_t*>(to), fetched);
-    default:
-      return NormalizeAs<Single>(x, gamma, factor, n, static_cast<float*>(to), fetched);
-  }
+  for (; i < n; ++i) to[i] = Format::Narrow(Format::One(x[i]) * factor * gamma[i]);
 }
 
 template <typename Format>
+MSSP_TARGET void NormalizeTo(const void* x, const float* gamma, float factor, int64_t n, void* to, const void* ahead,
+                             bool stream) {
+  const auto* from = static_cast<const typename Format::Item*>(x);
+  auto* out = static_cast<typename Format::Item*>(to);
+  const auto* fetched = static_cast<const char*>(ahead);
+  if (stream) return NormalizeAs<Format, true>(from, gamma, factor, n, out, fetched);
+  NormalizeAs<Format, false>(from, gamma, factor, n, out, fetched);
+}
+
+MSSP_TARGET void Normalize(int32_t type, const void* x, const float* gamma, float factor, int64_t n, void* to,
+                           const void* ahead, bool stream) {
+  switch (type) {
+    case MSSP_BUILTIN_FLOAT16:
+      return NormalizeTo<Half>(x, gamma, factor, n, to, ahead, stream);
+    case MSSP_BUILTIN_BFLOAT16:
+      return NormalizeTo<Brain>(x, gamma, factor, n, to, ahead, stream);
+    default:
+      return NormalizeTo<Single>(x, gamma, factor, n, to, ahead, stream);
+  }
+}
+
+template <typename Format, bool kStream>
 MSSP_TARGET void RotateHalvesAs(const typename Format::Item* from, const float* cos, const float* sin, int64_t heads,
                                 int64_t size, typename Format::Item* to) {
   const int64_t half = size / 2;
@@ -504,14 +512,14 @@ MSSP_TARGET void RotateHalvesAs(const typename Format::Item* from, const float* 
   for (int64_t h = 0; h < heads; ++h, from += size, to += size) {
     for (int64_t at = 0; at < bytes; at += 64) {
       __builtin_prefetch(reinterpret_cast<const char*>(from) + heads * bytes + at, 0, 3);
-      __builtin_prefetch(reinterpret_cast<const char*>(to) + heads * bytes + at, 1, 3);
+      if (!kStream) __builtin_prefetch(reinterpret_cast<const char*>(to) + heads * bytes + at, 1, 3);
     }
     int64_t i = 0;
     for (; i + MSSP_LANES <= half; i += MSSP_LANES) {
       const Floats a = Format::Load(from + i);
       const Floats b = Format::Load(from + half + i);
-      Format::Store(a * Single::Load(cos + i) - b * Single::Load(sin + i), to + i);
-      Format::Store(b * Single::Load(cos + half + i) + a * Single::Load(sin + half + i), to + half + i);
+      Put<Format, kStream>(a * Single::Load(cos + i) - b * Single::Load(sin + i), to + i);
+      Put<Format, kStream>(b * Single::Load(cos + half + i) + a * Single::Load(sin + half + i), to + half + i);
     }
     for (; i < half; ++i) {
       const float a = Format::One(from[i]);
@@ -522,25 +530,31 @@ MSSP_TARGET void RotateHalvesAs(const typename Format::Item* from, const float* 
   }
 }
 
+template <typename Format>
+MSSP_TARGET void RotateHalvesTo(const void* from, const float* cos, const float* sin, int64_t heads, int64_t size,
+                                void* to, bool stream) {
+  const auto* in = static_cast<const typename Format::Item*>(from);
+  auto* out = static_cast<typename Format::Item*>(to);
+  if (stream) return RotateHalvesAs<Format, true>(in, cos, sin, heads, size, out);
+  RotateHalvesAs<Format, false>(in, cos, sin, heads, size, out);
+}
+
 MSSP_TARGET void RotateHalves(int32_t type, const void* from, const float* cos, const float* sin, int64_t heads,
-                              int64_t size, void* to) {
+                              int64_t size, void* to, bool stream) {
   switch (type) {
     case MSSP_BUILTIN_FLOAT16:
-      return RotateHalvesAs<Half>(static_cast<const uint16_t*>(from), cos, sin, heads, size,
-                                  static_cast<uint16_t*>(to));
+      return RotateHalvesTo<Half>(from, cos, sin, heads, size, to, stream);
     case MSSP_BUILTIN_BFLOAT16:
-      return RotateHalvesAs<Brain>(static_cast<const uint16_t*>(from), cos, sin, heads, size,
-                                   static_cast<uint16_t*>(to));
+      return RotateHalvesTo<Brain>(from, cos, sin, heads, size, to, stream);
     default:
-      return RotateHalvesAs<Single>(static_cast<const float*>(from), cos, sin, heads, size, static_cast<float*>(to));
+      return RotateHalvesTo<Single>(from, cos, sin, heads, size, to, stream);
   }
 }
 
 }  // namespace
 
 const VectorKernels MSSP_TABLE = {
-    MSSP_TABLE_NAME, Widen, Narrow,       Scores,       Weigh,     Max,
-    ExpOf,           Scale, SumOfSquares, WidenSquares, Normalize, RotateHalves,
+    MSSP_TABLE_NAME, Widen, Narrow, Scores, Weigh, Max, ExpOf, Scale, SumOfSquares, Normalize, RotateHalves,
 };
 
 }  // namespace compat

@@ -36,16 +36,16 @@ struct VectorKernels {
   float (*max)(const float* x, int64_t n);           // -inf for n = 0; a NaN may be lost
   float (*exp)(float* x, int64_t n, float shift);    // x = exp(x - shift); returns the sum
   void (*scale)(float* x, int64_t n, float factor);  // x *= factor
-  float (*sum_of_squares)(const float* x, int64_t n);
-  // widen and sum_of_squares in one pass, which meanwhile fetches as many bytes of `later` to be written.
-  float (*widen_squares)(int32_t type, const void* from, int64_t n, float* to, const void* later);
-  // to = x * factor * gamma; meanwhile fetches as many bytes of `ahead` to be read, nullptr: none.
-  void (*normalize)(int32_t type, const float* x, const float* gamma, float factor, int64_t n, void* to,
-                    const void* ahead);
+  // Meanwhile fetches as many bytes of `later` to be written, nullptr: none.
+  float (*sum_of_squares)(int32_t type, const void* x, int64_t n, const void* later);
+  // to = x * factor * gamma; meanwhile fetches as many bytes of `ahead` to be read, nullptr: none. `stream`: stores go
+  // past the caches, which Kernels::fence must follow; `to` and the bytes between two rows are multiples of 64 then.
+  void (*normalize)(int32_t type, const void* x, const float* gamma, float factor, int64_t n, void* to,
+                    const void* ahead, bool stream);
   // Both halves of `heads` vectors of `size` numbers, from `from` to `to`: cos and sin hold `size` numbers. Meanwhile
-  // fetches what lies as far behind `from` and `to` as they are long.
+  // fetches what lies as far behind `from` and `to` as they are long. `stream`: as above, for halves of vectors.
   void (*rotate_halves)(int32_t type, const void* from, const float* cos, const float* sin, int64_t heads, int64_t size,
-                        void* to);
+                        void* to, bool stream);
 };
 
 extern const VectorKernels kPortableVectors;

@@ -18,9 +18,10 @@ MSSP_INLINE Floats LoadHalf(const uint16_t* from) {
   return (Floats)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
 
-MSSP_INLINE void StoreHalf(Floats x, uint16_t* to) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT));
-}
+MSSP_INLINE Shorts NarrowHalf(Floats x) { return (Shorts)_mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT); }
+
+MSSP_INLINE void StreamVector(Floats x, float* to) { _mm256_stream_ps(to, (__m256)x); }
+MSSP_INLINE void StreamVector(Shorts x, uint16_t* to) { _mm_stream_si128(reinterpret_cast<__m128i*>(to), (__m128i)x); }
 
 }  // namespace
 }  // namespace compat

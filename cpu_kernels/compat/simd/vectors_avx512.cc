@@ -18,9 +18,13 @@ MSSP_INLINE Floats LoadHalf(const uint16_t* from) {
   return (Floats)_mm512_maskz_cvtph_ps(0xFFFF, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
 }
 
-MSSP_INLINE void StoreHalf(Floats x, uint16_t* to) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
-                      _mm512_maskz_cvtps_ph(0xFFFF, (__m512)x, _MM_FROUND_TO_NEAREST_INT));
+MSSP_INLINE Shorts NarrowHalf(Floats x) {
+  return (Shorts)_mm512_maskz_cvtps_ph(0xFFFF, (__m512)x, _MM_FROUND_TO_NEAREST_INT);
+}
+
+MSSP_INLINE void StreamVector(Floats x, float* to) { _mm512_stream_ps(to, (__m512)x); }
+MSSP_INLINE void StreamVector(Shorts x, uint16_t* to) {
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)x);
 }
 
 }  // namespace

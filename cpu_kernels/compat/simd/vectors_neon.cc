@@ -16,7 +16,11 @@ namespace {
 
 MSSP_INLINE Floats LoadHalf(const uint16_t* from) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(from))); }
 
-MSSP_INLINE void StoreHalf(Floats x, uint16_t* to) { vst1_u16(to, vreinterpret_u16_f16(vcvt_f16_f32(x))); }
+MSSP_INLINE Shorts NarrowHalf(Floats x) { return (Shorts)vreinterpret_u16_f16(vcvt_f16_f32(x)); }
+
+// Ordinary stores: intrinsics have no others.
+MSSP_INLINE void StreamVector(Floats x, float* to) { vst1q_f32(to, x); }
+MSSP_INLINE void StreamVector(Shorts x, uint16_t* to) { vst1_u16(to, (uint16x4_t)x); }
 
 }  // namespace
 }  // namespace compat

@@ -17,9 +17,14 @@ MSSP_INLINE Floats LoadHalf(const uint16_t* from) {
                 Float16::ToFloat(from[3])};
 }
 
-MSSP_INLINE void StoreHalf(Floats x, uint16_t* to) {
-  for (int i = 0; i < MSSP_LANES; ++i) to[i] = static_cast<uint16_t>(Float16::FromFloat(x[i]));
+MSSP_INLINE Shorts NarrowHalf(Floats x) {
+  Shorts codes;
+  for (int i = 0; i < MSSP_LANES; ++i) codes[i] = static_cast<uint16_t>(Float16::FromFloat(x[i]));
+  return codes;
 }
+
+MSSP_INLINE void StreamVector(Floats x, float* to) { __builtin_memcpy(to, &x, sizeof(x)); }
+MSSP_INLINE void StreamVector(Shorts x, uint16_t* to) { __builtin_memcpy(to, &x, sizeof(x)); }
 
 }  // namespace
 }  // namespace compat
