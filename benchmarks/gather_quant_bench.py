@@ -11,7 +11,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
+from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, Status
 from ms_scatter_pa.backends.cpu.paged_bindings import GatherCall, QuantCall, make_gather_call, make_quant_call
 
 from . import harness
@@ -149,11 +149,12 @@ class PageCases:
 
 def _runner(function: Any, call: GatherCall | QuantCall) -> harness.Variant:
     reference = ctypes.byref(call)
-    function.restype = ctypes.c_int64 * 4
+    function.restype = Status
 
     def run(call: GatherCall | QuantCall = call) -> None:  # which keeps its arrays alive
-        if function(reference)[0] != 0:
-            raise RuntimeError("the core refused a benchmark's call")
+        status: Status = function(reference)
+        if status.code != 0:
+            raise RuntimeError(f"the core refused a benchmark's call: code {status.code} at {status.position}")
 
     return run
 
