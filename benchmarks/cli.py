@@ -31,7 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     workloads = core_bench.workloads(options.only, options.quick)
-    if not workloads and options.only not in MINDSPORE_GROUPS and not options.networks:
+    others = (*MINDSPORE_GROUPS, *gather_quant_bench.CASES)
+    if not (workloads or options.networks or any(options.only in name for name in others)):
         parser.error(f"--only: no case's name contains {options.only!r}")
     options.out.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
     library = CoreLibrary(library_path())

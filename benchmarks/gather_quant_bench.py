@@ -27,6 +27,19 @@ HEADS, SIZE, TOKENS = 8, 128, 4096
 REGIONS = 16
 CODES = {"int8": np.dtype(np.int8), "float8_e4m3fn": np.dtype(ml_dtypes.float8_e4m3fn)}
 GATHER_GOAL, QUANT_GOAL = 1.15, 1.3
+LAYOUTS = ("Norm", "PA_NZ", "NHSD")
+CASES: dict[str, tuple[Any, ...]] = {
+    f"gather {layout} {pattern} BS={block_size}": (layout, pattern, block_size)
+    for layout in LAYOUTS
+    for pattern in ("runs", "random")
+    for block_size in (16, 128)
+} | {
+    f"quantise {code} {scaling} {layout}": (code, scaling, layout)
+    for code in CODES
+    for scaling in ("per tensor", "per channel", "dynamic")
+    for layout in LAYOUTS
+}
+"""Name -> layout, which blocks and their size; or what is written, how it is scaled, and the layout."""
 
 
 class PageCases:
@@ -38,21 +51,9 @@ class PageCases:
 
     def makers(self, only: str = "") -> list[Callable[[], harness.Case]]:
         """One for each case whose name contains ``only``."""
-        gathers = [
-            (f"gather {layout} {pattern} BS={block_size}", self._gather, (layout, pattern, block_size))
-            for layout in ("Norm", "PA_NZ", "NHSD")
-            for pattern in ("runs", "random")
-            for block_size in (16, 128)
-        ]
-        quants = [
-            (f"quantise {code} {scaling} {layout}", self._quant, (code, scaling, layout))
-            for code in CODES
-            for scaling in ("per tensor", "per channel", "dynamic")
-            for layout in ("Norm", "PA_NZ", "NHSD")
-        ]
         return [
-            lambda name=name, make=make, what=what: make(name, *what)  # type: ignore[misc]
-            for name, make, what in [*gathers, *quants]
+            lambda name=name, what=what: (self._gather if what[0] in LAYOUTS else self._quant)(name, *what)  # type: ignore[misc]
+            for name, what in CASES.items()
             if only in name
         ]
 
