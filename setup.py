@@ -127,6 +127,8 @@ def _extension_commands(name: str, compiler: list[str], mindspore: Path, output:
             f"-DMSSP_MINDSPORE_RELEASE={_mindspore_release(mindspore)}",
             "-Icpu_kernels",
             *("-isystem", sysconfig.get_path("include")),
+            # MindSpore's headers put their own path into the messages of their checks.
+            *([f"-fmacro-prefix-map={mindspore}=mindspore"] if FOR_OTHERS else []),
             *_user_flags(),
             *("-c", f"cpu_kernels/{EXTENSIONS[name]}", "-o", str(compiled)),
         ],
@@ -209,8 +211,8 @@ def _version() -> str:
     text = (ROOT / "ms_scatter_pa" / "__init__.py").read_text()
     found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     assert found is not None
-    # A library compiled against one MindSpore release is of no use beside another.
-    return found.group(1) + (f"+ms{_mindspore_release(_mindspore_folder())}" if FOR_OTHERS else "")
+    # A library compiled against one MindSpore release is of no use beside another. 2.10.0 is written 2.10.
+    return found.group(1) + (f"+ms{_mindspore_release(_mindspore_folder()).removesuffix('.0')}" if FOR_OTHERS else "")
 
 
 setup(

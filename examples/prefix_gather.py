@@ -45,7 +45,7 @@ def main() -> None:
                 cache.append(name, end - cache.num_tokens(name))
             slots = cache.slot_mapping([name], [end - start])
             cache.write(0, Tensor(rows[1][start:end]), Tensor(rows[2][start:end]), slots)
-            keys, values = (mint.empty((end, HEADS, SIZE), dtype=ms.float32) for _ in range(2))
+            keys, values = (mint.zeros((end, HEADS, SIZE), dtype=ms.float32) for _ in range(2))
             npu_gather_pa_kv_cache(
                 cache.key_caches[0],
                 cache.value_caches[0],

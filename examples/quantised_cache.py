@@ -35,7 +35,7 @@ def main() -> None:
     sizes = {"num_blocks": BLOCKS, "block_size": BLOCK_SIZE, "num_head": HEADS, "head_size": SIZE}
 
     def read(caches: list, **scales: Tensor) -> list[np.ndarray]:
-        rows = [mint.empty((TOKENS, HEADS, SIZE), dtype=ms.float16) for _ in range(2)]
+        rows = [mint.zeros((TOKENS, HEADS, SIZE), dtype=ms.float16) for _ in range(2)]
         npu_gather_pa_kv_cache(*caches, tables, lengths, *rows, cache_mode="Norm", **scales)
         return [tensor.asnumpy() for tensor in rows]
 

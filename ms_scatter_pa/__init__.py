@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .reference import write_reference
     from .status import read_status
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "GatherPaKvCache",

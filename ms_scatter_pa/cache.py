@@ -22,6 +22,8 @@ import numpy.typing as npt
 from mindspore import Parameter, Tensor, mint
 
 from .backends.cpu.library import load
+from .backends.mindspore_release import has_views_of_another_dtype
+from .backends.moved_names import pynative_executor
 from .rules.options import dtype_name
 from .rules.schema import DType
 from .rules.table import CACHE_MODES, DTYPES, dtype_named
@@ -115,7 +117,8 @@ def make_cache(
 
 def parameter_on(array: Array, dtype: Any, name: str) -> Parameter:
     """A Parameter of a MindSpore dtype on the memory of an array with the same bits, which it keeps."""
-    parameter = Parameter(mint.zeros((1,), dtype=dtype), name=name, requires_grad=False)
+    # Not mint.zeros, which knows no bfloat16 before MindSpore 2.8.
+    parameter = Parameter(Tensor([0], dtype=dtype), name=name, requires_grad=False)
     parameter.set_data(Tensor.from_numpy(array))
     return parameter
 
@@ -153,7 +156,13 @@ def to_numpy(tensor: Any) -> Array:
         array = np.asarray(tensor.asnumpy())
         # MindSpore's own NumPy bfloat16 is another dtype than ml_dtypes', though both have that name.
         return array.view(numpy_dtype("bfloat16")) if tensor.dtype == ms.bfloat16 else array
-    return np.asarray(tensor.contiguous().view(ms.uint8).asnumpy()).view(numpy_dtype(tensor.dtype))
+    tensor = tensor.contiguous()
+    if has_views_of_another_dtype():
+        codes = np.asarray(tensor.view(ms.uint8).asnumpy())
+    else:
+        pynative_executor.sync()
+        codes = np.array(_codes_of(tensor))
+    return codes.view(numpy_dtype(tensor.dtype))
 
 
 def from_numpy(array: Array, dtype: Any) -> Tensor:
@@ -175,8 +184,22 @@ def from_numpy(array: Array, dtype: Any) -> Tensor:
 
 
 def _bits_as_tensor(codes: npt.NDArray[np.uint8], row: DType) -> Tensor:
-    """A Tensor over the memory of uint8 codes of a one-byte dtype."""
-    return Tensor.from_numpy(codes).view(getattr(ms, row.name))
+    """A Tensor that holds uint8 codes of a one-byte dtype, in their own memory where MindSpore can."""
+    dtype = getattr(ms, row.name)
+    if has_views_of_another_dtype():
+        return Tensor.from_numpy(codes).view(dtype)
+    tensor = mint.empty(codes.shape, dtype=dtype, device="CPU")
+    pynative_executor.sync()
+    _codes_of(tensor)[...] = codes
+    return tensor
+
+
+def _codes_of(tensor: Any) -> npt.NDArray[np.uint8]:
+    """The bytes of a Tensor of one-byte elements, on the CPU and contiguous; good while the Tensor lives."""
+    size = math.prod(tensor.shape)
+    if size == 0:
+        return np.empty(tensor.shape, np.uint8)
+    return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(tensor.data_ptr())).reshape(tensor.shape)
 
 
 def to_nz(cache: Any, itemsize: int) -> Any:

@@ -28,6 +28,7 @@ SLOW = (
     "modes/test_recorded_errors.py",
     "packaging/test_build_ascend.py",
     "packaging/test_installation.py",
+    "packaging/test_wheel.py",
     "registration/test_on_host_model.py",
     "robustness/",
     "serving/test_verify.py",

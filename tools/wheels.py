@@ -1,7 +1,7 @@
 """Builds wheels that need no compiler where they are installed: ``python tools/wheels.py``.
 
 One for each Python, MindSpore release and machine asked for, in ``dist/wheels``. A wheel requires exactly the MindSpore
-that it was compiled against, which its version names too: ``0.2.0+ms2.10.0``. The compiler is g++ 10 of Debian 11, so that
+that it was compiled against, which its version names too: ``0.2.0+ms2.10``. The compiler is g++ 10 of Debian 11, so that
 the libraries ask for no newer system than MindSpore's own; auditwheel checks that and names the platform.
 
 Needs debootstrap, and an interpreter ``python3.X`` for each Python asked for.
@@ -35,15 +35,15 @@ PLATFORMS = {
 FOREIGN = ("libmindspore*", "libms_*", "libgomp.so.1")
 
 
-def mindspore(release: str, python: str, machine: str) -> Path:
+def mindspore(work: Path, release: str, python: str, machine: str) -> Path:
     """Headers and libraries of that wheel of MindSpore, unpacked without installing it."""
-    folder = WORK / f"mindspore-{release}-{python}-{machine}"
+    folder = work / f"mindspore-{release}-{python}-{machine}"
     if (folder / ".complete").exists():
         return folder / "mindspore"
     shutil.rmtree(folder, ignore_errors=True)
     print(f"fetching MindSpore {release} for Python {python} on {machine}", flush=True)
     platforms = [word for name in PLATFORMS[machine] for word in ("--platform", name)]
-    with tempfile.TemporaryDirectory(dir=WORK) as fetched:
+    with tempfile.TemporaryDirectory(dir=work) as fetched:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", *platforms]
         command += ["--python-version", python, "--dest", fetched, f"mindspore=={release}"]
         subprocess.run(command, check=True)
@@ -58,9 +58,9 @@ def mindspore(release: str, python: str, machine: str) -> Path:
     return folder / "mindspore"
 
 
-def builder(python: str) -> Path:
+def builder(work: Path, python: str) -> Path:
     """An interpreter of that Python with what a build needs."""
-    environment = WORK / f"python-{python}"
+    environment = work / f"python-{python}"
     interpreter = environment / "bin" / "python"
     if not interpreter.exists():
         base = find_python(python)
@@ -71,26 +71,35 @@ def builder(python: str) -> Path:
     return interpreter
 
 
-def build(python: str, against: Path, machine: str, compiler: Path, out: Path) -> Path:
-    """Compiles, checks and names one wheel; ``against`` is the folder of a MindSpore of that machine."""
+def build(work: Path, python: str, against: Path, machine: str, compiler: Path, out: Path) -> Path:
+    """Compiles, checks and names one wheel.
+
+    Args:
+        work: a folder of the caller's own, kept for the next time.
+        python: ``3.X``.
+        against: the folder of a MindSpore of that machine.
+        machine: one of ``MACHINES``.
+        compiler: its C++ compiler.
+        out: where the wheel goes.
+    """
     variables = {
         "CXX": str(compiler),
         "MS_SCATTER_PA_BUILD_MINDSPORE": str(against),
         "MS_SCATTER_PA_BUILD_MACHINE": machine,
         "MS_SCATTER_PA_BUILD_WHEEL": "1",
     }
-    WORK.mkdir(parents=True, exist_ok=True)
+    work.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=WORK) as folder:
+    with tempfile.TemporaryDirectory(dir=work) as folder:
         source, raw = Path(folder) / "source", Path(folder) / "raw"
         # A copy of what git tracks: parallel builds and an editable install do not meet.
         files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for name in filter(None, files.split("\0")):
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, source / name)
-        _require(source / "pyproject.toml", release_of(against))
+        require_release(source / "pyproject.toml", release_of(against))
         print(f"compiling for Python {python}, {machine} (about a minute)", flush=True)
-        command = [str(builder(python)), "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps"]
+        command = [str(builder(work, python)), "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps"]
         subprocess.run([*command, "--wheel-dir", str(raw), str(source)], env=os.environ | variables, check=True)
         (wheel,) = raw.glob("*.whl")
         return repair(wheel, machine, out)
@@ -101,7 +110,7 @@ def release_of(folder: Path) -> str:
     return (folder / "version.py").read_text().split("'")[1]
 
 
-def _require(project: Path, release: str) -> None:
+def require_release(project: Path, release: str) -> None:
     """The wheel's requirement: no other release."""
     text, count = re.subn(r'"mindspore>=[^"]+"', f'"mindspore=={release}"', project.read_text())
     assert count == 1
@@ -137,8 +146,8 @@ def main() -> int:
     for python in options.python:
         for release in options.mindspore:
             for machine in options.machine:
-                against = mindspore(release, python, machine)
-                made = build(python, against, machine, compilers[machine], options.out.resolve())
+                against = mindspore(WORK, release, python, machine)
+                made = build(WORK, python, against, machine, compilers[machine], options.out.resolve())
                 print(f"made {made}", flush=True)
     return 0
 

@@ -12,13 +12,7 @@ from mindspore.ops.primitive import PrimitiveWithInfer, constexpr
 from ..rules.scenario import UNKNOWN
 from ..rules.table import SCATTER_PA
 from . import backend
-
-try:
-    from mindspore.graph import jit_trace
-    from mindspore.graph.jit_context import jit_context, set_jit_context
-except ImportError:  # before MindSpore 2.9
-    from mindspore.common import jit_trace
-    from mindspore.common.jit_context import jit_context, set_jit_context
+from .moved_names import jit_context, jit_trace, set_jit_context
 
 
 class CompileTime(PrimitiveWithInfer):  # type: ignore[misc]

@@ -32,6 +32,11 @@ def is_newer_than_tried(release: str) -> bool:
     return _series(release) > max(map(_series, TRIED))
 
 
+def has_views_of_another_dtype() -> bool:
+    """Whether ``Tensor.view`` takes a dtype, as it does since MindSpore 2.8."""
+    return _series(ms.__version__) >= (2, 8)
+
+
 def _series(release: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", release)[:2])
 

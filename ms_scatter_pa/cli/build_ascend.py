@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ..backends.ascend import cann_pairs
 from ..backends.ascend import cann_toolkit as cann_tools
 from ..backends.ascend.compile_callback import compile_callback
 from ..backends.ascend.operator_package import HEADER, LIBRARY, VENDOR, default_install_path, export_line
@@ -112,11 +113,15 @@ def _cann(given: str | None, force: bool) -> Path:
 
 def _doubts(cann: Path, force: bool) -> None:
     doubts = []
-    version, supported = cann_tools.cann_version(cann), _supported_versions()
+    version, (release, supported) = cann_tools.cann_version(cann), _mindspore()
     if version is None:
         print(f"build-ascend: {cann} does not tell its version; MindSpore takes {', '.join(supported)}", flush=True)
-    elif cann_tools.minor_version(version) not in supported:
-        doubts.append(f"CANN is {version}, but the installed MindSpore takes {', '.join(supported)}")
+    else:
+        said, refused = cann_pairs.misfit(version, release, supported)
+        if refused:
+            doubts.append(said)
+        elif said:
+            print(f"build-ascend: {said}", flush=True)
     if cann_tools.device_compiler(cann) is None:
         doubts.append(f"neither bisheng nor ccec was found in {cann} or on PATH: is the toolkit installed completely?")
     for doubt in doubts:
@@ -125,12 +130,14 @@ def _doubts(cann: Path, force: bool) -> None:
         print(f"build-ascend: {doubt}; going on", file=sys.stderr)
 
 
-def _supported_versions() -> list[str]:
+def _mindspore() -> tuple[str, list[str]]:
+    """Its release and the versions of CANN that it takes."""
     try:
-        from mindspore.run_check._check_version import AscendEnvChecker
+        import mindspore
+
+        return str(mindspore.__version__), cann_pairs.taken_by_mindspore()
     except Exception as error:
         raise BuildError(f"MindSpore does not start, and its custom compiler is part of it: {error}") from error
-    return [str(version) for version in AscendEnvChecker("").version]
 
 
 def _socs(given: str | None, cann: Path) -> list[str]:

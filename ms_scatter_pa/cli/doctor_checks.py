@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..backends.ascend import cann_pairs
 from ..backends.ascend import cann_toolkit as cann_tools
 from ..backends.ascend import operator_package as opp
 from ..backends.cpu.library import LIBRARY_FOLDER, advice
@@ -176,10 +177,24 @@ def cann() -> Finding:
     if root is None:
         return Finding("CANN", False, "not found", _cann_advice("install its toolkit"), needed=False)
     version = cann_tools.cann_version(root) or "unknown version"
+    said, refused = _misfit(version)
+    if refused:
+        advice = _cann_advice("install a MindSpore and a CANN that go together")
+        return Finding("CANN", False, f"{said} ({root})", advice, needed=False)
     if os.environ.get("ASCEND_OPP_PATH") is None:
         advice = _cann_advice(f"source {shlex.quote(f'{root}/set_env.sh')}")
         return Finding("CANN", False, f"{version} in {root}, but its environment is not set", advice, needed=False)
-    return Finding("CANN", True, f"{version} in {root}")
+    return Finding("CANN", True, f"{version} in {root}{f'; {said}' if said else ''}")
+
+
+def _misfit(version: str) -> tuple[str, bool]:
+    """What to say of a CANN beside the installed MindSpore, and whether they do not fit."""
+    try:
+        release = str(importlib.import_module("mindspore").__version__)
+        taken = cann_pairs.taken_by_mindspore()
+    except Exception as error:
+        return f"MindSpore does not tell which CANN it takes: {error}", False
+    return cann_pairs.misfit(version, release, taken) if version[0].isdigit() else ("", False)
 
 
 def _cann_advice(what: str) -> str:

@@ -7,6 +7,7 @@ from mindspore import Tensor, mint, ops
 from mindspore.ops.functional import isconstant
 from mindspore.ops.primitive import _primexpr, constexpr
 
+from ..backends import backend
 from ..backends.graph import in_graph
 from ..paged_functional import npu_gather_pa_kv_cache
 
@@ -62,6 +63,13 @@ def _rows_shape(rows: int, cache_shape: Any, layout: str) -> tuple[int, ...]:
     return (rows, channels)
 
 
+def _empty(shape: Any, dtype: Any) -> Any:
+    if in_graph():
+        return mint.empty(shape, dtype=dtype)
+    # MindSpore 2.7's own choice is an NPU, even where there is none.
+    return mint.empty(shape, dtype=dtype, device=backend().name)
+
+
 def paged_cache_load(
     key_cache: Any,
     value_cache: Any,
@@ -114,8 +122,8 @@ def paged_cache_load(
         if not isinstance(seq_lens, Tensor):
             raise TypeError(f"seq_lens: given {type(seq_lens).__name__}, expected a Tensor")
         rows = _rows(seq_lens, is_seq_lens_cumsum_type)
-    key = mint.empty(_rows_shape(rows, key_cache.shape, layout), dtype=key_cache.dtype)
-    value = mint.empty(_rows_shape(rows, value_cache.shape, layout), dtype=value_cache.dtype)
+    key = _empty(_rows_shape(rows, key_cache.shape, layout), key_cache.dtype)
+    value = _empty(_rows_shape(rows, value_cache.shape, layout), value_cache.dtype)
     status = npu_gather_pa_kv_cache(
         key_cache,
         value_cache,

@@ -174,7 +174,7 @@ HUGE_GRAPHS = {layout: _graph(layout) for layout in HUGE}
 
 
 def test_an_empty_tensor_of_mindspore_over_2_to_the_32_elements() -> None:
-    cache = mint.empty((2**25 + 1, 1, 2, 80), dtype=ms.int8)
+    cache = mint.empty((2**25 + 1, 1, 2, 80), dtype=ms.int8, device="CPU")
     slots = Tensor(np.array([2**25, 0], np.int64))
     key = np.arange(2 * 2 * 80, dtype=np.int8).reshape(2, 2, 80)
     npu_scatter_pa_kv_cache(Tensor(key), None, cache, None, slots, cache_mode="Norm").asnumpy()

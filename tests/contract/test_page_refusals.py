@@ -8,9 +8,10 @@ from mindspore import nn
 
 from ms_scatter_pa import read_status
 from ms_scatter_pa.backends.graph import graph_backend
+from ms_scatter_pa.rules.options import dtype_name
 from ms_scatter_pa.rules.table import GATHER_PA, QUANT_SCATTER_PA
 from tests.support import page_refusals
-from tests.support.arrays import DTYPE_NAMES
+from tests.support.arrays import to_array
 from tests.support.page_refusals import TABLE, WRITTEN, PageRefusal
 
 NAMES = [f"{refusal.operator.__name__}: {refusal.what}" for refusal in TABLE]
@@ -23,10 +24,7 @@ def content(call: dict[str, Any], operator: str) -> list[bytes]:
 
 
 def bytes_of(tensor: Any) -> bytes:
-    name = str(tensor.dtype).lower()
-    if name in DTYPE_NAMES and not name.startswith("float8"):
-        return bytes(tensor.asnumpy().tobytes())
-    return bytes(tensor.view(ms.uint8).asnumpy().tobytes())
+    return to_array(tensor, dtype_name(tensor.dtype)).tobytes()
 
 
 @pytest.mark.parametrize("refusal", TABLE, ids=NAMES)

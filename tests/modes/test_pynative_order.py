@@ -65,7 +65,7 @@ def test_a_write_waits_for_the_operators_that_make_its_key(shape: tuple[int, ...
         key = seed
         for _ in range(5):
             key = mint.add(key, 1)
-        write(mint.mul(key, round_ % 3), cache, slot_mapping)
+        write(mint.mul(key, Tensor(np.float32(round_ % 3))), cache, slot_mapping)
         sums.append(mint.sum(cache))
     size = float(np.prod(key_array(shape, 1).shape))
     assert [float(value.asnumpy()) for value in sums] == [size * 5 * (index % 3) for index in range(rounds)]
@@ -96,7 +96,7 @@ def test_slots_that_operators_compute(shape: tuple[int, ...]) -> None:
     want = np.zeros(shape, np.float32).reshape(-1, *shape[2:])
     for round_ in range(50):
         first = mint.add(base, round_ % (tokens + 1))
-        write(mint.mul(key, round_), cache, mint.sub(first, 0))
+        write(mint.mul(key, Tensor(np.float32(round_))), cache, mint.sub(first, 0))
         want[round_ % (tokens + 1) : round_ % (tokens + 1) + tokens] = round_
     assert np.array_equal(cache.asnumpy().reshape(want.shape), want)
 
@@ -135,7 +135,7 @@ def test_memory_is_kept_while_a_write_is_queued(shape: tuple[int, ...]) -> None:
     for value in range(60):
         key = mint.add(Tensor(key_array(shape, 0)), value)
         cache = mint.zeros(shape)
-        write(key, cache, mint.mul(Tensor(np.arange(tokens_of(shape), dtype=np.int32)), 1))
+        write(key, cache, mint.mul(Tensor(np.arange(tokens_of(shape), dtype=np.int32)), Tensor(np.int32(1))))
         sums.append(mint.sum(cache))
         del key, cache
     size = float(np.prod(key_array(shape, 1).shape))

@@ -167,7 +167,9 @@ for slots in (slot_mapping, slot_mapping + 100, slot_mapping):
         texts.append("written")
     except RuntimeError as error:
         texts.append(str(error))
-fresh = ms.jit(lambda *a: write(*a), capture_mode="bytecode")
+def write_again(*call):
+    return write(*call)
+fresh = ms.jit(write_again)
 fresh(Tensor(key), Tensor(value), *caches, Tensor(slot_mapping)).asnumpy()
 print(json.dumps(texts))
 """

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import cann_tree
+import mindspore as ms
 import opbuild
 import pytest
 
@@ -93,6 +94,12 @@ def test_a_version_that_mindspore_does_not_take(tmp_path, tools, capsys):
     assert run(cann, tmp_path) == 1
     refused(capsys, "CANN is 8.1.RC1", "--force goes on")
     assert run(cann, tmp_path, "--force") == 0
+
+
+def test_another_version_than_mindspores_own_is_mentioned(tmp_path, tools, capsys, monkeypatch):
+    monkeypatch.setattr(ms, "__version__", "2.10.0")
+    assert run(cann_tree.make(tmp_path / "cann", version="9.0.0"), tmp_path) == 0
+    assert "MindSpore 2.10.0 was published with CANN 9.1.0 and takes 9.0.0 too" in capsys.readouterr().out
 
 
 def test_an_unknown_version_is_mentioned(tmp_path, tools, capsys):

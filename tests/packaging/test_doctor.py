@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 import cann_tree
+import mindspore as ms
 import opbuild
 import pytest
 
 from ms_scatter_pa.__main__ import main
 from ms_scatter_pa.backends import device
+from ms_scatter_pa.backends.ascend import cann_pairs
 from ms_scatter_pa.backends.ascend import cann_toolkit as cann
 from ms_scatter_pa.backends.ascend import operator_package as opp
 from ms_scatter_pa.cli import doctor, doctor_checks, libraries
@@ -125,6 +127,40 @@ def test_cann_without_its_environment(tmp_path, monkeypatch):
     report = doctor.diagnose()
     assert report.status == 0, "the CPU needs no CANN"
     assert "8.5.0" in finding(report, "CANN").found and "set_env.sh" in finding(report, "CANN").advice
+
+
+@pytest.mark.parametrize(
+    ("version", "mindspore", "well", "said"),
+    [
+        ("9.1.0", "2.10.0", True, "9.1.0 in"),
+        ("9.0.0", "2.10.0", True, "MindSpore 2.10.0 was published with CANN 9.1.0 and takes 9.0.0 too"),
+        (
+            "9.2.0",
+            "2.10.0",
+            False,
+            "CANN is 9.2.0, but the installed MindSpore takes 8.5, 9.0, 9.1; MindSpore 2.10.0 was",
+        ),
+        ("9.2.0", "2.11.0", True, "9.2.0 in"),
+        ("8.3.RC1", "2.7.1.post1", True, "8.3.RC1 in"),
+        ("8.5.0", "2.8.0", True, "8.5.0 in"),
+        ("8.2.RC1", "2.8.0", False, "CANN is 8.2.RC1, but the installed MindSpore takes 8.5, 9.0, 9.1"),
+    ],
+)
+def test_a_cann_and_a_mindspore_that_go_together_or_not(version, mindspore, well, said, tmp_path, monkeypatch):
+    (tmp_path / "cann" / "compiler").mkdir(parents=True)
+    (tmp_path / "cann" / "compiler" / "version.info").write_text(f"version_dir={version}\n")
+    monkeypatch.setenv("ASCEND_HOME_PATH", str(tmp_path / "cann"))
+    monkeypatch.setenv("ASCEND_OPP_PATH", str(tmp_path / "cann" / "opp"))
+    monkeypatch.setattr(ms, "__version__", mindspore)
+    monkeypatch.setattr(cann_pairs, "taken_by_mindspore", lambda: ["8.5", "9.0", "9.1"])
+    found = doctor_checks.cann()
+    assert found.well == well
+    assert said in found.found
+
+
+def test_the_installed_mindspore_takes_the_cann_it_was_published_with():
+    own = cann_pairs.published_with(ms.__version__)
+    assert own is None or cann.minor_version(own) in cann_pairs.taken_by_mindspore()
 
 
 def test_ascend_without_the_operator(ascend):

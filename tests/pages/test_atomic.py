@@ -186,7 +186,7 @@ def test_at_every_call_into_the_core(
 
     with monkeypatch.context() as patch:
         if when == "in the queue":
-            patch.setattr(cpu_blocks._pynative_executor, "sync", fail)
+            patch.setattr(cpu_blocks.pynative_executor, "sync", fail)
         else:
             patch.setattr(cpu_blocks, "_function", lambda: fail)
         with pytest.raises(exception, match="from the core"):

@@ -56,7 +56,7 @@ def to_tensor(array: Array, name: str) -> Any:
 
     if name == "int64" or dtype_named(name).reg_name is not None:
         return ms.Tensor(np.ascontiguousarray(array))
-    tensor = ms.mint.empty(array.shape, dtype=getattr(ms, name))
+    tensor = ms.mint.empty(array.shape, dtype=getattr(ms, name), device="CPU")
     source = np.ascontiguousarray(array)
     ctypes.memmove(tensor.data_ptr(), source.ctypes.data, source.nbytes)
     return tensor
@@ -72,11 +72,11 @@ def to_array(tensor: Any, name: str) -> Array:
     """The tensor's content, in ``storage(name)``."""
     if name not in DTYPE_NAMES or dtype_named(name).reg_name is not None:
         return np.array(tensor.asnumpy()).view(storage(name))  # a bfloat16 of its own
-    tensor.view(_uint8()).asnumpy()  # waits for MindSpore's queue, which get_bytes does not promise
+    _synchronize()  # get_bytes does not promise to wait for MindSpore's queue
     return np.frombuffer(tensor.get_bytes(), storage(name)).reshape(tensor.shape).copy()
 
 
-def _uint8() -> Any:
+def _synchronize() -> None:
     import mindspore as ms
 
-    return ms.uint8
+    ms.runtime.synchronize()

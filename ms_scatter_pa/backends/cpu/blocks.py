@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from mindspore.graph.api import _pynative_executor
 
 from .. import Blocks
+from ..moved_names import pynative_executor
 from . import library
 from .bindings import Status
 
@@ -32,7 +32,7 @@ def copy_blocks(
         IndexError, ValueError: no such block, or blocks of two sizes; nothing was copied.
         MemoryError: some blocks may have been copied.
     """
-    _pynative_executor.sync()
+    pynative_executor.sync()
     numbers = [None if blocks is None else np.array(blocks, np.int64) for blocks in (sources, targets)]
     count = next((n.size for n in numbers if n is not None), pairs[0][0].num_blocks if pairs else 0)
     if any(n is not None and n.size != count for n in numbers):

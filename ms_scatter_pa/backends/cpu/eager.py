@@ -11,13 +11,9 @@ import numpy as np
 from ...rules.options import options_of_call
 from ...rules.table import MAX_RANK, SCATTER_PA, STATUS_FIELDS
 from ..mindspore_release import check_installed, load_extension
+from ..moved_names import pynative_executor
 from . import library
 from .bindings import Status
-
-try:
-    from mindspore.graph.api import _pynative_executor
-except ImportError:  # before MindSpore 2.9
-    from mindspore.common.api import _pynative_executor
 
 _MESSAGE_SIZE = 1024
 
@@ -35,7 +31,7 @@ class _Tensor(ctypes.Structure):
 
 def wait_for_queue() -> None:
     """Waits until everything that PyNative queued is done."""
-    _pynative_executor.sync()
+    pynative_executor.sync()
 
 
 def call_through_pointers(*call: Any) -> Any:
