@@ -24,6 +24,7 @@ SLOW = (
     "contract/test_stateful.py",
     "dropin/",
     "examples/",
+    "kernels/test_aarch64_compiles.py",
     "kernels/test_sanitizers.py",
     "modes/test_recorded_errors.py",
     "packaging/test_build_ascend.py",

@@ -37,6 +37,11 @@ def has_views_of_another_dtype() -> bool:
     return _series(ms.__version__) >= (2, 8)
 
 
+def takes_numpy_2() -> bool:
+    """Whether this MindSpore's own requirement allows NumPy 2, as it does since 2.10; bfloat16 arrays need less."""
+    return _series(ms.__version__) >= (2, 10)
+
+
 def _series(release: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", release)[:2])
 

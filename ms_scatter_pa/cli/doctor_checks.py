@@ -77,12 +77,18 @@ def mindspore() -> Finding:
 
 
 def numpy() -> Finding:
+    from ..backends.mindspore_release import takes_numpy_2
+
     try:
         version = importlib.metadata.version("numpy")
         well = int(version.split(".")[0]) < 2
     except (importlib.metadata.PackageNotFoundError, ValueError) as error:
         return Finding("NumPy", False, f"does not tell its version: {error}", 'pip install "numpy<2"')
-    return Finding("NumPy", well, version, "" if well else 'MindSpore breaks with NumPy 2: pip install "numpy<2"')
+    if well or not takes_numpy_2():
+        advice = "" if well else 'this MindSpore asks for less than 2: pip install "numpy<2"'
+        return Finding("NumPy", well, version, advice)
+    advice = 'with NumPy 2 MindSpore gives no bfloat16 array: pip install "numpy<2" where you need one'
+    return Finding("NumPy", False, version, advice, needed=False)
 
 
 def device_target() -> str | None:

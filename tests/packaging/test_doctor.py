@@ -130,6 +130,22 @@ def test_cann_without_its_environment(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("numpy", "mindspore", "well", "needed", "advice"),
+    [
+        ("1.26.4", "2.9.0", True, True, ""),
+        ("2.2.6", "2.9.0", False, True, "asks for less than 2"),
+        ("2.2.6", "2.10.0", False, False, "no bfloat16 array"),
+    ],
+)
+def test_numpy_2(numpy, mindspore, well, needed, advice, monkeypatch):
+    monkeypatch.setattr(ms, "__version__", mindspore)
+    monkeypatch.setattr(doctor_checks.importlib.metadata, "version", lambda name: numpy)
+    found = doctor_checks.numpy()
+    assert (found.well, found.needed) == (well, needed)
+    assert advice in found.advice
+
+
+@pytest.mark.parametrize(
     ("version", "mindspore", "well", "said"),
     [
         ("9.1.0", "2.10.0", True, "9.1.0 in"),
