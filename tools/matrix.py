@@ -19,7 +19,25 @@ FOLDER = ROOT / "build" / "matrix"
 OLDEST = "3.10:2.8.0"  # of what is supported in full; 'make test' runs on the newest
 # Every cell that the package index has a MindSpore for.
 ALL = tuple(f"{python}:{release}" for python in ("3.10", "3.11", "3.12") for release in ("2.8.0", "2.9.0", "2.10.0"))
-TESTS = ("tests/contract", "tests/modes", "tests/dropin", "tests/pages")
+ASCEND = (
+    "tests/registration/test_cann_operator.py",
+    "tests/registration/test_generated_callback.py",
+)  # what it compiles
+TESTS = ("tests/contract", "tests/modes", "tests/dropin", "tests/pages", "tests/networks", *ASCEND)
+# What differs most between releases, in two or three minutes.
+QUICK = (
+    "tests/packaging/test_mindspore_release.py",
+    "tests/contract/test_pynative_writes.py",
+    "tests/contract/test_page_refusals.py",
+    "tests/modes/test_capture_modes.py",
+    "tests/modes/test_graph_order.py",
+    "tests/modes/test_holding_caches.py",
+    "tests/dropin/test_registration.py",
+    "tests/dropin/test_order.py",
+    "tests/pages/test_paged_kv_cache.py",
+    "tests/networks/test_networks.py",
+    *ASCEND,
+)
 IGNORED = shutil.ignore_patterns(".git", ".venv", "build", "dist", "*.so", "__pycache__", ".hypothesis", "*.egg-info")
 
 
@@ -72,7 +90,11 @@ def main() -> int:
     parser.add_argument("cells", nargs="*", default=[OLDEST], metavar="PYTHON:MINDSPORE", help=f"default {OLDEST}")
     parser.add_argument("--all", action="store_true", help=f"all of {', '.join(ALL)}")
     parser.add_argument("--remove", action="store_true", help="delete each environment after its tests")
-    parser.add_argument("--tests", nargs="+", default=list(TESTS), metavar="PATH")
+    tests = parser.add_mutually_exclusive_group()
+    tests.add_argument("--tests", nargs="+", default=list(TESTS), metavar="PATH")
+    tests.add_argument(
+        "--quick", action="store_const", const=list(QUICK), dest="tests", help="some files of each folder"
+    )
     options = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     results = {cell: check(cell, options.tests, options.remove) for cell in (ALL if options.all else options.cells)}
