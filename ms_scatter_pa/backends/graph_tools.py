@@ -93,7 +93,37 @@ def _backward_of_10(a, b, c, d, e, f, g, h, i, j, out, dout):  # type: ignore[no
     return _zeros((a, b, c, d, e, f, g, h, i, j))
 
 
-_BACKWARDS = {6: _backward_of_6, 7: _backward_of_7, 9: _backward_of_9, 10: _backward_of_10}
+def _backward_of_11(a, b, c, d, e, f, g, h, i, j, k, out, dout):  # type: ignore[no-untyped-def]
+    return _zeros((a, b, c, d, e, f, g, h, i, j, k))
+
+
+def _backward_of_12(a, b, c, d, e, f, g, h, i, j, k, m, out, dout):  # type: ignore[no-untyped-def]
+    return _zeros((a, b, c, d, e, f, g, h, i, j, k, m))
+
+
+def _backward_of_13(a, b, c, d, e, f, g, h, i, j, k, m, n, out, dout):  # type: ignore[no-untyped-def]
+    return _zeros((a, b, c, d, e, f, g, h, i, j, k, m, n))
+
+
+def _backward_of_14(a, b, c, d, e, f, g, h, i, j, k, m, n, p, out, dout):  # type: ignore[no-untyped-def]
+    return _zeros((a, b, c, d, e, f, g, h, i, j, k, m, n, p))
+
+
+def _backward_of_15(a, b, c, d, e, f, g, h, i, j, k, m, n, p, q, out, dout):  # type: ignore[no-untyped-def]
+    return _zeros((a, b, c, d, e, f, g, h, i, j, k, m, n, p, q))
+
+
+_BACKWARDS = {
+    6: _backward_of_6,
+    7: _backward_of_7,
+    9: _backward_of_9,
+    10: _backward_of_10,
+    11: _backward_of_11,
+    12: _backward_of_12,
+    13: _backward_of_13,
+    14: _backward_of_14,
+    15: _backward_of_15,
+}
 
 
 def no_gradient(input_names: Sequence[str]) -> Any:

@@ -1,5 +1,6 @@
 """A network that writes can be differentiated: the status is an integer, and through a cache flows 0."""
 
+import itertools
 from typing import Any
 
 import mindspore as ms
@@ -7,9 +8,16 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
-from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache
+from ms_scatter_pa import (
+    GatherPaKvCache,
+    QuantScatterPaKvCache,
+    ScatterPaKvCache,
+    npu_gather_pa_kv_cache,
+    npu_scatter_pa_kv_cache,
+)
 
 N, D, BS = 2, 16, 4
+PAIRS = ("Alibi", "Rope", "Omni", "packed Alibi", "packed Rope", "packed Omni")
 
 
 def cache(name: str, heads: int = N) -> Parameter:
@@ -22,10 +30,12 @@ class Layer(nn.Cell):
     def __init__(self, name: str, kind: str, on_error: str) -> None:
         super().__init__()
         self.proj = nn.Dense(D, D, weight_init="ones", bias_init="zeros")
-        heads = 1 if kind in ("Alibi", "Rope") else N
+        heads = 1 if kind in PAIRS else N
         caches = (cache(f"{name}.k", heads), None if kind == "key only" else cache(f"{name}.v", heads))
-        self.write = ScatterPaKvCache(*caches, on_error=on_error)
+        scatter_mode = kind.removeprefix("packed ") if kind in PAIRS else None
+        self.write = ScatterPaKvCache(*caches, scatter_mode=scatter_mode, on_error=on_error)
         self.kind = kind
+        self.is_pairs, self.has_offsets = kind in PAIRS, not kind.endswith("Alibi")
         self.pair = [Tensor(np.array([[0, 8]], np.int32)), Tensor(np.array([[2, 1]], np.int32)), Tensor([3], ms.int32)]
         self.offsets = Tensor(np.array([0, 1], np.int32))
 
@@ -33,23 +43,27 @@ class Layer(nn.Cell):
         y = self.proj(x)
         if self.kind == "key only":
             status = self.write(y, None, slots)
-        elif self.kind == "Alibi":
-            status = self.write(y, y * 2, self.pair[0], self.pair[1], None, self.pair[2])
-        elif self.kind == "Rope":
-            status = self.write(y, y * 2, self.pair[0], self.pair[1], self.offsets, self.pair[2])
+        elif self.is_pairs:
+            offsets = self.offsets if self.has_offsets else None
+            status = self.write(y, y * 2, self.pair[0], self.pair[1], offsets, self.pair[2])
         else:
             status = self.write(y, y * 2, slots)
         return ops.depend(y, status).sum()
 
 
 def inputs(kind: str) -> tuple[Tensor, Tensor]:
-    shape = (1, 3, N, D) if kind in ("Alibi", "Rope") else (3, N, D)
+    shape = (1, 3, N, D) if kind in PAIRS[:3] else (3, N, D)
     return Tensor(np.ones(shape, np.float32)), Tensor(np.array([5, -1, 7], np.int32))
 
 
-@pytest.mark.parametrize("recompute", [False, True], ids=["", "recompute"])
-@pytest.mark.parametrize("on_error", ["raise", "record"])
-@pytest.mark.parametrize("kind", ["both", "key only", "Alibi", "Rope"])
+# Every arity of the write's operator, raising and recording; recomputed where it differs, which is the graph around it.
+LAYERS = [
+    *itertools.product(["both", "key only", "Alibi", "Rope"], ["raise", "record"], [False, True]),
+    *itertools.product(["Omni", "packed Alibi", "packed Rope", "packed Omni"], ["record"], [False]),
+]
+
+
+@pytest.mark.parametrize(("kind", "on_error", "recompute"), LAYERS)
 def test_gradients_of_a_layer_that_writes(kind: str, on_error: str, recompute: bool, mode: str) -> None:
     name = f"{kind}.{on_error}.{recompute}.{mode}".replace(" ", "_")
     net = Layer(name, kind, on_error)
@@ -90,3 +104,51 @@ def test_a_dynamic_graph() -> None:
             assert np.array_equal(bias.asnumpy(), np.full(D, tokens * N, np.float32))
     finally:
         ms.set_context(mode=ms.PYNATIVE_MODE)
+
+
+class QuantisedLayer(nn.Cell):
+    """y = dense(x) is quantised into pages, which are read back: sums of y and of what was read wait for the operators."""
+
+    def __init__(self, name: str, scaling: str, on_error: str) -> None:
+        super().__init__()
+        self.proj = nn.Dense(D, D, weight_init="ones", bias_init="zeros")
+        pages = Parameter(Tensor(np.zeros((8, BS, N, D), np.int8)), name=f"{name}.k", requires_grad=False)
+        scales = Parameter(Tensor(np.zeros((8, BS, N), np.float32)), name=f"{name}.s", requires_grad=False)
+        keeps = scaling == "dynamic"
+        self.write = QuantScatterPaKvCache(pages, key_scale_cache=scales if keeps else None, on_error=on_error)
+        self.read = GatherPaKvCache(pages, on_error=on_error)
+        self.scale = None if keeps else Tensor(np.array([0.5], np.float32))
+        self.scales = scales if keeps else None
+        self.tables, self.lengths = Tensor([[1]], ms.int32), Tensor([3], ms.int32)
+
+    def construct(self, x: Any, slots: Any) -> Any:
+        y = self.proj(x)
+        written = self.write(y, None, slots, key_scale=self.scale)
+        codes = ops.zeros((3, N, D), ms.int8)
+        taken = self.read(self.tables, self.lengths, ops.depend(codes, written), None)
+        rows = ops.zeros((3, N, D), ms.float32)
+        dequantised = npu_gather_pa_kv_cache(
+            self.read.key_cache,
+            None,
+            self.tables,
+            self.lengths,
+            ops.depend(rows, taken),
+            None,
+            cache_mode="Norm",
+            key_scale=self.scale,
+            key_scale_cache=self.scales,
+        )
+        read = ops.depend(rows, dequantised).sum() + ops.depend(codes, taken).astype(ms.float32).sum()
+        return ops.depend(y, written).sum() + read
+
+
+@pytest.mark.parametrize("on_error", ["raise", "record"])
+@pytest.mark.parametrize("scaling", ["static", "dynamic"])
+def test_gradients_of_a_layer_that_quantises_and_gathers(scaling: str, on_error: str, mode: str) -> None:
+    net = QuantisedLayer(f"{scaling}.{on_error}.{mode}", scaling, on_error)
+    x, slots = Tensor(np.ones((3, N, D), np.float32)), Tensor(np.array([BS, BS + 2, BS + 1], np.int32))
+    value, (weight, bias) = ms.value_and_grad(net, None, net.trainable_params())(x, slots)
+    rows, code = 3 * N, 32 if scaling == "static" else 127  # x is 1, so y is D
+    assert float(value) == rows * D * (D + D + code)
+    assert np.array_equal(weight.asnumpy(), np.full((D, D), rows, np.float32))
+    assert np.array_equal(bias.asnumpy(), np.full(D, rows, np.float32))

@@ -21,7 +21,7 @@ from ...rules.paged_options import (
 )
 from ...rules.schema import Operator
 from ...rules.table import GATHER_PA, MAX_RANK, QUANT_SCATTER_PA, STATUS_FIELDS
-from ..graph_tools import mark_writes, numbers, parts_of, placeholder
+from ..graph_tools import mark_writes, no_gradient, numbers, parts_of, placeholder
 from ..mindspore_release import load_extension
 from ..paged_reg_info import cpu_inputs, cpu_reg_info
 from . import eager, library
@@ -80,8 +80,9 @@ def load_paged() -> tuple[Callable[..., Any], Callable[..., Any]]:
 def _make(operator: Operator, scale_caches: bool, records: bool) -> Any:
     function = f"{library.library_path()}:{operator.registered_name}"
     registration = cpu_reg_info(operator, scale_caches, records)
-    custom = ops.Custom(function, None, ms.int64, "aot", reg_info=registration)
-    return mark_writes(custom, cpu_inputs(operator, scale_caches, records), {*operator.written, "last_status"})
+    names = cpu_inputs(operator, scale_caches, records)
+    custom = ops.Custom(function, None, ms.int64, "aot", bprop=no_gradient(names), reg_info=registration)
+    return mark_writes(custom, names, {*operator.written, "last_status"})
 
 
 @ms.jit_class
