@@ -20,6 +20,7 @@
 #include "mindspore_compat.h"
 #include "mindspore_release.h"
 #include "paged_run.h"
+#include "profiled.h"
 
 namespace mssp {
 namespace {
@@ -169,7 +170,10 @@ struct Located {
 template <typename Op>
 void RunNow(const Located<Op>& at, const typename Op::Options& options, int64_t* status) {
   char message[kMessageSize];
-  const MsspStatus result = Op::Run(at.tensors, &options, status, at.last_status, message, kMessageSize);
+  const MsspStatus result = [&] {
+    const Profiled profiled(Op::kName);
+    return Op::Run(at.tensors, &options, status, at.last_status, message, kMessageSize);
+  }();
   if (result.code == MSSP_WRITTEN || options.record != 0) {
     return;
   }
@@ -374,8 +378,24 @@ PyObject* RunCall(PyObject* const* args) {
   return CanRunHere(call) ? RunHere(call) : RunInQueue(call);
 }
 
+// The thread that ends the interpreter, once it does. Then MindSpore's queue closes, and whoever still queues, with
+// MindSpore's own operators too, never comes back, nor does the process end.
+unsigned long g_ending_thread = 0;
+
+void BeginEnd() { g_ending_thread = PyThread_get_thread_ident(); }
+
+bool IsTooLate() { return g_ending_thread != 0 && g_ending_thread != PyThread_get_thread_ident(); }
+
 template <typename Op>
 PyObject* Entry(PyObject* /*self*/, PyObject* const* args, Py_ssize_t count) {
+  if (IsTooLate()) {
+    PyErr_Format(
+        PyExc_RuntimeError,
+        "%s: called by a thread that runs on while the interpreter ends, when MindSpore's queue is closed: end "
+        "and join such threads before; nothing was written",
+        Op::kFunction);
+    return nullptr;
+  }
   if (count != kNumCallArguments<Op>) {
     PyErr_Format(PyExc_TypeError, "%s: given %zd arguments, expected %d", Op::kFunction, count, kNumCallArguments<Op>);
     return nullptr;
@@ -419,4 +439,5 @@ PYBIND11_MODULE(_eager, module) {
   mssp::Define<mssp::ScatterOperator>(&module);
   mssp::Define<mssp::GatherOperator>(&module);
   mssp::Define<mssp::QuantOperator>(&module);
+  module.def("begin_end", &mssp::BeginEnd, "Says that the calling thread ends the interpreter: others are refused.");
 }

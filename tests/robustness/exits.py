@@ -7,6 +7,8 @@ a script ends. Prints a line for each way with its exit statuses.
 import atexit
 import os
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -80,6 +82,28 @@ def pool_of_threads() -> None:
         executor.submit(npu_scatter_pa_kv_cache, key, None, cache, None, slots, cache_mode="Norm")
 
 
+def write_for_ever(tokens: int) -> None:
+    """In a daemon thread, until it is refused since the interpreter ends."""
+    cache, slots, key = hold()
+    slots, key = slots[:tokens], key[:tokens]
+    npu_scatter_pa_kv_cache(key, None, cache, None, slots, cache_mode="Norm").asnumpy()
+
+    def run() -> None:
+        while True:
+            npu_scatter_pa_kv_cache(key, None, cache, None, slots, cache_mode="Norm")
+
+    threading.Thread(target=run, daemon=True).start()
+    time.sleep(0.03)
+
+
+def daemon_thread_of_small_writes() -> None:
+    write_for_ever(1)
+
+
+def daemon_thread_of_large_writes() -> None:
+    write_for_ever(512)
+
+
 def system_exit() -> None:
     queue()
     sys.exit(7)
@@ -97,6 +121,8 @@ WAYS = {
     destructor: 0,
     graph: 0,
     pool_of_threads: 0,
+    daemon_thread_of_small_writes: 0,
+    daemon_thread_of_large_writes: 0,
     system_exit: 7,
     exception: 1,
 }

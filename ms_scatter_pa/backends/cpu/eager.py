@@ -1,6 +1,8 @@
 """PyNative on the CPU: the pyboost extension where it loads, else the core through pointers after a sync."""
 
+import atexit
 import ctypes
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -29,8 +31,25 @@ class _Tensor(ctypes.Structure):
     ]
 
 
+_ending_thread: list[int] = []
+
+
+def _begin_end() -> None:
+    _ending_thread.append(threading.get_ident())
+
+
 def wait_for_queue() -> None:
-    """Waits until everything that PyNative queued is done."""
+    """Waits until everything that PyNative queued is done.
+
+    Raises:
+        RuntimeError: another thread ends the interpreter: MindSpore's queue is closed, and whoever waits for it never
+            comes back.
+    """
+    if _ending_thread and threading.get_ident() not in _ending_thread:
+        raise RuntimeError(
+            "called by a thread that runs on while the interpreter ends, when MindSpore's queue is closed: end and join "
+            "such threads before; nothing was written"
+        )
     pynative_executor.sync()
 
 
@@ -82,7 +101,9 @@ def load_eager() -> Callable[..., Any]:
             RuntimeWarning,
             stacklevel=2,
         )
+        atexit.register(_begin_end)
         return call_through_pointers
     _eager.set_options_function_of_scatter_pa_kv_cache(options_of_call)
+    atexit.register(_eager.begin_end)  # later than MindSpore's own, so it runs before
     function: Callable[..., Any] = _eager.scatter_pa_kv_cache
     return function
