@@ -230,7 +230,7 @@ MsspStatus CheckOverlap(const MsspCall& call) {
     const int64_t count = IndexCount(call, i);
     SpanOf(indices[i - kSlotMapping], &count, nullptr, 1, MsspIndexSize(call.index_type), &regions[i]);
   }
-  return FindOverlap(regions);
+  return FindOverlap(regions, kNumRegions, kWrittenRegions);
 }
 
 MsspStatus CheckValues(const MsspCall& call) {

@@ -322,33 +322,56 @@ class SideGatherer {
 
 }  // namespace
 
-MsspStatus CheckGather(const MsspGatherCall& call, std::vector<int64_t>* starts) {
+MsspStatus CheckGatherDescription(const MsspGatherCall& call) {
   const PagedShape shape = ShapeOf(call);
   MsspStatus status = CheckPagedShape(shape, gather::kKeyCache);
   if (status.code != MSSP_WRITTEN) return status;
-  if (call.index_type != MSSP_INDEX_INT32 && call.index_type != MSSP_INDEX_INT64) {
+  if (MsspIndexSize(call.index_type) == 0) {
     return {MSSP_BAD_SHAPES, gather::kBlockTables, call.index_type, MSSP_INDEX_INT64};
   }
   for (const int64_t dimension : {call.num_tokens, call.batch, call.table_width}) {
     if (dimension < 0) return {MSSP_BAD_SHAPES, gather::kBlockTables, dimension, 0};
+    if (dimension > kMaxBytes) return {MSSP_BAD_SHAPES, gather::kBlockTables, dimension, kMaxBytes};
   }
   int64_t entries;
-  if (__builtin_mul_overflow(call.batch, call.table_width, &entries)) {
-    return {MSSP_BAD_SHAPES, gather::kBlockTables, call.batch, INT64_MAX};
+  if (!Multiply(&entries, call.batch, call.table_width, sizeof(int64_t))) {
+    return {MSSP_BAD_SHAPES, gather::kBlockTables, call.batch, kMaxBytes};
   }
   const MsspPagedSide* const sides[] = {&call.key, &call.value};
-  const SideArguments* const arguments[] = {&kKeySide, &kValueSide};
   for (int i = 0; i < 2; ++i) {
-    status = CheckPagedSide(shape, *sides[i], *arguments[i]);
+    const SideArguments& arguments = i == 0 ? kKeySide : kValueSide;
+    status = CheckPagedSide(shape, call.num_tokens, *sides[i], arguments);
     if (status.code != MSSP_WRITTEN) return status;
     if (sides[i]->rows != nullptr && sides[i]->scaling.kind == MSSP_GIVEN) {
-      return {MSSP_BAD_SHAPES, arguments[i]->scale, MSSP_GIVEN, MSSP_DYNAMIC};
+      return {MSSP_BAD_SHAPES, arguments.scale, MSSP_GIVEN, MSSP_DYNAMIC};
     }
   }
-  const bool reads_lengths = call.batch > 0 || call.is_seq_lens_cumsum != 0;
-  if (reads_lengths && call.seq_lens == nullptr) return {MSSP_BAD_SHAPES, gather::kSeqLens, 0, 1};
+  if (LengthCount(call) > 0 && call.seq_lens == nullptr) return {MSSP_BAD_SHAPES, gather::kSeqLens, 0, 1};
   if (entries > 0 && call.block_tables == nullptr) return {MSSP_BAD_SHAPES, gather::kBlockTables, 0, 1};
+  return kGoodStatus;
+}
 
+MsspStatus CheckGatherOverlap(const MsspGatherCall& call) {
+  const PagedShape shape = ShapeOf(call);
+  Region regions[MSSP_GATHER_NUM_ARGUMENTS];
+  FillRegions(shape, call.num_tokens, call.key, kKeySide, regions);
+  FillRegions(shape, call.num_tokens, call.value, kValueSide, regions);
+  const int64_t index_size = MsspIndexSize(call.index_type);
+  const int64_t entries = call.batch * call.table_width;
+  const int64_t lengths = LengthCount(call);
+  SpanOf(call.block_tables, &entries, nullptr, 1, index_size, &regions[gather::kBlockTables]);
+  SpanOf(call.seq_lens, &lengths, nullptr, 1, index_size, &regions[gather::kSeqLens]);
+  if (call.seq_offset != nullptr) {
+    SpanOf(call.seq_offset, &call.batch, nullptr, 1, index_size, &regions[gather::kSeqOffset]);
+  }
+  return FindOverlap(regions, MSSP_GATHER_NUM_ARGUMENTS, kGatherWritten);
+}
+
+MsspStatus CheckGatherValues(const MsspGatherCall& call, std::vector<int64_t>* starts) {
+  const PagedShape shape = ShapeOf(call);
+  const MsspPagedSide* const sides[] = {&call.key, &call.value};
+  const SideArguments* const arguments[] = {&kKeySide, &kValueSide};
+  MsspStatus status = kGoodStatus;
   const IndexArray lengths(call.seq_lens, call.index_type);
   starts->assign(static_cast<size_t>(call.batch) + 1, 0);
   if (call.is_seq_lens_cumsum != 0 && lengths[0] != 0) return {MSSP_BAD_LENGTHS, 0, lengths[0], 0};

@@ -9,8 +9,20 @@
 
 namespace mssp {
 
-// Fills `starts` with the first row of every sequence, and T behind them.
-MsspStatus CheckGather(const MsspGatherCall& call, std::vector<int64_t>* starts);
+inline constexpr uint32_t kGatherWritten = 1u << gather::kKey | 1u << gather::kValue;
+
+// Entries of seq_lens.
+inline int64_t LengthCount(const MsspGatherCall& call) { return call.batch + (call.is_seq_lens_cumsum != 0 ? 1 : 0); }
+
+// As CheckDescription of the write.
+MsspStatus CheckGatherDescription(const MsspGatherCall& call);
+
+// What follows takes a call whose description is good.
+
+MsspStatus CheckGatherOverlap(const MsspGatherCall& call);
+
+// Lengths, offsets, blocks and scales. Fills `starts` with the first row of every sequence, and T behind them.
+MsspStatus CheckGatherValues(const MsspGatherCall& call, std::vector<int64_t>* starts);
 void Gather(const MsspGatherCall& call, const std::vector<int64_t>& starts);
 
 }  // namespace mssp

@@ -31,8 +31,8 @@ class IndexArray {
   bool wide_;
 };
 
-// A call's own copies of its index arrays: the values that are checked are the values that are used, whatever other
-// threads do to the arrays meanwhile.
+// A call's own copies of its index arrays and scales: the values that are checked are the values that are used,
+// whatever other threads do to the arrays meanwhile.
 class IndexCopies {
  public:
   // Room for `bytes` more, at most `total` in all calls together; throws std::bad_alloc.
@@ -50,7 +50,7 @@ class IndexCopies {
   static constexpr int64_t kInline = 2048;  // a decode step's
 
   const std::unique_ptr<char[]> memory_;
-  char inline_[kInline];
+  alignas(int64_t) char inline_[kInline];
   char* next_;
 };
 

@@ -18,6 +18,8 @@ Interval Hull(const Region& region, uintptr_t origin) {
 
 int64_t FloorDivide(int64_t a, int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
 
+bool IsWritten(uint32_t written, int place) { return (written >> place & 1) != 0; }
+
 }  // namespace
 
 bool SpanOf(const void* data, const int64_t* shape, const int64_t* strides, int64_t ndim, int64_t item_size,
@@ -45,6 +47,16 @@ bool SpanOf(const void* data, const int64_t* shape, const int64_t* strides, int6
   return true;
 }
 
+bool BlocksOf(const void* data, int64_t count, int64_t stride, int64_t block, int64_t item_size, Region* region) {
+  const int64_t shape[] = {count, block};
+  const int64_t strides[] = {stride, 1};
+  if (!SpanOf(data, shape, strides, 2, item_size, region)) return false;
+  if (region->count != 0 && count > 1 && stride >= block) {
+    *region = {reinterpret_cast<uintptr_t>(data), block * item_size, stride * item_size, count};
+  }
+  return true;
+}
+
 bool Overlap(const Region& a, const Region& b) {
   if (a.bytes == 0 || a.count == 0 || b.bytes == 0 || b.count == 0) return false;
   const uintptr_t origin = std::min(a.begin, b.begin);
@@ -62,13 +74,20 @@ bool Overlap(const Region& a, const Region& b) {
   return least <= most;
 }
 
-MsspStatus FindOverlap(const Region (&regions)[kNumRegions]) {
-  for (const int cache : {kKeyCache, kValueCache}) {
-    if (regions[cache].count == 0) continue;
-    for (int other = 0; other < kNumRegions; ++other) {
-      const bool is_later_cache = cache == kKeyCache && other == kValueCache;  // named as the later one
-      if (other == cache || is_later_cache) continue;
-      if (Overlap(regions[cache], regions[other])) return {MSSP_BAD_SHAPES, cache, -1 - other, -1};
+bool OverlapsWritten(const Region* regions, int count, uint32_t written, int place) {
+  for (int target = 0; target < count; ++target) {
+    if (target != place && IsWritten(written, target) && Overlap(regions[target], regions[place])) return true;
+  }
+  return false;
+}
+
+MsspStatus FindOverlap(const Region* regions, int count, uint32_t written) {
+  for (int target = 0; target < count; ++target) {
+    if (!IsWritten(written, target) || regions[target].count == 0) continue;
+    for (int other = 0; other < count; ++other) {
+      const bool is_later = IsWritten(written, other) && other > target;  // which is named when its turn comes
+      if (other == target || is_later) continue;
+      if (Overlap(regions[target], regions[other])) return {MSSP_BAD_SHAPES, target, -1 - other, -1};
     }
   }
   return {MSSP_WRITTEN, 0, 0, 0};

@@ -22,6 +22,18 @@ bool Multiply(int64_t* product, Factors... factors) {
   return true;
 }
 
+// Beyond all bounds rather than wrapped around: what follows refuses it.
+inline int64_t Times(int64_t a, int64_t b) {
+  int64_t product;
+  return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
+}
+
+inline int64_t Product(const int64_t* shape, int64_t ndim) {
+  int64_t product = 1;
+  for (int64_t i = 0; i < ndim; ++i) product = Times(product, shape[i]);
+  return product;
+}
+
 // `count` blocks of `bytes` bytes, the first at `begin`, one every `stride` bytes. A cache is one, of one block unless
 // its blocks lie apart; anything else is one block from its first byte to its last.
 struct Region {
@@ -36,15 +48,24 @@ struct Region {
 bool SpanOf(const void* data, const int64_t* shape, const int64_t* strides, int64_t ndim, int64_t item_size,
             Region* region);
 
+// `count` blocks of `block` contiguous elements, one every `stride` elements: as blocks where they do not cross, else
+// as SpanOf.
+bool BlocksOf(const void* data, int64_t count, int64_t stride, int64_t block, int64_t item_size, Region* region);
+
 // Whether a byte belongs to both. Blocks of two regions whose strides differ count as touching what lies between them.
 bool Overlap(const Region& a, const Region& b);
 
 // The tensors of a call by their positions in op_info's ARGUMENTS, and what follows those.
 enum { kLastStatusRegion = MSSP_NUM_ARGUMENTS, kStatusRegion, kNumRegions };
+inline constexpr uint32_t kWrittenRegions = 1u << kKeyCache | 1u << kValueCache;
 
-// The rule of every entry: nothing that a call is given shares a byte with a cache that it writes. The status names the
-// cache (the later one of two) as its position, and the other argument a as value -1 - a with limit -1.
-MsspStatus FindOverlap(const Region (&regions)[kNumRegions]);
+// The rule of every operator and entry: nothing that a call is given shares a byte with what it writes. `written` has a
+// bit for the place of each region that is. The status names that one (the later one of two) as its position, and the
+// other argument a as value -1 - a with limit -1.
+MsspStatus FindOverlap(const Region* regions, int count, uint32_t written);
+
+// Whether the region at `place` shares a byte with one that is written: a status that does is not stored.
+bool OverlapsWritten(const Region* regions, int count, uint32_t written, int place);
 
 }  // namespace mssp
 

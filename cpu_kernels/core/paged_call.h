@@ -68,7 +68,8 @@ typedef struct {
   const void* slot_mapping;  // [T]
 } MsspQuantCall;
 
-// Each checks every value first: when code is not MSSP_WRITTEN nothing was written. Shapes are taken as checked.
+// Each checks first, as MsspScatterPaKvCache does: when code is not MSSP_WRITTEN nothing was written. Nothing that a
+// call is given shares a byte with what it writes; index arrays and static scales are copied before they are checked.
 MsspStatus MsspGatherPaKvCache(const MsspGatherCall* call);
 MsspStatus MsspQuantScatterPaKvCache(const MsspQuantCall* call);
 

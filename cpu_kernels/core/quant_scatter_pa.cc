@@ -31,11 +31,6 @@ constexpr int64_t kMinPiece = 8;
 
 // As the write checks them.
 MsspStatus CheckSlots(const MsspQuantCall& call) {
-  if (MsspIndexSize(call.index_type) == 0) {
-    return {MSSP_BAD_SHAPES, quant::kSlotMapping, call.index_type, MSSP_INDEX_INT64};
-  }
-  if (call.num_tokens < 0) return {MSSP_BAD_SHAPES, quant::kKey, call.num_tokens, 0};
-  if (call.num_tokens > 0 && call.slot_mapping == nullptr) return {MSSP_BAD_SHAPES, quant::kSlotMapping, 0, 1};
   MsspCall slots = {};
   slots.layout = call.layout;
   slots.index_type = call.index_type;
@@ -196,20 +191,48 @@ class SideQuantiser {
 
 }  // namespace
 
-MsspStatus CheckQuant(const MsspQuantCall& call) {
+MsspStatus CheckQuantDescription(const MsspQuantCall& call) {
   const PagedShape shape = ShapeOf(call);
   const MsspPagedSide* const sides[] = {&call.key, &call.value};
   const SideArguments* const arguments[] = {&kKeySide, &kValueSide};
   MsspStatus status = CheckPagedShape(shape, quant::kKeyCache);
-  for (int i = 0; i < 2 && status.code == MSSP_WRITTEN; ++i) status = CheckPagedSide(shape, *sides[i], *arguments[i]);
+  if (status.code != MSSP_WRITTEN) return status;
+  if (MsspIndexSize(call.index_type) == 0) {
+    return {MSSP_BAD_SHAPES, quant::kSlotMapping, call.index_type, MSSP_INDEX_INT64};
+  }
+  if (call.num_tokens < 0) return {MSSP_BAD_SHAPES, quant::kKey, call.num_tokens, 0};
+  int64_t slots;
+  if (!Multiply(&slots, call.num_tokens, sizeof(int64_t))) {
+    return {MSSP_BAD_SHAPES, quant::kKey, call.num_tokens, kMaxBytes};
+  }
+  if (call.num_tokens > 0 && call.slot_mapping == nullptr) return {MSSP_BAD_SHAPES, quant::kSlotMapping, 0, 1};
+  for (int i = 0; i < 2 && status.code == MSSP_WRITTEN; ++i) {
+    status = CheckPagedSide(shape, call.num_tokens, *sides[i], *arguments[i]);
+  }
   for (int i = 0; i < 2 && status.code == MSSP_WRITTEN; ++i) {
     const int64_t block = call.block_size * call.num_head * sides[i]->head_size;
     if (sides[i]->rows != nullptr && call.num_blocks > 1 && sides[i]->block_stride != block) {
       return {MSSP_BAD_SHAPES, arguments[i]->cache, sides[i]->block_stride, block};  // blocks apart are not written yet
     }
   }
-  if (status.code == MSSP_WRITTEN) status = CheckSlots(call);
-  for (int i = 0; i < 2 && status.code == MSSP_WRITTEN; ++i) status = CheckScales(shape, *sides[i], *arguments[i]);
+  return status;
+}
+
+MsspStatus CheckQuantOverlap(const MsspQuantCall& call) {
+  const PagedShape shape = ShapeOf(call);
+  Region regions[MSSP_QUANT_NUM_ARGUMENTS];
+  FillRegions(shape, call.num_tokens, call.key, kKeySide, regions);
+  FillRegions(shape, call.num_tokens, call.value, kValueSide, regions);
+  SpanOf(call.slot_mapping, &call.num_tokens, nullptr, 1, MsspIndexSize(call.index_type),
+         &regions[quant::kSlotMapping]);
+  return FindOverlap(regions, MSSP_QUANT_NUM_ARGUMENTS, kQuantWritten);
+}
+
+MsspStatus CheckQuantValues(const MsspQuantCall& call) {
+  const PagedShape shape = ShapeOf(call);
+  MsspStatus status = CheckSlots(call);
+  if (status.code == MSSP_WRITTEN) status = CheckScales(shape, call.key, kKeySide);
+  if (status.code == MSSP_WRITTEN) status = CheckScales(shape, call.value, kValueSide);
   return status;
 }
 
@@ -224,7 +247,7 @@ void WriteQuantised(const MsspQuantCall& call) {
     source_bytes += side->head_size * call.num_head * MsspItemSize(side->rows_type);
     cache_bytes += side->head_size * call.num_head * MsspItemSize(side->cache_type);
   }
-  if (num_sides == 0 || call.num_tokens == 0) return;
+  if (num_sides == 0 || call.num_tokens == 0 || call.num_blocks * call.block_size == 0) return;
   const bool stream = ShouldStreamTo(cache_bytes * call.num_blocks * call.block_size) &&
                       (call.layout != MSSP_PA_NZ || call.num_tokens >= kNzTile);
   const Team team = ChooseTeam(call.num_threads, source_bytes * call.num_tokens);

@@ -2,11 +2,24 @@
 #ifndef MS_SCATTER_PA_CORE_QUANT_SCATTER_PA_H_
 #define MS_SCATTER_PA_CORE_QUANT_SCATTER_PA_H_
 
+#include <cstdint>
+
 #include "paged_call.h"
 
 namespace mssp {
 
-MsspStatus CheckQuant(const MsspQuantCall& call);
+inline constexpr uint32_t kQuantWritten =
+    1u << quant::kKeyCache | 1u << quant::kValueCache | 1u << quant::kKeyScaleCache | 1u << quant::kValueScaleCache;
+
+// As CheckDescription of the write.
+MsspStatus CheckQuantDescription(const MsspQuantCall& call);
+
+// What follows takes a call whose description is good.
+
+MsspStatus CheckQuantOverlap(const MsspQuantCall& call);
+
+// Slots, duplicates and scales.
+MsspStatus CheckQuantValues(const MsspQuantCall& call);
 void WriteQuantised(const MsspQuantCall& call);
 
 }  // namespace mssp

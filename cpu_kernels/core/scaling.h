@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "overlap.h"
 #include "paged_call.h"
 
 namespace mssp {
@@ -26,9 +27,15 @@ struct SideArguments {
 
 inline constexpr MsspStatus kGoodStatus = {MSSP_WRITTEN, 0, 0, 0};
 
-// Dimensions, enumerators and pointers: after this nothing overflows and no null pointer is read.
+// Dimensions, enumerators, strides and pointers: after this nothing overflows, no table is left and no null pointer is
+// read. That memory is as large as the call says is the caller's word.
 MsspStatus CheckPagedShape(const PagedShape& shape, int cache);
-MsspStatus CheckPagedSide(const PagedShape& shape, const MsspPagedSide& side, const SideArguments& arguments);
+MsspStatus CheckPagedSide(const PagedShape& shape, int64_t num_tokens, const MsspPagedSide& side,
+                          const SideArguments& arguments);
+
+// Where the arguments of a side that was checked lie, by their places.
+void FillRegions(const PagedShape& shape, int64_t num_tokens, const MsspPagedSide& side, const SideArguments& arguments,
+                 Region* regions);
 
 // Values of static scales and offsets.
 MsspStatus CheckScales(const PagedShape& shape, const MsspPagedSide& side, const SideArguments& arguments);
@@ -50,6 +57,13 @@ inline int64_t NumScales(const PagedShape& shape, const MsspPagedSide& side) {
     default:
       return 1;
   }
+}
+
+// Of those that are given; a scale cache has its own.
+inline int64_t ScaleCount(const PagedShape& shape, int64_t num_tokens, const MsspPagedSide& side) {
+  if (side.rows == nullptr) return 0;
+  if (side.scaling.kind == MSSP_GIVEN) return num_tokens * shape.num_head;
+  return side.scaling.kind == MSSP_STATIC ? NumScales(shape, side) : 0;
 }
 
 inline PagedShape ShapeOf(const MsspGatherCall& call) {

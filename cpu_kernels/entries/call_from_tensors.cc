@@ -41,20 +41,6 @@ struct CacheShape {
   int64_t channels;   // num_head * head_size
 };
 
-// Beyond all bounds rather than wrapped around: what follows refuses it.
-int64_t Times(int64_t a, int64_t b) {
-  int64_t product;
-  return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
-}
-
-int64_t Product(const int64_t* shape, int64_t ndim) {
-  int64_t product = 1;
-  for (int64_t i = 0; i < ndim; ++i) {
-    product = Times(product, shape[i]);
-  }
-  return product;
-}
-
 CacheShape ReadCacheShape(const MsspTensor& cache, int64_t layout, Comparison* comparison, int64_t argument,
                           int64_t last_dim) {
   const int64_t* s = cache.shape;
@@ -205,10 +191,12 @@ void UseOwnIndices(const MsspTensor* tensors, MsspCall* call, IndexCopies* copie
   }
 }
 
-// Looks at the tensors as they were given: what the core is given may be copies of them.
-MsspStatus FindOverlapOf(const MsspTensor* tensors, const MsspOptions& options, const int64_t* status,
-                         const int64_t* last_status) {
-  Region regions[kNumRegions];
+// Which bytes the tensors and the statuses take, as they are given: what the core is given may be copies of them. The
+// status names the first tensor that is beyond all bounds, which has no region then.
+MsspStatus FillRegions(const MsspTensor* tensors, const MsspOptions& options, const int64_t* status,
+                       const int64_t* last_status, Region (&regions)[kNumRegions]) {
+  constexpr int64_t kSize = MSSP_STATUS_SIZE;
+  MsspStatus result = {MSSP_WRITTEN, 0, 0, 0};
   for (int i = 0; i < MSSP_NUM_ARGUMENTS; ++i) {
     const MsspTensor& tensor = tensors[i];
     const bool is_value = i == kValue || i == kValueCache;
@@ -219,20 +207,16 @@ MsspStatus FindOverlapOf(const MsspTensor* tensors, const MsspOptions& options, 
     }
     const int64_t item_size = i >= kSlotMapping ? MsspIndexSize(options.index_type)
                                                 : MsspItemSize(is_value ? options.value_type : options.key_type);
-    if (!SpanOf(tensor.data, tensor.shape, tensor.strides, tensor.ndim, item_size, &regions[i])) {
-      return {MSSP_BAD_SHAPES, i, tensor.ndim > 0 ? tensor.shape[0] : 0, kMaxBytes};
+    if (!SpanOf(tensor.data, tensor.shape, tensor.strides, tensor.ndim, item_size, &regions[i]) &&
+        result.code == MSSP_WRITTEN) {
+      result = {MSSP_BAD_SHAPES, i, tensor.ndim > 0 ? tensor.shape[0] : 0, kMaxBytes};
     }
   }
-  constexpr int64_t kSize = MSSP_STATUS_SIZE;
   if (last_status != nullptr) {
     SpanOf(last_status, &kSize, nullptr, 1, sizeof(int64_t), &regions[kLastStatusRegion]);
   }
   SpanOf(status, &kSize, nullptr, 1, sizeof(int64_t), &regions[kStatusRegion]);
-  return FindOverlap(regions);
-}
-
-bool Touches(const MsspStatus& result, int64_t argument) {
-  return result.code == MSSP_BAD_SHAPES && result.limit == -1 && result.value == -1 - argument;
+  return result;
 }
 
 void Store(const MsspStatus& result, int64_t* to) {
@@ -240,30 +224,20 @@ void Store(const MsspStatus& result, int64_t* to) {
   std::copy(line, line + MSSP_STATUS_SIZE, to);
 }
 
-}  // namespace
-}  // namespace mssp
-
-using namespace mssp;  // NOLINT: the C functions below speak the core's names
-
-extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor* tensors, const MsspOptions* options,
-                                                  MsspCall* call) {
-  std::memset(call, 0, sizeof(*call));
-  const MsspStatus status = CheckOptions(tensors, *options);
-  if (status.code != MSSP_WRITTEN) {
-    return status;
-  }
+// Fills the call from tensors of good options; dimensions are compared.
+MsspStatus FillCall(const MsspTensor* tensors, const MsspOptions& options, MsspCall* call) {
   Comparison comparison;
-  const bool compressed = options->scatter_mode != MSSP_NONE;
-  const bool flattened = options->flattened != 0;
+  const bool compressed = options.scatter_mode != MSSP_NONE;
+  const bool flattened = options.flattened != 0;
   CacheShape cache_shapes[2];
   RowsShape rows_shapes[2];
-  const int sides = options->key_only != 0 ? 1 : 2;
+  const int sides = options.key_only != 0 ? 1 : 2;
   for (int i = 0; i < sides; ++i) {
     const MsspTensor& rows = tensors[kKey + i];
     const MsspTensor& cache = tensors[kKeyCache + i];
-    const int64_t type = i == 0 ? options->key_type : options->value_type;
+    const int64_t type = i == 0 ? options.key_type : options.value_type;
     const int64_t argument = kKeyCache + i;
-    cache_shapes[i] = ReadCacheShape(cache, options->layout, &comparison, argument,
+    cache_shapes[i] = ReadCacheShape(cache, options.layout, &comparison, argument,
                                      MSSP_UNIT_BYTES / MsspItemSize(static_cast<int32_t>(type)));
     rows_shapes[i] = ReadRowsShape(rows, flattened, cache_shapes[i]);
     const RowsShape& shape = rows_shapes[i];
@@ -297,11 +271,11 @@ extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor* tensors, con
       comparison.Expect(kValue, value.shape[i], key.shape[i]);
     }
   }
-  call->layout = static_cast<int32_t>(options->layout);
-  call->scatter_mode = static_cast<int32_t>(options->scatter_mode);
-  call->packed = options->packed != 0 ? 1 : 0;
-  call->index_type = static_cast<int32_t>(options->index_type);
-  call->check_duplicates = options->check_duplicates != 0 ? 1 : 0;
+  call->layout = static_cast<int32_t>(options.layout);
+  call->scatter_mode = static_cast<int32_t>(options.scatter_mode);
+  call->packed = options.packed != 0 ? 1 : 0;
+  call->index_type = static_cast<int32_t>(options.index_type);
+  call->check_duplicates = options.check_duplicates != 0 ? 1 : 0;
   call->num_tokens = shape.tokens;
   call->num_head = shape.num_head;
   call->num_blocks = cache_shapes[0].num_blocks;
@@ -317,7 +291,7 @@ extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor* tensors, con
       comparison.Expect(kSeqLens, call->batch, key.shape[0]);
       call->seq_len = key.shape[1];
     }
-    const bool has_offsets = options->scatter_mode != MSSP_ALIBI;
+    const bool has_offsets = options.scatter_mode != MSSP_ALIBI;
     for (int i : {kSlotMapping, kCompressLens, kCompressSeqOffsets}) {
       if (i == kCompressSeqOffsets && !has_offsets) {
         continue;
@@ -335,12 +309,32 @@ extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor* tensors, con
   return comparison.ok() ? CheckDescription(*call) : comparison.status();
 }
 
+}  // namespace
+}  // namespace mssp
+
+using namespace mssp;  // NOLINT: the C functions below speak the core's names
+
+extern "C" MSSP_EXPORT MsspStatus MsspPrepareCall(const MsspTensor* tensors, const MsspOptions* options,
+                                                  MsspCall* call) {
+  std::memset(call, 0, sizeof(*call));
+  const MsspStatus status = CheckOptions(tensors, *options);
+  return status.code == MSSP_WRITTEN ? FillCall(tensors, *options, call) : status;
+}
+
 extern "C" MSSP_EXPORT MsspStatus MsspRun(const MsspTensor* tensors, const MsspOptions* options, int64_t* status,
                                           int64_t* last_status, char* message, int64_t size) {
-  MsspCall call;
-  MsspStatus result = MsspPrepareCall(tensors, options, &call);
+  MsspCall call = {};
+  Region regions[kNumRegions];  // without any where the options are bad
+  MsspStatus result = CheckOptions(tensors, *options);
   if (result.code == MSSP_WRITTEN) {
-    result = FindOverlapOf(tensors, *options, status, last_status);
+    const MsspStatus reach = FillRegions(tensors, *options, status, last_status, regions);
+    result = FillCall(tensors, *options, &call);
+    if (result.code == MSSP_WRITTEN) {
+      result = reach;
+    }
+  }
+  if (result.code == MSSP_WRITTEN) {
+    result = FindOverlap(regions, kNumRegions, kWrittenRegions);
   }
   const bool good = result.code == MSSP_WRITTEN;
   IndexCopies indices(good ? IndexBytes(call) : 0);
@@ -360,11 +354,11 @@ extern "C" MSSP_EXPORT MsspStatus MsspRun(const MsspTensor* tensors, const MsspO
     }
     Write(call);
   }
-  if (!Touches(result, kStatusRegion)) {
+  if (good || !OverlapsWritten(regions, kNumRegions, kWrittenRegions, kStatusRegion)) {
     Store(result, status);
   }
   if (result.code != MSSP_WRITTEN) {
-    if (last_status != nullptr && !Touches(result, kLastStatusRegion)) {
+    if (last_status != nullptr && !OverlapsWritten(regions, kNumRegions, kWrittenRegions, kLastStatusRegion)) {
       Store(result, last_status);
     }
     const int64_t length = MsspFormatStatus(&call, &result, message, size);

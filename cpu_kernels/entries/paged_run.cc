@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "core/export.h"
+#include "core/gather_pa.h"
 #include "core/overlap.h"
 #include "core/paged_call.h"
+#include "core/quant_scatter_pa.h"
 
 namespace mssp {
 namespace {
@@ -48,12 +50,6 @@ struct Dimensions {
   int64_t block_size = 0;
 };
 
-int64_t Product(const int64_t* shape, int64_t ndim) {
-  int64_t product = 1;
-  for (int64_t i = 0; i < ndim; ++i) product *= shape[i];
-  return product;
-}
-
 int64_t BlockStride(const MsspTensor& cache) {
   return cache.strides == nullptr || cache.shape[0] <= 1 ? Product(cache.shape + 1, cache.ndim - 1) : cache.strides[0];
 }
@@ -79,7 +75,7 @@ void FillSide(const MsspTensor* tensors, const SideOptions& options, int64_t lay
   const int64_t item_size = MsspItemSize(options.cache_type);
   const int64_t tokens = Product(rows.shape, rows.ndim - (flattened ? 1 : 2));
   const int64_t channels =
-      flattened ? rows.shape[rows.ndim - 1] : rows.shape[rows.ndim - 2] * rows.shape[rows.ndim - 1];
+      flattened ? rows.shape[rows.ndim - 1] : Times(rows.shape[rows.ndim - 2], rows.shape[rows.ndim - 1]);
   const bool is_first = shape->num_blocks < 0;
   int64_t heads = NumHeads(tensors, options, layout, flattened);
   if (heads == 0) heads = is_first || shape->num_head == 0 ? 1 : shape->num_head;
@@ -92,7 +88,7 @@ void FillSide(const MsspTensor* tensors, const SideOptions& options, int64_t lay
   comparison->Expect(options.rows, heads, shape->num_head);
   comparison->Expect(options.cache, cache.shape[0], shape->num_blocks);
   comparison->Expect(options.cache, cache.shape[block_axis], shape->block_size);
-  comparison->Expect(options.cache, Product(cache.shape + 1, cache.ndim - 1), channels * cache.shape[block_axis]);
+  comparison->Expect(options.cache, Product(cache.shape + 1, cache.ndim - 1), Times(channels, cache.shape[block_axis]));
   if (layout == MSSP_PA_NZ) comparison->Expect(options.cache, cache.shape[cache.ndim - 1], MSSP_UNIT_BYTES / item_size);
   const int head_axis = layout == MSSP_NORM                      ? (cache.ndim == 4 ? 2 : 0)
                         : layout == MSSP_NHSD || cache.ndim == 5 ? 1
@@ -189,59 +185,60 @@ bool RowsAreRead(const MsspTensor& rows, bool flattened) {
   return !flattened || rows.ndim < 3 || rows.shape[0] <= 1 || rows.strides[0] == rows.shape[1] * rows.strides[1];
 }
 
-// A tensor whose blocks lie apart, each in one piece, as blocks; anything else from its first byte to its last.
-bool RegionOf(const MsspTensor& tensor, int64_t item_size, Region* region) {
-  *region = Region{};
-  if (tensor.data == nullptr) return true;
-  if (!SpanOf(tensor.data, tensor.shape, tensor.strides, tensor.ndim, item_size, region)) return false;
-  if (tensor.strides == nullptr || region->count == 0 || region->bytes == 0 || tensor.shape[0] <= 1) return true;
+// Whether what lies below the first axis is in one piece.
+bool HasBlocks(const MsspTensor& tensor) {
   int64_t block = 1;
-  for (int64_t i = tensor.ndim - 1; i > 0; --i) {
-    if (tensor.shape[i] > 1 && tensor.strides[i] != block) return true;
-    block *= tensor.shape[i];
-  }
-  if (tensor.strides[0] >= block) {
-    *region = {reinterpret_cast<uintptr_t>(tensor.data), block * item_size, tensor.strides[0] * item_size,
-               tensor.shape[0]};
+  for (int64_t i = tensor.ndim - 1; tensor.strides != nullptr && i > 0; --i) {
+    if (tensor.shape[i] > 1 && tensor.strides[i] != block) return false;
+    block = Times(block, tensor.shape[i]);
   }
   return true;
 }
 
+// A tensor whose blocks lie apart, as blocks; anything else from its first byte to its last.
+bool RegionOf(const MsspTensor& tensor, int64_t item_size, Region* region) {
+  *region = Region{};
+  if (tensor.data == nullptr) return true;
+  if (tensor.strides != nullptr && tensor.ndim > 0 && HasBlocks(tensor)) {
+    const int64_t block = Product(tensor.shape + 1, tensor.ndim - 1);
+    return BlocksOf(tensor.data, tensor.shape[0], tensor.strides[0], block, item_size, region);
+  }
+  return SpanOf(tensor.data, tensor.shape, tensor.strides, tensor.ndim, item_size, region);
+}
+
 constexpr int64_t kStatusShape = MSSP_STATUS_SIZE;
 
-// Nothing that a call is given shares a byte with what it writes. The places after the arguments are last_status's and
-// status's; two that are written are named in their order.
+// Which bytes the tensors take, as they were given, and after them last_status and status. The status names the first
+// tensor that is beyond all bounds, which has no region then.
 template <int kCount>
-MsspStatus FindOverlap(const MsspTensor* tensors, const int64_t (&item_sizes)[kCount], const bool (&written)[kCount],
-                       const int64_t* last_status, const int64_t* status) {
-  Region regions[kCount + 2];
+MsspStatus FillRegions(const MsspTensor* tensors, const int64_t (&item_sizes)[kCount], const int64_t* last_status,
+                       const int64_t* status, Region (&regions)[kCount + 2]) {
+  MsspStatus result = kGood;
   for (int i = 0; i < kCount; ++i) {
-    if (!RegionOf(tensors[i], item_sizes[i], &regions[i])) return {MSSP_BAD_SHAPES, i, tensors[i].shape[0], kMaxBytes};
+    if (!RegionOf(tensors[i], item_sizes[i], &regions[i]) && result.code == MSSP_WRITTEN) {
+      result = {MSSP_BAD_SHAPES, i, tensors[i].shape[0], kMaxBytes};
+    }
   }
   if (last_status != nullptr) {
     SpanOf(last_status, &kStatusShape, nullptr, 1, sizeof(int64_t), &regions[kCount]);
   }
   SpanOf(status, &kStatusShape, nullptr, 1, sizeof(int64_t), &regions[kCount + 1]);
-  for (int target = 0; target < kCount; ++target) {
-    if (!written[target]) continue;
-    for (int other = 0; other < kCount + 2; ++other) {
-      if (other == target || (other < kCount && written[other] && other > target)) continue;
-      if (Overlap(regions[target], regions[other])) return {MSSP_BAD_SHAPES, target, -1 - other, -1};
-    }
-  }
-  return kGood;
+  return result;
 }
 
-// `count` is the operator's number of arguments: a status whose memory a written argument shares is not stored.
-MsspStatus Report(MsspStatus result, int count, const char* operation, int64_t length, int64_t* status,
-                  int64_t* last_status, char* message, int64_t size) {
+// A status whose memory a written argument shares is not stored.
+template <int kCount>
+MsspStatus Report(MsspStatus result, const Region (&regions)[kCount], uint32_t written, const char* operation,
+                  int64_t length, int64_t* status, int64_t* last_status, char* message, int64_t size) {
   const int64_t line[MSSP_STATUS_SIZE] = {result.code, result.position, result.value, result.limit};
-  const auto touches = [&](int place) {
-    return result.code == MSSP_BAD_SHAPES && result.limit == -1 && result.value == -1 - place;
+  const auto store = [&](int place, int64_t* to) {
+    if (result.code == MSSP_WRITTEN || !OverlapsWritten(regions, kCount, written, place)) {
+      std::copy(line, line + MSSP_STATUS_SIZE, to);
+    }
   };
-  if (!touches(count + 1)) std::copy(line, line + MSSP_STATUS_SIZE, status);
+  store(kCount - 1, status);
   if (result.code == MSSP_WRITTEN) return result;
-  if (last_status != nullptr && !touches(count)) std::copy(line, line + MSSP_STATUS_SIZE, last_status);
+  if (last_status != nullptr) store(kCount - 2, last_status);
   if (length < size) {
     std::snprintf(message + length, static_cast<size_t>(size - length), "; %s wrote nothing", operation);
   }
@@ -262,6 +259,69 @@ void FillTypes(const Options& options, SideOptions* key, SideOptions* value) {
   value->granularity = options.value_granularity;
 }
 
+MsspStatus BadOption(int64_t argument, int64_t given, int64_t expected) {
+  return {MSSP_BAD_SHAPES, argument, given, expected};
+}
+
+MsspStatus CheckRank(const MsspTensor& tensor, int argument, int64_t least, int64_t most) {
+  const bool fits = tensor.shape != nullptr && least <= tensor.ndim && tensor.ndim <= most;
+  return fits ? kGood : BadOption(argument, tensor.shape == nullptr ? 0 : tensor.ndim, most);
+}
+
+// What Python's rules decide and a foreign caller of the C interface may get wrong: with it, what follows indexes a
+// table or a shape.
+MsspStatus CheckSideOptions(const MsspTensor* tensors, const SideOptions& side, int64_t layout, bool flattened,
+                            const int* least_ranks, const int* most_ranks) {
+  if (MsspItemSize(side.rows_type) == 0) return BadOption(side.rows, side.rows_type, MSSP_NUM_ELEMENT_TYPES - 1);
+  if (MsspItemSize(side.cache_type) == 0) return BadOption(side.cache, side.cache_type, MSSP_NUM_ELEMENT_TYPES - 1);
+  if (side.scaling < 0 || side.scaling >= MSSP_NUM_SCALING_KINDS) {
+    return BadOption(side.scale, side.scaling, MSSP_NUM_SCALING_KINDS - 1);
+  }
+  if (side.granularity < MSSP_PER_TENSOR || side.granularity > MSSP_PER_CHANNEL) {
+    return BadOption(side.scale, side.granularity, MSSP_PER_CHANNEL);
+  }
+  const bool has_scale = side.scaling == MSSP_STATIC || side.scaling == MSSP_GIVEN;
+  const bool has_cache = side.scaling == MSSP_DYNAMIC || side.scaling == MSSP_GIVEN;
+  const bool per_channel = side.scaling == MSSP_STATIC && side.granularity == MSSP_PER_CHANNEL;
+  const int64_t scale_rank = side.scaling == MSSP_GIVEN || per_channel ? 2 : 1;
+  const int64_t cache_least = layout == MSSP_NORM ? least_ranks[side.cache] : 4;
+  const int64_t cache_most = layout == MSSP_PA_NZ ? most_ranks[side.cache] : 4;
+  const int64_t scales_rank = layout == MSSP_NHSD ? 4 : 3;
+  MsspStatus status = CheckRank(tensors[side.rows], side.rows, flattened ? 2 : 3, most_ranks[side.rows]);
+  if (status.code == MSSP_WRITTEN) status = CheckRank(tensors[side.cache], side.cache, cache_least, cache_most);
+  if (status.code == MSSP_WRITTEN && has_scale) {
+    status = CheckRank(tensors[side.scale], side.scale, scale_rank, scale_rank);
+  }
+  if (status.code == MSSP_WRITTEN && has_scale && side.has_offset != 0) {
+    status = CheckRank(tensors[side.offset], side.offset, tensors[side.scale].ndim, tensors[side.scale].ndim);
+  }
+  if (status.code == MSSP_WRITTEN && has_cache) {
+    status = CheckRank(tensors[side.scale_cache], side.scale_cache, scales_rank, scales_rank);
+  }
+  if (status.code == MSSP_WRITTEN && !HasBlocks(tensors[side.cache])) {
+    status = BadOption(side.cache, tensors[side.cache].strides[tensors[side.cache].ndim - 1], 1);
+  }
+  if (status.code == MSSP_WRITTEN && has_cache && !HasBlocks(tensors[side.scale_cache])) {
+    status = BadOption(side.scale_cache, tensors[side.scale_cache].strides[scales_rank - 1], 1);
+  }
+  return status;
+}
+
+template <typename Options>
+MsspStatus CheckOptions(const MsspTensor* tensors, const Options& options, const SideOptions (&sides)[2], int indices,
+                        const int* least_ranks, const int* most_ranks) {
+  if (options.layout < 0 || options.layout >= MSSP_NUM_LAYOUTS) {
+    return BadOption(sides[0].cache, options.layout, MSSP_NHSD);
+  }
+  if (MsspIndexSize(options.index_type) == 0) return BadOption(indices, options.index_type, MSSP_INDEX_INT64);
+  for (int i = 0; i < (options.key_only != 0 ? 1 : 2); ++i) {
+    const MsspStatus status =
+        CheckSideOptions(tensors, sides[i], options.layout, options.flattened != 0, least_ranks, most_ranks);
+    if (status.code != MSSP_WRITTEN) return status;
+  }
+  return CheckRank(tensors[indices], indices, least_ranks[indices], most_ranks[indices]);
+}
+
 // The tensors without those that the options say are absent, whose places may hold anything.
 template <int kCount>
 void DropAbsent(const SideOptions& side, bool absent, MsspTensor (&tensors)[kCount]) {
@@ -271,6 +331,66 @@ void DropAbsent(const SideOptions& side, bool absent, MsspTensor (&tensors)[kCou
   if (absent || !has_scale) tensors[side.scale] = {};
   if (absent || side.has_offset == 0) tensors[side.offset] = {};
   if (absent || !has_cache) tensors[side.scale_cache] = {};
+}
+
+// Fills the call from the tensors; dimensions are compared.
+MsspStatus FillCall(const MsspTensor* tensors, const SideOptions (&sides)[2], const MsspGatherOptions& options,
+                    MsspGatherCall* call) {
+  call->layout = static_cast<int32_t>(options.layout);
+  call->index_type = static_cast<int32_t>(options.index_type);
+  call->is_seq_lens_cumsum = static_cast<int32_t>(options.is_seq_lens_cumsum);
+  Comparison comparison;
+  const bool flattened = options.flattened != 0;
+  Dimensions shape = {0, 0, -1, 0};
+  for (int i = 0; i < (options.key_only != 0 ? 1 : 2); ++i) {
+    const MsspTensor& rows = tensors[sides[i].rows];
+    if (!RowsAreRead(rows, flattened)) comparison.Expect(sides[i].rows, rows.strides[rows.ndim - 1], 1);
+    FillSide(tensors, sides[i], options.layout, flattened, &shape, i == 0 ? &call->key : &call->value, &comparison);
+  }
+  call->num_tokens = shape.tokens;
+  call->num_head = shape.num_head;
+  call->num_blocks = shape.num_blocks;
+  call->block_size = shape.block_size;
+  const MsspTensor& tables = tensors[gather::kBlockTables];
+  const MsspTensor& lengths = tensors[gather::kSeqLens];
+  call->batch = tables.shape[0];
+  call->table_width = tables.shape[1];
+  call->block_tables = tables.data;
+  call->seq_lens = lengths.data;
+  comparison.Expect(gather::kSeqLens, lengths.shape[0], LengthCount(*call));
+  if (options.has_seq_offset != 0) {
+    const MsspTensor& offsets = tensors[gather::kSeqOffset];
+    call->seq_offset = offsets.data;
+    comparison.Expect(gather::kSeqOffset, offsets.shape[0], call->batch);
+  }
+  return comparison.status();
+}
+
+MsspStatus FillCall(const MsspTensor* tensors, const SideOptions (&sides)[2], const MsspQuantOptions& options,
+                    MsspQuantCall* call) {
+  call->layout = static_cast<int32_t>(options.layout);
+  call->index_type = static_cast<int32_t>(options.index_type);
+  call->check_duplicates = static_cast<int32_t>(options.check_duplicates);
+  Comparison comparison;
+  Dimensions shape = {0, 0, -1, 0};
+  for (int i = 0; i < (options.key_only != 0 ? 1 : 2); ++i) {
+    FillSide(tensors, sides[i], options.layout, options.flattened != 0, &shape, i == 0 ? &call->key : &call->value,
+             &comparison);
+  }
+  call->num_tokens = shape.tokens;
+  call->num_head = shape.num_head;
+  call->num_blocks = shape.num_blocks;
+  call->block_size = shape.block_size;
+  const MsspTensor& slots = tensors[quant::kSlotMapping];
+  call->slot_mapping = slots.data;
+  comparison.Expect(quant::kSlotMapping, slots.shape[0], shape.tokens);
+  return comparison.status();
+}
+
+void UseOwnScales(const MsspTensor* tensors, const SideOptions& options, MsspPagedSide* side, Copies* copies) {
+  MsspScaling* const scaling = &side->scaling;
+  if (scaling->scale != nullptr) scaling->scale = copies->Take(tensors[options.scale], sizeof(float))->data;
+  if (scaling->offset != nullptr) scaling->offset = copies->Take(tensors[options.offset], sizeof(float))->data;
 }
 
 }  // namespace
@@ -293,38 +413,21 @@ extern "C" MSSP_EXPORT MsspStatus MsspRunGather(const MsspTensor* given, const M
   if (options->has_seq_offset == 0) tensors[gather::kSeqOffset] = {};
 
   MsspGatherCall call = {};
-  call.layout = static_cast<int32_t>(options->layout);
-  call.index_type = static_cast<int32_t>(options->index_type);
-  call.is_seq_lens_cumsum = static_cast<int32_t>(options->is_seq_lens_cumsum);
-  Comparison comparison;
-  Dimensions shape = {0, 0, -1, 0};
-  const bool flattened = options->flattened != 0;
-  for (int i = 0; i < num_sides; ++i) {
-    FillSide(tensors, sides[i], options->layout, flattened, &shape, i == 0 ? &call.key : &call.value, &comparison);
-  }
-  call.num_tokens = shape.tokens;
-  call.num_head = shape.num_head;
-  call.num_blocks = shape.num_blocks;
-  call.block_size = shape.block_size;
-  const MsspTensor& tables = tensors[gather::kBlockTables];
-  call.batch = tables.shape[0];
-  call.table_width = tables.shape[1];
-  comparison.Expect(gather::kSeqLens, tensors[gather::kSeqLens].shape[0],
-                    call.batch + (call.is_seq_lens_cumsum != 0 ? 1 : 0));
-  if (options->has_seq_offset != 0) {
-    comparison.Expect(gather::kSeqOffset, tensors[gather::kSeqOffset].shape[0], call.batch);
-  }
-  MsspStatus result = comparison.status();
+  Region regions[kCount + 2];  // without any where the options are bad
   const int64_t index = MsspIndexSize(options->index_type);
+  MsspStatus result =
+      CheckOptions(tensors, *options, sides, gather::kBlockTables, gather::kArgumentMinRank, gather::kArgumentMaxRank);
+  if (result.code == MSSP_WRITTEN) result = CheckRank(tensors[gather::kSeqLens], gather::kSeqLens, 1, 1);
+  if (result.code == MSSP_WRITTEN && options->has_seq_offset != 0) {
+    result = CheckRank(tensors[gather::kSeqOffset], gather::kSeqOffset, 1, 1);
+  }
   if (result.code == MSSP_WRITTEN) {
-    const int64_t key = MsspItemSize(options->key_type);
-    const int64_t value = MsspItemSize(options->value_type);
     const int64_t item_sizes[kCount] = {MsspItemSize(options->key_cache_type),
                                         MsspItemSize(options->value_cache_type),
                                         index,
                                         index,
-                                        key,
-                                        value,
+                                        MsspItemSize(options->key_type),
+                                        MsspItemSize(options->value_type),
                                         index,
                                         4,
                                         4,
@@ -332,24 +435,24 @@ extern "C" MSSP_EXPORT MsspStatus MsspRunGather(const MsspTensor* given, const M
                                         4,
                                         4,
                                         4};
-    bool written[kCount] = {};
-    written[gather::kKey] = written[gather::kValue] = true;
-    result = FindOverlap(tensors, item_sizes, written, last_status, status);
+    const MsspStatus reach = FillRegions(tensors, item_sizes, last_status, status, regions);
+    result = FillCall(tensors, sides, *options, &call);
+    if (result.code == MSSP_WRITTEN) result = reach;
   }
+  if (result.code == MSSP_WRITTEN) result = CheckGatherDescription(call);
+  if (result.code == MSSP_WRITTEN) result = FindOverlap(regions, kCount + 2, kGatherWritten);
   if (result.code == MSSP_WRITTEN) {
     Copies copies;
-    call.block_tables = copies.Take(tables, index)->data;
+    call.block_tables = copies.Take(tensors[gather::kBlockTables], index)->data;
     call.seq_lens = copies.Take(tensors[gather::kSeqLens], index)->data;
     if (options->has_seq_offset != 0) call.seq_offset = copies.Take(tensors[gather::kSeqOffset], index)->data;
-    for (int i = 0; i < num_sides; ++i) {
-      MsspScaling* scaling = &(i == 0 ? call.key : call.value).scaling;
-      if (scaling->scale != nullptr) scaling->scale = copies.Take(tensors[sides[i].scale], 4)->data;
-      if (scaling->offset != nullptr) scaling->offset = copies.Take(tensors[sides[i].offset], 4)->data;
-    }
-    result = MsspGatherPaKvCache(&call);
+    for (int i = 0; i < num_sides; ++i) UseOwnScales(tensors, sides[i], i == 0 ? &call.key : &call.value, &copies);
+    std::vector<int64_t> starts;
+    result = CheckGatherValues(call, &starts);
+    if (result.code == MSSP_WRITTEN) Gather(call, starts);
   }
   const int64_t length = result.code == MSSP_WRITTEN ? 0 : MsspFormatGatherStatus(&call, &result, message, size);
-  return Report(result, kCount, "npu_gather_pa_kv_cache", length, status, last_status, message, size);
+  return Report(result, regions, kGatherWritten, "npu_gather_pa_kv_cache", length, status, last_status, message, size);
 }
 
 extern "C" MSSP_EXPORT MsspStatus MsspRunQuant(const MsspTensor* given, const MsspQuantOptions* options,
@@ -366,48 +469,45 @@ extern "C" MSSP_EXPORT MsspStatus MsspRunQuant(const MsspTensor* given, const Ms
   for (int i = 0; i < 2; ++i) DropAbsent(sides[i], i >= num_sides, tensors);
 
   MsspQuantCall call = {};
-  call.layout = static_cast<int32_t>(options->layout);
-  call.index_type = static_cast<int32_t>(options->index_type);
-  call.check_duplicates = static_cast<int32_t>(options->check_duplicates);
-  Comparison comparison;
-  Dimensions shape = {0, 0, -1, 0};
-  const bool flattened = options->flattened != 0;
-  for (int i = 0; i < num_sides; ++i) {
-    FillSide(tensors, sides[i], options->layout, flattened, &shape, i == 0 ? &call.key : &call.value, &comparison);
-  }
-  call.num_tokens = shape.tokens;
-  call.num_head = shape.num_head;
-  call.num_blocks = shape.num_blocks;
-  call.block_size = shape.block_size;
-  comparison.Expect(quant::kSlotMapping, tensors[quant::kSlotMapping].shape[0], shape.tokens);
-  MsspStatus result = comparison.status();
+  Region regions[kCount + 2];  // without any where the options are bad
   const int64_t index = MsspIndexSize(options->index_type);
+  MsspStatus result =
+      CheckOptions(tensors, *options, sides, quant::kSlotMapping, quant::kArgumentMinRank, quant::kArgumentMaxRank);
   if (result.code == MSSP_WRITTEN) {
-    const int64_t item_sizes[kCount] = {
-        MsspItemSize(options->key_type), MsspItemSize(options->value_type), 1, 1, index, 4, 4, 4, 4, 4, 4};
-    bool written[kCount] = {};
-    for (int i : {quant::kKeyCache, quant::kValueCache, quant::kKeyScaleCache, quant::kValueScaleCache}) {
-      written[i] = true;
-    }
-    result = FindOverlap(tensors, item_sizes, written, last_status, status);
+    const int64_t item_sizes[kCount] = {MsspItemSize(options->key_type),
+                                        MsspItemSize(options->value_type),
+                                        MsspItemSize(options->key_cache_type),
+                                        MsspItemSize(options->value_cache_type),
+                                        index,
+                                        4,
+                                        4,
+                                        4,
+                                        4,
+                                        4,
+                                        4};
+    const MsspStatus reach = FillRegions(tensors, item_sizes, last_status, status, regions);
+    result = FillCall(tensors, sides, *options, &call);
+    if (result.code == MSSP_WRITTEN) result = reach;
   }
+  if (result.code == MSSP_WRITTEN) result = CheckQuantDescription(call);
+  if (result.code == MSSP_WRITTEN) result = FindOverlap(regions, kCount + 2, kQuantWritten);
   if (result.code == MSSP_WRITTEN) {
     Copies copies;
     call.slot_mapping = copies.Take(tensors[quant::kSlotMapping], index)->data;
     for (int i = 0; i < num_sides; ++i) {
       MsspPagedSide* side = i == 0 ? &call.key : &call.value;
       const MsspTensor& rows = tensors[sides[i].rows];
-      if (!RowsAreRead(rows, flattened)) {
+      if (!RowsAreRead(rows, options->flattened != 0)) {
         side->rows = copies.Take(rows, MsspItemSize(side->rows_type))->data;
         side->head_stride = side->head_size;
-        side->token_stride = side->head_size * shape.num_head;
+        side->token_stride = side->head_size * call.num_head;
       }
-      MsspScaling* scaling = &side->scaling;
-      if (scaling->scale != nullptr) scaling->scale = copies.Take(tensors[sides[i].scale], 4)->data;
-      if (scaling->offset != nullptr) scaling->offset = copies.Take(tensors[sides[i].offset], 4)->data;
+      UseOwnScales(tensors, sides[i], side, &copies);
     }
-    result = MsspQuantScatterPaKvCache(&call);
+    result = CheckQuantValues(call);
+    if (result.code == MSSP_WRITTEN) WriteQuantised(call);
   }
   const int64_t length = result.code == MSSP_WRITTEN ? 0 : MsspFormatQuantStatus(&call, &result, message, size);
-  return Report(result, kCount, "quant_scatter_pa_kv_cache", length, status, last_status, message, size);
+  return Report(result, regions, kQuantWritten, "quant_scatter_pa_kv_cache", length, status, last_status, message,
+                size);
 }

@@ -10,6 +10,7 @@
 #include "core/indices.h"
 #include "core/policy.h"
 #include "core/quant_scatter_pa.h"
+#include "core/scaling.h"
 #include "core/simd/cpu_features.h"
 #include "core/threads.h"
 #include "core/write.h"
@@ -18,10 +19,35 @@ namespace {
 
 using mssp::IndexCopies;
 
-const void* Copy(const MsspCall& call, int argument, const void* data, IndexCopies* copies) {
-  const int64_t bytes = mssp::IndexCount(call, argument) * MsspIndexSize(call.index_type);
+const void* Copy(const void* data, int64_t bytes, IndexCopies* copies) {
   if (bytes == 0) return nullptr;
   return std::memcpy(copies->Take(bytes), data, static_cast<size_t>(bytes));
+}
+
+const void* Copy(const MsspCall& call, int argument, const void* data, IndexCopies* copies) {
+  return Copy(data, mssp::IndexCount(call, argument) * MsspIndexSize(call.index_type), copies);
+}
+
+// Scales whose values are checked are copied as indices are.
+int64_t ScaleBytes(const mssp::PagedShape& shape, const MsspPagedSide& side) {
+  if (side.rows == nullptr || side.scaling.kind != MSSP_STATIC) return 0;
+  return mssp::NumScales(shape, side) * int64_t{sizeof(float)} * (side.scaling.offset == nullptr ? 1 : 2);
+}
+
+template <typename Call>
+int64_t ScaleBytes(const mssp::PagedShape& shape, const Call& call) {
+  return ScaleBytes(shape, call.key) + ScaleBytes(shape, call.value);
+}
+
+template <typename Call>
+void UseOwnScales(const mssp::PagedShape& shape, Call* call, IndexCopies* copies) {
+  for (MsspPagedSide* const side : {&call->key, &call->value}) {
+    if (ScaleBytes(shape, *side) == 0) continue;
+    const int64_t bytes = mssp::NumScales(shape, *side) * int64_t{sizeof(float)};
+    MsspScaling* const scaling = &side->scaling;
+    scaling->scale = Copy(scaling->scale, bytes, copies);
+    if (scaling->offset != nullptr) scaling->offset = Copy(scaling->offset, bytes, copies);
+  }
 }
 
 }  // namespace
@@ -45,15 +71,38 @@ MSSP_EXPORT MsspStatus MsspScatterPaKvCache(const MsspCall* call) {
 }
 
 MSSP_EXPORT MsspStatus MsspGatherPaKvCache(const MsspGatherCall* call) {
+  MsspGatherCall own = *call;
+  MsspStatus status = mssp::CheckGatherDescription(own);
+  if (status.code == MSSP_WRITTEN) status = mssp::CheckGatherOverlap(own);
+  if (status.code != MSSP_WRITTEN) return status;
+  const int64_t index_size = MsspIndexSize(own.index_type);
+  const int64_t entries = own.batch * own.table_width * index_size;
+  const int64_t lengths = mssp::LengthCount(own) * index_size;
+  const int64_t offsets = own.seq_offset == nullptr ? 0 : own.batch * index_size;
+  const mssp::PagedShape shape = mssp::ShapeOf(own);
+  IndexCopies copies(entries + lengths + offsets + ScaleBytes(shape, own));
+  own.block_tables = Copy(own.block_tables, entries, &copies);
+  own.seq_lens = Copy(own.seq_lens, lengths, &copies);
+  own.seq_offset = Copy(own.seq_offset, offsets, &copies);
+  UseOwnScales(shape, &own, &copies);
   std::vector<int64_t> starts;
-  const MsspStatus status = mssp::CheckGather(*call, &starts);
-  if (status.code == MSSP_WRITTEN) mssp::Gather(*call, starts);
+  status = mssp::CheckGatherValues(own, &starts);
+  if (status.code == MSSP_WRITTEN) mssp::Gather(own, starts);
   return status;
 }
 
 MSSP_EXPORT MsspStatus MsspQuantScatterPaKvCache(const MsspQuantCall* call) {
-  const MsspStatus status = mssp::CheckQuant(*call);
-  if (status.code == MSSP_WRITTEN) mssp::WriteQuantised(*call);
+  MsspQuantCall own = *call;
+  MsspStatus status = mssp::CheckQuantDescription(own);
+  if (status.code == MSSP_WRITTEN) status = mssp::CheckQuantOverlap(own);
+  if (status.code != MSSP_WRITTEN) return status;
+  const int64_t slots = own.num_tokens * MsspIndexSize(own.index_type);
+  const mssp::PagedShape shape = mssp::ShapeOf(own);
+  IndexCopies copies(slots + ScaleBytes(shape, own));
+  own.slot_mapping = Copy(own.slot_mapping, slots, &copies);
+  UseOwnScales(shape, &own, &copies);
+  status = mssp::CheckQuantValues(own);
+  if (status.code == MSSP_WRITTEN) mssp::WriteQuantised(own);
   return status;
 }
 
