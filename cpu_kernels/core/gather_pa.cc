@@ -116,8 +116,8 @@ class SideGatherer {
   SideGatherer(const MsspGatherCall& call, const std::vector<int64_t>& starts, const MsspPagedSide& side, bool stream)
       : call_(call),
         starts_(starts),
-        side_(side),
         shape_(ShapeOf(call)),
+        side_(WithUsedStrides(shape_, call.num_tokens, side)),
         kernels_(ActiveKernels()),
         stream_(stream),
         code_size_(MsspItemSize(side.cache_type)),
@@ -126,8 +126,8 @@ class SideGatherer {
         row_item_(MsspItemSize(side.rows_type)),
         row_bytes_(side.head_size * call.num_head * row_item_),
         dequantises_(side.scaling.kind != MSSP_COPIED),
-        rows_are_contiguous_((side.head_stride == side.head_size || call.num_head == 1) &&
-                             side.token_stride == side.head_size * call.num_head) {
+        rows_are_contiguous_(side_.head_stride == side.head_size &&
+                             side_.token_stride == side.head_size * call.num_head) {
     if (dequantises_) dequantise_ = kernels_.quant.dequantise[side.rows_type][CodeIndex(side.cache_type)];
     tile_tokens_ = std::max<int64_t>(kTileBytes / row_bytes_, 1);
   }
@@ -303,8 +303,8 @@ class SideGatherer {
 
   const MsspGatherCall& call_;
   const std::vector<int64_t>& starts_;
-  const MsspPagedSide& side_;
   const PagedShape shape_;
+  const MsspPagedSide side_;
   const Kernels& kernels_;
   const bool stream_;
   const int64_t code_size_;

@@ -52,8 +52,8 @@ class SideQuantiser {
  public:
   SideQuantiser(const MsspQuantCall& call, const MsspPagedSide& side, bool stream)
       : call_(call),
-        side_(side),
         shape_(ShapeOf(call)),
+        side_(WithUsedStrides(shape_, call.num_tokens, side)),
         kernels_(ActiveKernels()),
         stream_(stream),
         item_size_(MsspItemSize(side.rows_type)),
@@ -176,8 +176,8 @@ class SideQuantiser {
   static constexpr int kLowestDynamic = -127;
 
   const MsspQuantCall& call_;
-  const MsspPagedSide& side_;
   const PagedShape shape_;
+  const MsspPagedSide side_;
   const Kernels& kernels_;
   const bool stream_;
   const int64_t item_size_;

@@ -40,6 +40,17 @@ void FillRegions(const PagedShape& shape, int64_t num_tokens, const MsspPagedSid
 // Values of static scales and offsets.
 MsspStatus CheckScales(const PagedShape& shape, const MsspPagedSide& side, const SideArguments& arguments);
 
+// The side with the strides of dimensions of one step, which may be any number, as if they were contiguous.
+inline MsspPagedSide WithUsedStrides(const PagedShape& shape, int64_t num_tokens, MsspPagedSide side) {
+  if (shape.num_head <= 1) side.head_stride = side.head_size;
+  if (num_tokens <= 1) side.token_stride = side.head_size * shape.num_head;
+  if (shape.num_blocks <= 1) {
+    side.block_stride = side.head_size * shape.num_head * shape.block_size;
+    side.scaling.scale_block_stride = shape.num_head * shape.block_size;
+  }
+  return side;
+}
+
 // The float32 of cache row (block, offset) and head `head` in a scale cache.
 inline float* ScaleAt(const PagedShape& shape, const MsspScaling& scaling, int64_t block, int64_t offset,
                       int64_t head) {

@@ -1,11 +1,16 @@
 // Bytes -> a gather or a quantising write -> the core and a plain second version must agree in status and in every
-// byte. All memory is exactly as large as the call says, so that a sanitizer sees every step beside it.
+// byte. All memory is exactly as large as the call says, so that a sanitizer sees every step beside it. Now and then
+// fields of the call are broken, or an argument is put where the call writes: it is refused, and nothing is written.
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "oracle.h"
@@ -227,7 +232,7 @@ MsspStatus Quant(const MsspQuantCall& call) {
 
 MsspStatus GatherRows(const MsspGatherCall& call) {
   const Shape shape = {call.layout, call.num_head, call.num_blocks, call.block_size};
-  const int64_t sums = call.is_seq_lens_cumsum;
+  const int64_t sums = call.is_seq_lens_cumsum != 0 ? 1 : 0;
   std::vector<int64_t> lengths;
   const auto entry = [&](int64_t i) { return IndexAt(call.seq_lens, call.index_type, i); };
   if (sums != 0 && entry(0) != 0) return {MSSP_BAD_LENGTHS, 0, entry(0), 0};
@@ -365,6 +370,190 @@ bool Same(const std::vector<char>& got, const std::vector<char>& want, int32_t t
   return true;
 }
 
+using Wide = __int128;
+
+constexpr Wide kMost = Wide{1} << 48;  // as the core says
+
+struct Field {
+  size_t offset;
+  size_t size;
+};
+
+#define PAGED_SIDE_FIELDS(call, side)                                                                    \
+  {offsetof(call, side) + offsetof(MsspPagedSide, head_size), 8},                                        \
+      {offsetof(call, side) + offsetof(MsspPagedSide, token_stride), 8},                                 \
+      {offsetof(call, side) + offsetof(MsspPagedSide, head_stride), 8},                                  \
+      {offsetof(call, side) + offsetof(MsspPagedSide, block_stride), 8},                                 \
+      {offsetof(call, side) + offsetof(MsspPagedSide, rows_type), 4},                                    \
+      {offsetof(call, side) + offsetof(MsspPagedSide, cache_type), 4},                                   \
+      {offsetof(call, side) + offsetof(MsspPagedSide, scaling) + offsetof(MsspScaling, kind), 4},        \
+      {offsetof(call, side) + offsetof(MsspPagedSide, scaling) + offsetof(MsspScaling, granularity), 4}, \
+      {offsetof(call, side) + offsetof(MsspPagedSide, scaling) + offsetof(MsspScaling, scale_block_stride), 8}
+
+#define PAGED_FIELDS(call)                                                                                \
+  PAGED_SIDE_FIELDS(call, key), PAGED_SIDE_FIELDS(call, value), {offsetof(call, layout), 4},              \
+      {offsetof(call, index_type), 4}, {offsetof(call, num_threads), 4}, {offsetof(call, num_tokens), 8}, \
+      {offsetof(call, num_head), 8}, {offsetof(call, num_blocks), 8}, {offsetof(call, block_size), 8}
+
+const std::vector<Field>& FieldsOf(const MsspGatherCall& /*call*/) {
+  static const std::vector<Field> fields = {PAGED_FIELDS(MsspGatherCall),
+                                            {offsetof(MsspGatherCall, is_seq_lens_cumsum), 4},
+                                            {offsetof(MsspGatherCall, batch), 8},
+                                            {offsetof(MsspGatherCall, table_width), 8}};
+  return fields;
+}
+
+const std::vector<Field>& FieldsOf(const MsspQuantCall& /*call*/) {
+  static const std::vector<Field> fields = {PAGED_FIELDS(MsspQuantCall)};
+  return fields;
+}
+
+template <typename Call>
+void Break(Input* in, Call* call) {
+  const std::vector<Field>& fields = FieldsOf(*call);
+  const Field& field = fields[static_cast<size_t>(in->Below(static_cast<int64_t>(fields.size())))];
+  char* const at = reinterpret_cast<char*>(call) + field.offset;
+  uint64_t value = 0;  // wraps around
+  std::memcpy(&value, at, field.size);
+  const int64_t kind = in->Below(6);
+  if (kind == 0) value = static_cast<uint64_t>(in->Below(5));
+  if (kind == 1) value += static_cast<uint64_t>(in->Below(5) - 2);
+  if (kind == 2) value = 0 - value;
+  if (kind == 3) value = uint64_t{1} << in->Below(64);
+  if (kind == 4) value = 0 - (uint64_t{1} << in->Below(64));
+  if (kind == 5) value = (uint64_t{1} << in->Below(63)) + static_cast<uint64_t>(in->Below(64) - 32);
+  std::memcpy(at, &value, field.size);
+}
+
+// Whether a call is legal, and whether the memory that it was drawn with is as large as it says.
+struct Judge {
+  bool legal = true;
+  bool has_memory = true;
+
+  void Need(bool condition) { legal = legal && condition; }
+
+  // Dimensions with their strides, in elements of `size` bytes.
+  void Span(std::initializer_list<std::pair<int64_t, int64_t>> dimensions, int64_t size, size_t available) {
+    Wide before = 0;
+    Wide after = 0;
+    for (const auto& [count, stride] : dimensions) {
+      if (count == 0) return;
+      const Wide way = Wide{count - 1} * stride;
+      (way < 0 ? before : after) += way;
+    }
+    Need((after - before + 1) * size <= kMost);
+    has_memory = has_memory && before == 0 && (after + 1) * size <= static_cast<Wide>(available);
+  }
+
+  void Dimensions(std::initializer_list<int64_t> sizes) {
+    for (const int64_t size : sizes) Need(0 <= size && size <= kMost);
+  }
+
+  static Wide Product(std::initializer_list<int64_t> sizes) {
+    Wide product = 1;
+    for (const int64_t size : sizes) product = std::min(product * std::max<int64_t>(size, 1), kMost + 1);
+    return product;
+  }
+
+  template <typename Call>
+  void Shape(const Call& call) {
+    Need(0 <= call.layout && call.layout <= 2);
+    Need(call.index_type == 0 || call.index_type == 1);
+    Dimensions({call.num_tokens, call.num_head, call.num_blocks, call.block_size});
+    Need(Wide{call.num_blocks} * call.block_size <= kMost);
+  }
+
+  template <typename Call>
+  void Side(const Call& call, const MsspPagedSide& side, const SideMemory& memory, bool gathers) {
+    if (side.rows == nullptr || !legal) return;
+    Need(0 <= side.rows_type && side.rows_type < 12 && 0 <= side.cache_type && side.cache_type < 12);
+    Dimensions({side.head_size});
+    if (!legal) return;
+    Need(Product({4, side.head_size, call.num_head, call.num_tokens}) <= kMost);
+    Need(Product({4, side.head_size, call.num_head, call.block_size, call.num_blocks}) <= kMost);
+    if (!legal) return;
+    const int64_t item = oracle::ItemSize(side.cache_type);
+    const int64_t block = call.block_size * call.num_head * side.head_size;
+    Need(call.layout != MSSP_PA_NZ || side.head_size * call.num_head * item % 32 == 0);
+    const MsspScaling& scaling = side.scaling;
+    Need(MSSP_COPIED <= scaling.kind && scaling.kind <= (gathers ? MSSP_DYNAMIC : MSSP_GIVEN));
+    const bool is_code =
+        side.cache_type == MSSP_INT8 || side.cache_type == MSSP_FLOAT8_E5M2 || side.cache_type == MSSP_FLOAT8_E4M3FN;
+    const bool keeps = scaling.kind == MSSP_COPIED || scaling.kind == MSSP_GIVEN;
+    Need(keeps ? side.rows_type == side.cache_type : side.rows_type <= 2);
+    Need(scaling.kind == MSSP_COPIED || is_code);
+    Need(scaling.kind != MSSP_STATIC || (0 <= scaling.granularity && scaling.granularity <= 2));
+    Need(scaling.kind != MSSP_STATIC || scaling.offset == nullptr || side.cache_type == MSSP_INT8);
+    Need((scaling.kind != MSSP_STATIC && scaling.kind != MSSP_GIVEN) || scaling.scale != nullptr);
+    Need((scaling.kind != MSSP_DYNAMIC && scaling.kind != MSSP_GIVEN) || scaling.scale_cache != nullptr);
+    Need(gathers || call.num_blocks <= 1 || side.block_stride == block);
+    if (!legal) return;
+    const int64_t rows_item = oracle::ItemSize(side.rows_type);
+    Span({{call.num_tokens, side.token_stride}, {call.num_head, side.head_stride}, {side.head_size, 1}}, rows_item,
+         memory.rows.size());
+    Span({{call.num_blocks, side.block_stride}, {block, 1}}, item, memory.cache.size());
+    if (scaling.kind == MSSP_DYNAMIC || scaling.kind == MSSP_GIVEN) {
+      Span({{call.num_blocks, scaling.scale_block_stride}, {call.block_size * call.num_head, 1}}, 4,
+           memory.scale_cache.size());
+    }
+    if (scaling.kind == MSSP_STATIC || scaling.kind == MSSP_GIVEN) {
+      const int64_t count = scaling.kind == MSSP_GIVEN ? call.num_tokens * call.num_head
+                            : scaling.granularity == MSSP_PER_TENSOR
+                                ? 1
+                                : call.num_head * (scaling.granularity == MSSP_PER_HEAD ? 1 : side.head_size);
+      Span({{count, 1}}, 4, memory.scale.size());
+      if (scaling.kind == MSSP_STATIC && scaling.offset != nullptr) Span({{count, 1}}, 4, memory.offset.size());
+    }
+    // What is written several times is written in an order of its own.
+    if (gathers) {
+      const auto apart = [&](int64_t inner, int64_t inner_count, int64_t outer, int64_t outer_count) {
+        return (inner_count <= 1 || inner >= side.head_size) &&
+               (outer_count <= 1 || outer >= Wide{inner_count - 1} * inner + side.head_size);
+      };
+      has_memory = has_memory && (apart(side.head_stride, call.num_head, side.token_stride, call.num_tokens) ||
+                                  apart(side.token_stride, call.num_tokens, side.head_stride, call.num_head));
+    } else if (scaling.kind == MSSP_DYNAMIC || scaling.kind == MSSP_GIVEN) {
+      has_memory =
+          has_memory && (call.num_blocks <= 1 || scaling.scale_block_stride >= call.block_size * call.num_head);
+    }
+  }
+};
+
+bool SameMemory(const SideMemory (&a)[2], const SideMemory (&b)[2]) {
+  bool same = true;
+  for (int i = 0; i < 2; ++i) {
+    same = same && a[i].rows == b[i].rows && a[i].cache == b[i].cache && a[i].scale_cache == b[i].scale_cache;
+  }
+  return same;
+}
+
+// Nothing has a byte: whatever the status is, nothing is written.
+template <typename Call, typename Core>
+bool IsEmpty(const Call& call, const SideMemory (&memory)[2], Core core) {
+  const bool no_row = (call.key.rows == nullptr || call.key.head_size == 0) &&
+                      (call.value.rows == nullptr || call.value.head_size == 0);
+  if (call.block_size != 0 && call.num_head != 0 && !no_row) return false;
+  const SideMemory before[2] = {memory[0], memory[1]};
+  const MsspStatus status = core(&call);
+  if (!SameMemory(memory, before)) Fail("wrote although nothing has a byte", status, {});
+  return true;
+}
+
+template <typename Call, typename Core>
+void ExpectRefused(const Call& call, const SideMemory (&memory)[2], Core core, const char* what) {
+  const SideMemory before[2] = {memory[0], memory[1]};
+  const MsspStatus status = core(&call);
+  if (status.code != MSSP_BAD_SHAPES) Fail(what, status, {MSSP_BAD_SHAPES, -1, -1, -1});
+  if (!SameMemory(memory, before)) Fail("wrote although refused", status, {});
+}
+
+// Puts an argument of `bytes` bytes where the call writes `target`; false where it does not fit.
+bool Move(Input* in, const std::vector<char>& target, size_t bytes, const void** argument) {
+  if (bytes == 0 || bytes > target.size()) return false;
+  *argument = target.data() + in->Below(static_cast<int64_t>(std::min<size_t>(target.size() - bytes, 200)) + 1);
+  return true;
+}
+
 template <typename Call, typename Core, typename Oracle, typename Format>
 void Compare(const Call& call, SideMemory (&memory)[2], Core core, Oracle second, Format format) {
   const SideMemory before[2] = {memory[0], memory[1]};
@@ -414,6 +603,19 @@ void FuzzQuant(Input* in, const Shape& shape) {
   for (int i = 0; i < sides; ++i) {
     Draw(in, shape, call.num_tokens, false, in->Below(3) != 0, i == 0 ? &call.key : &call.value, &memory[i]);
   }
+  const int64_t kind = in->Below(5);
+  if (kind == 4 && Move(in, memory[in->Below(sides)].cache, slot_bytes.size(), &call.slot_mapping)) {
+    return ExpectRefused(call, memory, MsspQuantScatterPaKvCache, "took slots that lie in a cache");
+  }
+  for (int64_t broken = kind < 3 ? kind : 0; broken > 0; --broken) Break(in, &call);
+  Judge judge;
+  judge.Shape(call);
+  judge.Need(Wide{call.num_tokens} * 8 <= kMost);
+  judge.Side(call, call.key, memory[0], false);
+  judge.Side(call, call.value, memory[1], false);
+  if (!judge.legal) return ExpectRefused(call, memory, MsspQuantScatterPaKvCache, "accepted what is illegal");
+  judge.Span({{call.num_tokens, 1}}, call.index_type == MSSP_INDEX_INT64 ? 8 : 4, slot_bytes.size());
+  if (!judge.has_memory || IsEmpty(call, memory, MsspQuantScatterPaKvCache)) return;  // the caller's word
   Compare(call, memory, MsspQuantScatterPaKvCache, Quant, MsspFormatQuantStatus);
 }
 
@@ -454,6 +656,33 @@ void FuzzGather(Input* in, const Shape& shape) {
   for (int i = 0; i < sides; ++i) {
     Draw(in, shape, call.num_tokens, true, in->Below(2) != 0, i == 0 ? &call.key : &call.value, &memory[i]);
   }
+  const int64_t kind = in->Below(5);
+  if (kind == 4) {
+    const std::pair<const void**, size_t> indices[] = {{&call.block_tables, table_bytes.size()},
+                                                       {&call.seq_lens, entry_bytes.size()},
+                                                       {&call.seq_offset, offset_bytes.size()}};
+    const auto& [index, bytes] = indices[in->Below(3)];
+    if (*index != nullptr && Move(in, memory[in->Below(sides)].rows, bytes, index)) {
+      // Between strided rows lies what nobody writes.
+      const bool has_gaps = (call.key.token_stride != call.key.head_size * call.num_head) ||
+                            (sides == 2 && call.value.token_stride != call.value.head_size * call.num_head);
+      if (has_gaps) return;
+      return ExpectRefused(call, memory, MsspGatherPaKvCache, "took indices that lie in the rows");
+    }
+  }
+  for (int64_t broken = kind < 3 ? kind : 0; broken > 0; --broken) Break(in, &call);
+  Judge judge;
+  judge.Shape(call);
+  judge.Dimensions({call.batch, call.table_width});
+  judge.Need(Wide{call.batch} * call.table_width * 8 <= kMost);
+  judge.Side(call, call.key, memory[0], true);
+  judge.Side(call, call.value, memory[1], true);
+  if (!judge.legal) return ExpectRefused(call, memory, MsspGatherPaKvCache, "accepted what is illegal");
+  const int64_t index_size = call.index_type == MSSP_INDEX_INT64 ? 8 : 4;
+  judge.Span({{call.batch * call.table_width, 1}}, index_size, table_bytes.size());
+  judge.Span({{call.batch + (call.is_seq_lens_cumsum != 0 ? 1 : 0), 1}}, index_size, entry_bytes.size());
+  if (call.seq_offset != nullptr) judge.Span({{call.batch, 1}}, index_size, offset_bytes.size());
+  if (!judge.has_memory || IsEmpty(call, memory, MsspGatherPaKvCache)) return;  // the caller's word
   Compare(call, memory, MsspGatherPaKvCache, GatherRows, MsspFormatGatherStatus);
 }
 
