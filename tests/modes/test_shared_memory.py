@@ -169,25 +169,21 @@ def test_pynative(entry: str, data: st.DataObject) -> None:
         assert np.array_equal(arena.bytes, arena.before)
 
 
-@given(data=st.data())
-@settings(max_examples=150, deadline=None)
-def test_plain_c_interface(data: st.DataObject) -> None:
-    """With both statuses in the allocation."""
-    layout = data.draw(st.sampled_from(("Norm", "PA_NZ", "NHSD")))
-    dtype, index = data.draw(st.sampled_from(sorted(ITEM_SIZES))), data.draw(st.sampled_from(sorted(INDEX_SIZES)))
-    arena = Arena(data.draw, layout, dtype, index, NAMES)
+def run_plainly(given: dict[str, Any], layout: str, status: int, last_status: int) -> list[int]:
+    """A recording call of these arrays, with both statuses at these addresses."""
     structs = (eager._Tensor * 8)()
-    for struct, name in zip(structs, NAMES[:5], strict=False):
-        shape = arena.shapes[name]
-        struct.data, struct.ndim = arena.array(name).ctypes.data, len(shape)
-        struct.shape = (ctypes.c_int64 * 8)(*shape)
-    given = (tuple(arena.shapes[name] for name in NAMES[:5]), tuple(arena.dtypes[name] for name in NAMES[:5]))
-    options = options_of(Arguments(given[0] + (None,) * 3, given[1] + (None,) * 3, layout, None), "record", False, True)
-    status, last_status = (arena.bytes.ctypes.data + arena.begins[name] for name in ("status", "last_status"))
+    for name, array in given.items():
+        struct = structs[NAMES.index(name)]
+        struct.data, struct.ndim = array.ctypes.data, array.ndim
+        struct.shape = (ctypes.c_int64 * 8)(*array.shape)
+    arrays = [given.get(name) for name in NAMES[:5]] + [None] * 3
+    shapes = tuple(None if array is None else array.shape for array in arrays)
+    dtypes = tuple(None if array is None else array.dtype.name for array in arrays)
+    options = options_of(Arguments(shapes, dtypes, layout, None), "record", False, True)
     message = ctypes.create_string_buffer(1024)
     run = library.load().MsspRun
     run.restype = eager.Status
-    found = run(
+    found: list[int] = run(
         structs,
         (ctypes.c_int64 * len(options))(*options),
         ctypes.c_void_p(status),
@@ -195,6 +191,19 @@ def test_plain_c_interface(data: st.DataObject) -> None:
         message,
         ctypes.c_int64(1024),
     ).as_list()
+    return found
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_plain_c_interface(data: st.DataObject) -> None:
+    """With both statuses in the allocation."""
+    layout = data.draw(st.sampled_from(("Norm", "PA_NZ", "NHSD")))
+    dtype, index = data.draw(st.sampled_from(sorted(ITEM_SIZES))), data.draw(st.sampled_from(sorted(INDEX_SIZES)))
+    arena = Arena(data.draw, layout, dtype, index, NAMES)
+    given = {name: arena.array(name) for name in NAMES[:5]}
+    status, last_status = (arena.bytes.ctypes.data + arena.begins[name] for name in ("status", "last_status"))
+    found = run_plainly(given, layout, status, last_status)
     if arena.overlaps:
         if not arena.share("status", "last_status"):
             arena.check_refused(found)
@@ -298,3 +307,17 @@ def test_graph(layout: str, dtype: str, index: str, data: st.DataObject) -> None
     else:
         assert status == [0, 0, 0, 0]
         assert np.array_equal(arena.bytes, arena.after())
+
+
+def test_a_status_that_lies_in_a_cache_is_not_stored_whatever_else_does() -> None:
+    """The message names the slots; the last status, which lies in the same cache, is as little written."""
+    memory = np.zeros(512, np.uint8)
+    cache = memory[:384].view(np.int8).reshape(BLOCKS, BLOCK_SIZE, 1, SIZE)
+    slots, last_status = memory[64:88].view(np.int64), memory[128:160].view(np.int64)
+    key, status = np.ones((TOKENS, 1, SIZE), np.int8), np.zeros(4, np.int64)
+    slots[...] = range(TOKENS)
+    before = memory.copy()
+    given = {"key": key, "key_cache": cache, "slot_mapping": slots}
+    assert run_plainly(given, "Norm", status.ctypes.data, last_status.ctypes.data) == [4, 2, -5, -1]
+    assert status.tolist() == [4, 2, -5, -1]
+    assert np.array_equal(memory, before)
