@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
 
         about["mindspore"] = ms.__version__
     if inside:
-        cases_of = (
+        cases_of: tuple[Callable[[], list[Callable[[], harness.Case]]], ...] = (
             mindspore_bench.dispatch_cases,
             list if options.quick else mindspore_bench.own_ways_cases,
             mindspore_bench.strided_cases,
