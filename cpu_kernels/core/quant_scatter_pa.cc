@@ -28,6 +28,7 @@ constexpr SideArguments kValueSide = {quant::kValue, quant::kValueCache, quant::
 constexpr int64_t kTileBytes = int64_t{32} << 10;  // of codes
 constexpr int64_t kMinPieceBytes = int64_t{128} << 10;
 constexpr int64_t kMinPiece = 8;
+constexpr int64_t kFewTokens = 8;  // for which inverses cost as much as they save
 
 // As the write checks them.
 MsspStatus CheckSlots(const MsspQuantCall& call) {
@@ -73,6 +74,7 @@ class SideQuantiser {
     max_abs_ = kernels_.quant.max_abs[side.rows_type];
     tile_tokens_ = std::max<int64_t>(kTileBytes / std::max<int64_t>(view_.token_bytes, 1), kNzTile);
     tile_.resize(static_cast<size_t>(tile_tokens_ * view_.token_bytes));
+    if (side.scaling.granularity == MSSP_PER_CHANNEL && call.num_tokens >= kFewTokens) Invert();
   }
 
   void Write(int64_t begin, int64_t end) {
@@ -89,6 +91,22 @@ class SideQuantiser {
   }
 
  private:
+  // The inverses of all columns' scales; none where one of them has none to trust.
+  void Invert() {
+    const auto* const scale = static_cast<const float*>(side_.scaling.scale);
+    const auto* const offset = static_cast<const float*>(side_.scaling.offset);
+    const int64_t count = NumScales(shape_, side_);
+    inverses_.resize(static_cast<size_t>(count));
+    bool have = true;
+    for (int64_t i = 0; i < count; ++i) {
+      have &= HasInverse(scale[i], offset == nullptr ? 0.0f : offset[i]);
+      inverses_[static_cast<size_t>(i)] = 1.0f / scale[i];
+    }
+    if (!have) inverses_.clear();
+  }
+
+  const float* Inverse(int64_t column) const { return inverses_.empty() ? nullptr : inverses_.data() + column; }
+
   char* TileRow(int64_t i) { return tile_.data() + i * view_.token_bytes; }
 
   const char* Row(int64_t token, int64_t head) const {
@@ -115,7 +133,7 @@ class SideQuantiser {
       return tokens;
     }
     if (scaling.granularity == MSSP_PER_CHANNEL && together) {
-      quantise_(to, Row(token, 0), shape_.num_head * side_.head_size, {scale, offset, 1}, kLowestStatic);
+      quantise_(to, Row(token, 0), shape_.num_head * side_.head_size, {scale, offset, 1, Inverse(0)}, kLowestStatic);
       return 1;
     }
     const int64_t step = scaling.granularity == MSSP_PER_TENSOR ? 0
@@ -123,7 +141,7 @@ class SideQuantiser {
                                                                 : side_.head_size;
     for (int64_t h = 0; h < shape_.num_head; ++h) {
       const ScaleRow row = {scale + h * step, offset == nullptr ? nullptr : offset + h * step,
-                            scaling.granularity == MSSP_PER_CHANNEL ? 1 : 0};
+                            scaling.granularity == MSSP_PER_CHANNEL ? 1 : 0, Inverse(h * step)};
       quantise_(to + h * view_.head_bytes, Row(token, h), side_.head_size, row, kLowestStatic);
     }
     return 1;
@@ -187,6 +205,7 @@ class SideQuantiser {
   QuantKernels::MaxAbs max_abs_ = nullptr;
   int64_t tile_tokens_ = 0;
   std::vector<char> tile_;
+  std::vector<float> inverses_;
 };
 
 }  // namespace

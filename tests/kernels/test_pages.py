@@ -99,6 +99,32 @@ def test_every_number_of_16_bits(library: CoreLibrary, code: str, rows_type: str
             assert np.array_equal(got.view(np.uint8)[~nan], want.view(np.uint8)[~nan]), (path, scale)
 
 
+@pytest.mark.parametrize("granularity", ["per tensor", "per channel"])
+@pytest.mark.parametrize(
+    ("code", "offset"), [*((code, 0.0) for code in CODES), *(("int8", x) for x in (0.3, -77.0, 1000.5, 1e6))]
+)
+def test_quotients_beside_a_rounding_boundary(library: CoreLibrary, code: str, offset: float, granularity: str) -> None:
+    """Rows some units in the last place beside what is half way between two codes, times the scale."""
+    codes = np.arange(256, dtype=np.uint8).view(numpy_dtype(code)).astype(np.float32)
+    codes = np.sort(codes[np.isfinite(codes)])
+    halves = np.append((codes[1:] + codes[:-1]) / 2, [codes[0], codes[-1], 0]).astype(np.float32) - np.float32(offset)
+    units = np.arange(-6, 7, dtype=np.int32)
+    for scale in np.random.default_rng(7).uniform(0.001, 3, 24).astype(np.float32):
+        bits = (halves * scale).astype(np.float32).view(np.int32)
+        rows = np.resize((bits[:, None] + units).reshape(-1), (7, 1, 512)).view(np.float32)
+        shape = (1, 512) if granularity == "per channel" else (1,)
+        arguments = {"layout": "Norm", "key_scale": np.full(shape, scale)}
+        if offset:
+            arguments["key_offset"] = np.full(shape, offset, np.float32)
+        rows = np.concatenate([rows, rows[:, :, ::-1]])  # as many tokens as have inverses
+        want, slots = np.zeros((14, 1, 1, 512), numpy_dtype(code)), np.arange(14)
+        assert quant_scatter_reference(rows, None, want, None, slots, **arguments) == [0, 0, 0, 0]
+        for path in filter(lambda name: library.c.MsspSetCpuFeatures(name.encode()), CPU_PATHS):
+            got = np.zeros_like(want)
+            assert run(library, make_quant_call(rows, None, got, None, slots, **arguments))[0] == [0, 0, 0, 0]
+            assert np.array_equal(got.view(np.uint8), want.view(np.uint8)), (path, scale)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("rows_type", FLOATS)
 @pytest.mark.parametrize("code", CODES)

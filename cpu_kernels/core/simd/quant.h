@@ -6,12 +6,21 @@
 
 namespace mssp {
 
-// The scale and the offset of a row: one number for all columns (step 0) or one for each (step 1).
+// The scale and the offset of a row: one number for all columns (step 0) or one for each (step 1). Many rows with the
+// same scales of columns have their inverses, where each HasInverse.
 struct ScaleRow {
   const float* scale;
   const float* offset;
   int64_t step;
+  const float* inverse = nullptr;
 };
+
+inline constexpr float kLargestOffset = 1024.0f;
+
+// Whether x * (1 / scale) + offset is near enough to the quotient for any x that does not saturate.
+inline bool HasInverse(float scale, float offset) {
+  return scale >= 0x1p-40f && scale <= 0x1p40f && offset >= -kLargestOffset && offset <= kLargestOffset;
+}
 
 inline constexpr int kNumFloatTypes = 3;  // float16, float32, bfloat16: MsspElementType 0 to 2
 inline constexpr int kNumCodeTypes = 3;   // int8, float8_e5m2, float8_e4m3fn

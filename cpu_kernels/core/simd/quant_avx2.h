@@ -23,7 +23,6 @@ MSSP_TARGET inline Floats Div(Floats a, Floats b) { return _mm256_div_ps(a, b); 
 MSSP_TARGET inline Floats Max(Floats a, Floats b) { return _mm256_max_ps(a, b); }
 MSSP_TARGET inline Floats Min(Floats a, Floats b) { return _mm256_min_ps(a, b); }
 MSSP_TARGET inline Floats Fused(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
-MSSP_TARGET inline Floats FusedNegative(Floats a, Floats b, Floats c) { return _mm256_fnmadd_ps(a, b, c); }
 MSSP_TARGET inline Words AddWords(Words a, Words b) { return _mm256_add_epi32(a, b); }
 MSSP_TARGET inline Words SubWords(Words a, Words b) { return _mm256_sub_epi32(a, b); }
 MSSP_TARGET inline Words AndWords(Words a, Words b) { return _mm256_and_si256(a, b); }
@@ -42,18 +41,20 @@ MSSP_TARGET inline Words SelectBelow(Words a, Words b, Words x, Words y) {
 MSSP_TARGET inline Floats ZeroNan(Floats x) { return _mm256_and_ps(x, _mm256_cmp_ps(x, x, _CMP_ORD_Q)); }
 MSSP_TARGET inline Floats ConvertWords(Words x) { return _mm256_cvtepi32_ps(x); }
 
-// All ones in lanes whose magnitude's bits are below low or above high.
-MSSP_TARGET inline Words Outside(Words magnitude, int32_t low, int32_t high) {
-  return OrWords(_mm256_cmpgt_epi32(SetWords(low), magnitude), _mm256_cmpgt_epi32(magnitude, SetWords(high)));
-}
-MSSP_TARGET inline bool AnyOutside(Floats x, int32_t low, int32_t high) {
-  const Words magnitude = AndWords(Bits(x), SetWords(0x7FFFFFFF));
-  return _mm256_movemask_epi8(Outside(magnitude, low, high)) != 0;
-}
-MSSP_TARGET inline bool AnyOutsideOrZero(Floats x, int32_t low, int32_t high) {
-  const Words magnitude = AndWords(Bits(x), SetWords(0x7FFFFFFF));
-  const Words zero = _mm256_cmpeq_epi32(magnitude, _mm256_setzero_si256());
-  return _mm256_movemask_epi8(_mm256_andnot_si256(zero, Outside(magnitude, low, high))) != 0;
+using Doubts = __m256;
+MSSP_TARGET inline Doubts NoDoubts() { return _mm256_setzero_ps(); }
+MSSP_TARGET inline Doubts OrDoubts(Doubts a, Doubts b) { return _mm256_or_ps(a, b); }
+MSSP_TARGET inline bool HasAny(Doubts x) { return _mm256_movemask_ps(x) != 0; }
+MSSP_TARGET inline Doubts NotBelow(Floats a, Floats b) { return _mm256_cmp_ps(a, b, _CMP_NLT_UQ); }
+MSSP_TARGET inline Doubts WordsBelow(Words a, Words b) { return _mm256_castsi256_ps(_mm256_cmpgt_epi32(b, a)); }
+MSSP_TARGET inline Words MaxHalves(Words a, Words b) { return _mm256_max_epu16(a, b); }
+MSSP_TARGET inline Words MaxWords(Words a, Words b) { return _mm256_max_epu32(a, b); }
+MSSP_TARGET inline Words LoadWords(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
+MSSP_TARGET inline uint32_t LargestWord(Words x) {
+  __m128i most = _mm_max_epu32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+  most = _mm_max_epu32(most, _mm_shuffle_epi32(most, 0x4E));
+  most = _mm_max_epu32(most, _mm_shuffle_epi32(most, 0xB1));
+  return static_cast<uint32_t>(_mm_cvtsi128_si32(most));
 }
 
 // Words 0 to 0xFFFF as eight halves.

@@ -23,7 +23,6 @@ MSSP_TARGET inline Floats Div(Floats a, Floats b) { return _mm512_div_ps(a, b); 
 MSSP_TARGET inline Floats Max(Floats a, Floats b) { return _mm512_maskz_max_ps(0xFFFF, a, b); }
 MSSP_TARGET inline Floats Min(Floats a, Floats b) { return _mm512_maskz_min_ps(0xFFFF, a, b); }
 MSSP_TARGET inline Floats Fused(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
-MSSP_TARGET inline Floats FusedNegative(Floats a, Floats b, Floats c) { return _mm512_fnmadd_ps(a, b, c); }
 MSSP_TARGET inline Words AddWords(Words a, Words b) { return _mm512_add_epi32(a, b); }
 MSSP_TARGET inline Words SubWords(Words a, Words b) { return _mm512_sub_epi32(a, b); }
 MSSP_TARGET inline Words AndWords(Words a, Words b) { return _mm512_and_si512(a, b); }
@@ -42,16 +41,23 @@ MSSP_TARGET inline Words SelectBelow(Words a, Words b, Words x, Words y) {
 MSSP_TARGET inline Floats ZeroNan(Floats x) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, x, _CMP_ORD_Q), x); }
 MSSP_TARGET inline Floats ConvertWords(Words x) { return _mm512_maskz_cvtepi32_ps(0xFFFF, x); }
 
-// Lanes whose magnitude has bits in [low, high].
-MSSP_TARGET inline __mmask16 Inside(Words magnitude, int32_t low, int32_t high) {
-  return _mm512_mask_cmple_epi32_mask(_mm512_cmpge_epi32_mask(magnitude, SetWords(low)), magnitude, SetWords(high));
-}
-MSSP_TARGET inline bool AnyOutside(Floats x, int32_t low, int32_t high) {
-  return Inside(AndWords(Bits(x), SetWords(0x7FFFFFFF)), low, high) != 0xFFFF;
-}
-MSSP_TARGET inline bool AnyOutsideOrZero(Floats x, int32_t low, int32_t high) {
-  const Words magnitude = AndWords(Bits(x), SetWords(0x7FFFFFFF));
-  return (Inside(magnitude, low, high) | _mm512_testn_epi32_mask(magnitude, magnitude)) != 0xFFFF;
+using Doubts = __mmask16;
+MSSP_TARGET inline Doubts NoDoubts() { return 0; }
+MSSP_TARGET inline Doubts OrDoubts(Doubts a, Doubts b) { return static_cast<Doubts>(a | b); }
+MSSP_TARGET inline bool HasAny(Doubts x) { return x != 0; }
+MSSP_TARGET inline Doubts NotBelow(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ); }
+MSSP_TARGET inline Doubts WordsBelow(Words a, Words b) { return _mm512_cmplt_epi32_mask(a, b); }
+MSSP_TARGET inline Words MaxHalves(Words a, Words b) { return _mm512_maskz_max_epu16(0xFFFFFFFF, a, b); }
+MSSP_TARGET inline Words MaxWords(Words a, Words b) { return _mm512_maskz_max_epu32(0xFFFF, a, b); }
+MSSP_TARGET inline Words LoadWords(const void* from) { return _mm512_loadu_si512(from); }
+MSSP_TARGET inline uint32_t LargestWord(Words x) {
+  __m256i halves[2];  // some GCCs warn of what is undefined inside of the extraction
+  _mm512_storeu_si512(halves, x);
+  const __m256i half = _mm256_max_epu32(halves[0], halves[1]);
+  __m128i most = _mm_max_epu32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+  most = _mm_max_epu32(most, _mm_shuffle_epi32(most, 0x4E));
+  most = _mm_max_epu32(most, _mm_shuffle_epi32(most, 0xB1));
+  return static_cast<uint32_t>(_mm_cvtsi128_si32(most));
 }
 
 MSSP_TARGET inline void StoreBytes(char* to, Words x) {

@@ -1,12 +1,13 @@
 // Quantising with vectors, for inclusion by the x86 sets after quant_columns.h and after they define:
 //   kWidth, Floats, Words (float32 and int32 lanes); Set(x), SetWords(x), LoadFloats(p), StoreFloats(p, x), Bits(x),
 //   AsFloats(w);
-//   Add, Sub, Mul, Div; Max(a, b), Min(a, b), which give b where either is NaN; FusedNegative(a, b, c): c - a * b;
-//   Fused(a, b, c); AddWords, SubWords, AndWords, OrWords, ShiftRight<n>, ShiftLeft<n>; SelectBelow(a, b, x, y): x
-//   where a < b as signed words, else y; ZeroNan(x); AnyOutside(x, low, high): whether the magnitude's bits are so in a
-//   lane; AnyOutsideOrZero: the same, where a zero is inside; ConvertWords(w): their values; StoreBytes(p, w): the low
-//   byte of every word; LoadBytes(p), LoadSignedBytes(p), LoadHalves(p): widened to words; HalvesToFloats(p),
-//   StoreHalves(p, x): float16; StoreLow16(p, w): the low half of every word.
+//   Add, Sub, Mul, Div; Max(a, b), Min(a, b), which give b where either is NaN; Fused(a, b, c): a * b + c; AddWords,
+//   SubWords, AndWords, OrWords, ShiftRight<n>, ShiftLeft<n>; SelectBelow(a, b, x, y): x where a < b as signed words,
+//   else y; ZeroNan(x); Doubts: a flag for each lane; NotBelow(a, b): not a < b, as a NaN is not; WordsBelow(a, b),
+//   signed; HasAny(d); ConvertWords(w): their values; StoreBytes(p, w): the low byte of every word; LoadBytes(p),
+//   LoadSignedBytes(p), LoadHalves(p): widened to words; HalvesToFloats(p), StoreHalves(p, x): float16; StoreLow16(p,
+//   w): the low half of every word; LoadWords(p), StoreWords(p, w); MaxHalves(a, b), MaxWords(a, b): of unsigned halves
+//   and words.
 #include <immintrin.h>
 
 #include <cstdint>
@@ -48,27 +49,19 @@ MSSP_TARGET inline void StoreRow<BFloat16Rows>(char* to, Floats x) {
   StoreLow16(to, ShiftRight<16>(SelectBelow(SetWords(0x7F800000), magnitude, quiet, rounded)));
 }
 
-// The correctly rounded quotient by two corrections of x * (1 / scale), where nothing on the way can leave the range
-// of normal numbers; elsewhere, in the rare vector that has such a lane, the division itself.
-struct Divisor {
-  Floats scale;
-  Floats inverse;
-  bool ordinary;
+// A quotient is guessed as x * (1 / scale), three units in the last place off at most. Its code is right unless a
+// rounding boundary lies so near that the quotient may be on the other side: then, in the rare vector that has such a
+// lane, it is divided. A power of two has an exact inverse, and its products are the quotients.
+struct Guesses {
+  Floats surely;  // nearer to a whole number than this, nothing can be on the other side of a half
+  Words near;     // as many units near a boundary, something can
 };
 
-constexpr int32_t kLeastOrdinary = (127 - 40) << 23;
-constexpr int32_t kMostOrdinary = (127 + 40) << 23;
+constexpr int32_t kUnits = 4;
 
-MSSP_TARGET inline Divisor NewDivisor(Floats scale) {
-  return {scale, Div(Set(1.0f), scale), !AnyOutside(scale, kLeastOrdinary, kMostOrdinary)};
-}
-
-MSSP_TARGET inline Floats Quotient(Floats x, const Divisor& by) {
-  if (!by.ordinary || AnyOutsideOrZero(x, kLeastOrdinary, kMostOrdinary)) return Div(x, by.scale);
-  const Floats first = Mul(x, by.inverse);
-  const Floats second = Fused(FusedNegative(first, by.scale, x), by.inverse, first);
-  const Floats third = Fused(FusedNegative(second, by.scale, x), by.inverse, second);
-  return AsFloats(OrWords(Bits(third), AndWords(Bits(x), SetWords(INT32_MIN))));  // a zero keeps its sign
+MSSP_TARGET inline Guesses NewGuesses(const ScaleRow& scales, bool shifts) {
+  const bool exact = scales.step == 0 && (FloatBits(scales.scale[0]) & 0x007FFFFF) == 0;
+  return {Set(shifts ? 0.499f : exact ? 1.0f : 0.4999f), SetWords(exact ? 0 : 2 * kUnits + 1)};
 }
 
 template <typename Codes>
@@ -76,11 +69,25 @@ struct VectorCodes {  // 8-bit floats
   using Format = typename Codes::Converts;
   static constexpr int kMantissa = Codes::kMax > 1000 ? 2 : 3;
 
-  MSSP_TARGET static inline Words FromFloat(Floats x, Floats) {
-    const Words sign = AndWords(ShiftRight<24>(Bits(x)), SetWords(0x80));
-    const Words any = AndWords(Bits(x), SetWords(0x7FFFFFFF));
-    // A NaN stays one: Min gives its second operand.
-    const Floats magnitude = Min(Set(Codes::kMax), AsFloats(any));
+  // A value half way between two codes has one bit more than a code: the bits below are zero.
+  MSSP_TARGET static inline Words Guess(Floats guess, Floats, const Guesses& guesses, Doubts* doubts) {
+    const Floats magnitude = Magnitude(guess);
+    const Words below = AndWords(AddWords(Bits(magnitude), SetWords(kUnits)), SetWords((1 << (22 - kMantissa)) - 1));
+    *doubts = OrDoubts(*doubts, WordsBelow(below, guesses.near));
+    return FromMagnitude(magnitude, guess);
+  }
+
+  MSSP_TARGET static inline Words FromFloat(Floats x, Floats) { return FromMagnitude(Magnitude(x), x); }
+
+ private:
+  // A NaN stays one: Min gives its second operand. What saturates becomes a number that rounds to the largest one and
+  // is near no boundary.
+  MSSP_TARGET static inline Floats Magnitude(Floats x) {
+    return Min(Set(Codes::kMax * 0.9999f), AsFloats(AndWords(Bits(x), SetWords(0x7FFFFFFF))));
+  }
+
+  MSSP_TARGET static inline Words FromMagnitude(Floats magnitude, Floats signed_value) {
+    const Words sign = AndWords(ShiftRight<24>(Bits(signed_value)), SetWords(0x80));
     const Words bits = Bits(magnitude);
     constexpr int kShift = 23 - kMantissa;
     constexpr int32_t kSmallestNormal = (128 - Format::kBias) << 23;
@@ -90,10 +97,11 @@ struct VectorCodes {  // 8-bit floats
         AddWords(bits, AddWords(SetWords((1 << (kShift - 1)) - 1), AndWords(ShiftRight<kShift>(bits), SetWords(1))));
     const Words normal = SubWords(ShiftRight<kShift>(rounded), SetWords((127 - Format::kBias) << kMantissa));
     const Words finite = SelectBelow(bits, SetWords(kSmallestNormal), small, normal);
-    const Words code = SelectBelow(SetWords(0x7F800000), any, SetWords(Format::kNan), finite);
+    const Words code = SelectBelow(SetWords(0x7F800000), bits, SetWords(Format::kNan), finite);
     return OrWords(sign, code);
   }
 
+ public:
   MSSP_TARGET static inline Floats ToFloat(const char* from) {
     const Words codes = LoadBytes(from);
     const Words sign = ShiftLeft<24>(AndWords(codes, SetWords(0x80)));
@@ -112,6 +120,15 @@ struct VectorCodes {  // 8-bit floats
 
 template <>
 struct VectorCodes<Int8Codes> {
+  // Not sure of a NaN. What is off grows with the offset, which is kLargestOffset at most.
+  MSSP_TARGET static inline Words Guess(Floats guess, Floats lowest, const Guesses& guesses, Doubts* doubts) {
+    const Floats x = Max(lowest, Min(Set(127.0f), guess));
+    const Floats shifted = Add(x, Set(12582912.0f));
+    const Floats rest = Sub(x, Sub(shifted, Set(12582912.0f)));
+    *doubts = OrDoubts(*doubts, NotBelow(AsFloats(AndWords(Bits(rest), SetWords(0x7FFFFFFF))), guesses.surely));
+    return Bits(shifted);
+  }
+
   MSSP_TARGET static inline Words FromFloat(Floats x, Floats lowest) {
     x = Max(Min(ZeroNan(x), Set(127.0f)), lowest);
     return Bits(Add(x, Set(12582912.0f)));
@@ -119,24 +136,67 @@ struct VectorCodes<Int8Codes> {
   MSSP_TARGET static inline Floats ToFloat(const char* from) { return ConvertWords(LoadSignedBytes(from)); }
 };
 
+// Processors fetch ahead within a page only, and rows go on behind it.
+constexpr int64_t kAhead = 4096;
+
 template <typename Rows, typename Codes>
 MSSP_TARGET void VectorQuantise(char* to, const char* from, int64_t columns, const ScaleRow& scales, int lowest) {
+  using Vector = VectorCodes<Codes>;
   constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
+  constexpr int kVectors = 2;  // that are judged at once
   const Floats floor = Set(static_cast<float>(lowest));
   const bool shifts = Codes::kIsInteger && scales.offset != nullptr;
+  const bool alone = scales.step == 0;
+  const bool inverts =
+      alone ? HasInverse(scales.scale[0], shifts ? scales.offset[0] : 0.0f) : scales.inverse != nullptr;
+  const Guesses guesses = NewGuesses(scales, shifts);
+  Floats inverse = Set(1.0f / scales.scale[0]);
   Floats offset = Set(shifts ? scales.offset[0] : 0.0f);
-  Divisor divisor = NewDivisor(Set(scales.scale[0]));
   int64_t i = 0;
-  for (; i + kWidth <= columns; i += kWidth) {
-    if (scales.step != 0) {
-      divisor = NewDivisor(LoadFloats(scales.scale + i));
-      if (shifts) offset = LoadFloats(scales.offset + i);
+  for (; i + kVectors * kWidth <= columns; i += kVectors * kWidth) {
+    _mm_prefetch(from + i * kSize + kAhead, _MM_HINT_T0);
+    Words codes[kVectors];
+    Doubts doubts = NoDoubts();
+    for (int v = 0; v < kVectors && inverts; ++v) {
+      const int64_t column = i + v * kWidth;
+      const Floats row = LoadRow<Rows>(from + column * kSize);
+      if (!alone) inverse = LoadFloats(scales.inverse + column);
+      if (shifts && !alone) offset = LoadFloats(scales.offset + column);
+      codes[v] = Vector::Guess(shifts ? Fused(row, inverse, offset) : Mul(row, inverse), floor, guesses, &doubts);
     }
-    Floats x = Quotient(LoadRow<Rows>(from + i * kSize), divisor);
-    if (shifts) x = Add(x, offset);
-    StoreBytes(to + i, VectorCodes<Codes>::FromFloat(x, floor));
+    if (!inverts || HasAny(doubts)) {
+      for (int v = 0; v < kVectors; ++v) {
+        const int64_t column = i + v * kWidth;
+        const Floats scale = alone ? Set(scales.scale[0]) : LoadFloats(scales.scale + column);
+        const Floats quotient = Div(LoadRow<Rows>(from + column * kSize), scale);
+        if (shifts && !alone) offset = LoadFloats(scales.offset + column);
+        codes[v] = Vector::FromFloat(shifts ? Add(quotient, offset) : quotient, floor);
+      }
+    }
+    for (int v = 0; v < kVectors; ++v) StoreBytes(to + i + v * kWidth, codes[v]);
   }
   QuantiseColumns<Rows, Codes>(to, from, i, columns, scales, lowest);
+}
+
+template <typename Rows>
+MSSP_TARGET float VectorMaxAbs(const char* from, int64_t columns) {
+  using Element = typename Rows::Element;
+  constexpr bool kHalf = sizeof(Element) == 2;
+  constexpr int64_t kLanes = kHalf ? 2 * kWidth : kWidth;
+  const Words mask = SetWords(kHalf ? 0x7FFF7FFF : 0x7FFFFFFF);
+  Words most = SetWords(0);
+  int64_t i = 0;
+  for (; i + kLanes <= columns; i += kLanes) {
+    const char* const lane = from + i * static_cast<int64_t>(sizeof(Element));
+    _mm_prefetch(lane + kAhead, _MM_HINT_T0);
+    const Words magnitude = AndWords(LoadWords(lane), mask);
+    most = kHalf ? MaxHalves(most, magnitude) : MaxWords(most, magnitude);
+  }
+  if (kHalf) most = MaxWords(ShiftRight<16>(most), AndWords(most, SetWords(0xFFFF)));
+  const uint32_t vectors = LargestWord(most);
+  const uint32_t rest = MaxBits<Rows>(from, i, columns);
+  const uint32_t bits = vectors > rest ? vectors : rest;
+  return Rows::Converts::ToFloat(bits);
 }
 
 template <typename Rows, typename Codes>
@@ -158,7 +218,7 @@ MSSP_TARGET void VectorDequantise(char* to, const char* from, int64_t columns, c
   DequantiseColumns<Rows, Codes>(to, from, i, columns, scales);
 }
 
-constexpr QuantKernels kQuant = MSSP_QUANT_KERNELS(VectorQuantise, VectorDequantise, PortableMaxAbs);
+constexpr QuantKernels kQuant = MSSP_QUANT_KERNELS(VectorQuantise, VectorDequantise, VectorMaxAbs);
 
 }  // namespace
 }  // namespace mssp
