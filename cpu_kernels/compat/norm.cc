@@ -63,10 +63,11 @@ void RmsNorm(const Arguments& call) {
   ForEachPiece(rows, 2 * count * ItemBytes(x.type), 0, [&](int64_t begin, int64_t end, float* /*own*/) {
     for (int64_t r = begin; r < end; ++r) {
       const char* row = from + r * row_bytes;
-      const float squares = vectors.sum_of_squares(x.type, row, width, stream ? nullptr : to + r * row_bytes);
+      const char* ahead = r + 1 < rows ? row + row_bytes : nullptr;
+      const char* later = stream ? nullptr : to + r * row_bytes;
+      const float squares = vectors.sum_of_squares(x.type, row, width, ahead, later);
       const float factor = 1.0f / std::sqrt(squares / static_cast<float>(width) + epsilon);
       factors[r] = factor;
-      const char* ahead = r + 1 < end ? row + row_bytes : nullptr;
       vectors.normalize(x.type, row, gamma.data(), factor, width, to + r * row_bytes, ahead, stream);
     }
     if (stream) ActiveKernels().fence();
@@ -102,7 +103,7 @@ void AddRmsNorm(const Arguments& call) {
       for (int64_t i = 0; i < width; ++i) row[i] += row[width + i];
       char* sum = static_cast<char*>(call.Out(2).data) + at;
       vectors.narrow(x.type, row, width, sum);
-      const float squares = vectors.sum_of_squares(x.type, sum, width, nullptr);
+      const float squares = vectors.sum_of_squares(x.type, sum, width, nullptr, nullptr);
       const float factor = 1.0f / std::sqrt(squares / static_cast<float>(width) + epsilon);
       static_cast<float*>(call.Out(1).data)[r] = factor;
       char* out = static_cast<char*>(call.Out(0).data) + at;

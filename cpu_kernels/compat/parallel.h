@@ -35,15 +35,17 @@ void ForEachTask(int64_t tasks, int64_t bytes, int64_t floats, const Work& work)
 }
 
 // Whether results of so many bytes go past the caches: they would not stay there. In rows of `row_bytes`, written by
-// aligned stores of 64 bytes.
+// aligned stores of 16 bytes, as MindSpore's large tensors allow.
 inline bool StreamsTo(const void* to, int64_t bytes, int64_t row_bytes) {
-  return ShouldStreamTo(bytes) && reinterpret_cast<uintptr_t>(to) % 64 == 0 && row_bytes % 64 == 0;
+  return ShouldStreamTo(bytes) && reinterpret_cast<uintptr_t>(to) % 16 == 0 && row_bytes % 16 == 0;
 }
 
 // The same for rows: pieces of them, a few for each thread.
 template <typename Work>
 void ForEachPiece(int64_t rows, int64_t bytes, int64_t floats, const Work& work) {
-  const int64_t pieces = std::max<int64_t>(1, std::min<int64_t>(rows, 4 * ChooseTeam(0, bytes).num_threads));
+  constexpr int64_t kSmall = int64_t{1} << 20;  // as long as it takes to wake a worker: as few beginnings as can be
+  const int64_t threads = ChooseTeam(0, bytes).num_threads;
+  const int64_t pieces = std::max<int64_t>(1, std::min<int64_t>(rows, bytes < kSmall ? threads : 4 * threads));
   ForEachTask(pieces, bytes, floats, [&](int64_t piece, float* scratch) {
     work(rows * piece / pieces, rows * (piece + 1) / pieces, scratch);
   });

@@ -131,9 +131,11 @@ void ApplyRotaryPosEmb(const Arguments& call) {
   const int64_t heads[] = {CountOf(query) / std::max<int64_t>(1, tokens * size),
                            CountOf(key) / std::max<int64_t>(1, tokens * size)};
   const int64_t bytes = 2 * (CountOf(query) + CountOf(key)) * ItemBytes(query.type);
-  const int64_t half_bytes = size / 2 * ItemBytes(query.type);
-  const bool stream = format % 2 == 0 && StreamsTo(call.Out(kQuery).data, bytes / 2, half_bytes) &&
-                      StreamsTo(call.Out(kKey).data, bytes / 2, half_bytes);
+  const int64_t item = ItemBytes(query.type);
+  const int64_t half_bytes = size / 2 * item;
+  const bool even = format % 2 == 0;
+  const bool streams[] = {even && StreamsTo(call.Out(kQuery).data, CountOf(query) * item, half_bytes),
+                          even && StreamsTo(call.Out(kKey).data, CountOf(key) * item, half_bytes)};
   ForEachPiece(tokens, bytes, 3 * size, [&](int64_t begin, int64_t end, float* scratch) {
     float* cosines = scratch;
     float* sines = scratch + size;
@@ -142,17 +144,17 @@ void ApplyRotaryPosEmb(const Arguments& call) {
       vectors.widen(cos.type, static_cast<const char*>(cos.data) + at, size, cosines);
       vectors.widen(sin.type, static_cast<const char*>(sin.data) + at, size, sines);
       for (const int i : {kQuery, kKey}) {
-        const int64_t offset = t * heads[i] * size * ItemBytes(query.type);
+        const int64_t offset = t * heads[i] * size * item;
         const char* from = static_cast<const char*>(call.In(i).data) + offset;
         char* to = static_cast<char*>(call.Out(i).data) + offset;
-        if (format % 2 == 0) {
-          vectors.rotate_halves(query.type, from, cosines, sines, heads[i], size, to, stream);
+        if (even) {
+          vectors.rotate_halves(query.type, from, cosines, sines, heads[i], size, to, streams[i]);
         } else {
           RotateNeighbours(vectors, query.type, from, cosines, sines, heads[i], size, to, scratch + 2 * size);
         }
       }
     }
-    if (stream) ActiveKernels().fence();
+    if (streams[0] || streams[1]) ActiveKernels().fence();
   });
 }
 

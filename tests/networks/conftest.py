@@ -48,7 +48,7 @@ def product(request) -> Iterator[str]:
 
 @pytest.fixture(params=["cached", "streamed"])
 def stores(request, builtins) -> str:
-    """Large results go past the caches: here small ones too, where their rows are multiples of 64 bytes."""
+    """Large results go past the caches: here small ones too, where their rows are multiples of 16 bytes."""
     _loaded().MsspSetThresholds(ctypes.c_int64(1 if request.param == "streamed" else -1), ctypes.c_int64(1))
     return request.param
 

@@ -60,8 +60,8 @@ def attention_and_error(
     sizes = np.einsum("qnd,knd->nqk", abs(query), abs(key)) * abs(scale)
     seen = np.isfinite(scores)
     off = (query.shape[-1] + 8) * sizes + 4 * (abs(np.where(seen, scores, 0)) + abs(np.where(seen, bias, 0)))
-    most = np.where(seen, scores, -np.inf).max(axis=-1, keepdims=True, initial=-np.inf)
-    off = np.where(seen, roundoff * (off + abs(np.where(seen, scores - most, 0))), 0)
+    most = np.where(seen, scores, 0).max(axis=-1, keepdims=True, initial=0)
+    off = np.where(seen, roundoff * (off + abs(np.where(seen, scores, 0) - most)), 0)
     error = np.einsum("nqk,knd->qnd", weights * off, abs(value))
     error += np.einsum("nqk->qn", weights * off)[..., None] * abs(want)
     sums = (len(key) + 16) * roundoff

@@ -48,10 +48,10 @@ def _describe(arrays: Sequence[np.ndarray | None]) -> tuple[Any, list[Any]]:
 
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Empty, at a multiple of 64 bytes, as MindSpore's tensors are."""
+    """Empty, 16 bytes behind a multiple of 64, as MindSpore's large tensors are."""
     nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    memory = np.empty(nbytes + 64, np.uint8)
-    begin = -memory.ctypes.data % 64
+    memory = np.empty(nbytes + 80, np.uint8)
+    begin = -memory.ctypes.data % 64 + 16
     return memory[begin : begin + nbytes].view(dtype).reshape(shape)
 
 

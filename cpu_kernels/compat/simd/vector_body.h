@@ -422,7 +422,7 @@ MSSP_TARGET void Scale(float* x, int64_t n, float factor) {
   for (int64_t i = 0; i < n; ++i) x[i] *= factor;
 }
 
-// To the caches, or past them: then `to` is a multiple of 64 bytes, and so is what lies between two calls.
+// To the caches, or past them: then `to` is a multiple of 16 bytes.
 template <typename Format, bool kStream>
 MSSP_INLINE void Put(Floats x, typename Format::Item* to) {
   if constexpr (kStream) {
@@ -432,16 +432,24 @@ MSSP_INLINE void Put(Floats x, typename Format::Item* to) {
   }
 }
 
+// Of what is worked on in steps of kStep numbers: `bytes` a step into the second-level cache, which has more requests
+// under way than the first.
+MSSP_INLINE void FetchStep(const char* from, int64_t step, int64_t bytes) {
+  if (from != nullptr) Fetch(from + step * bytes, bytes);
+}
+
+constexpr int64_t kStep = 4 * MSSP_LANES;
+
 template <typename Format>
-MSSP_TARGET float SumOfSquaresAs(const typename Format::Item* x, int64_t n, const char* later) {
-  constexpr int64_t kStep = 4 * MSSP_LANES;
-  constexpr auto kItem = static_cast<int64_t>(sizeof(typename Format::Item));
+constexpr int64_t kStepBytes = kStep * static_cast<int64_t>(sizeof(typename Format::Item));
+
+template <typename Format>
+MSSP_TARGET float SumOfSquaresAs(const typename Format::Item* x, int64_t n, const char* ahead, const char* later) {
   Floats sums[4] = {};
   int64_t i = 0;
-  for (; i + kStep <= n; i += kStep) {
-    if (later != nullptr) {
-      for (int64_t at = 0; at < kStep * kItem; at += 64) __builtin_prefetch(later + i * kItem + at, 1, 3);
-    }
+  for (int64_t step = 0; i + kStep <= n; i += kStep, ++step) {
+    FetchStep(ahead, step, kStepBytes<Format> / 2);
+    FetchStep(later, step, kStepBytes<Format>);
     for (int k = 0; k < 4; ++k) {
       const Floats part = Format::Load(x + i + k * MSSP_LANES);
       sums[k] += part * part;
@@ -452,28 +460,26 @@ MSSP_TARGET float SumOfSquaresAs(const typename Format::Item* x, int64_t n, cons
   return sum;
 }
 
-MSSP_TARGET float SumOfSquares(int32_t type, const void* x, int64_t n, const void* later) {
-  const auto* fetched = static_cast<const char*>(later);
+MSSP_TARGET float SumOfSquares(int32_t type, const void* x, int64_t n, const void* ahead, const void* later) {
+  const auto* to_read = static_cast<const char*>(ahead);
+  const auto* to_write = static_cast<const char*>(later);
   switch (type) {
     case MSSP_BUILTIN_FLOAT16:
-      return SumOfSquaresAs<Half>(static_cast<const uint16_t*>(x), n, fetched);
+      return SumOfSquaresAs<Half>(static_cast<const uint16_t*>(x), n, to_read, to_write);
     case MSSP_BUILTIN_BFLOAT16:
-      return SumOfSquaresAs<Brain>(static_cast<const uint16_t*>(x), n, fetched);
+      return SumOfSquaresAs<Brain>(static_cast<const uint16_t*>(x), n, to_read, to_write);
     default:
-      return SumOfSquaresAs<Single>(static_cast<const float*>(x), n, fetched);
+      return SumOfSquaresAs<Single>(static_cast<const float*>(x), n, to_read, to_write);
   }
 }
 
 template <typename Format, bool kStream>
 MSSP_TARGET void NormalizeAs(const typename Format::Item* x, const float* gamma, float factor, int64_t n,
                              typename Format::Item* to, const char* ahead) {
-  constexpr int64_t kStep = 4 * MSSP_LANES;
-  constexpr auto kItem = static_cast<int64_t>(sizeof(typename Format::Item));
+  if (ahead != nullptr) ahead += n / kStep * (kStepBytes<Format> / 2);
   int64_t i = 0;
-  for (; i + kStep <= n; i += kStep) {
-    if (ahead != nullptr) {
-      for (int64_t at = 0; at < kStep * kItem; at += 64) __builtin_prefetch(ahead + i * kItem + at, 0, 3);
-    }
+  for (int64_t step = 0; i + kStep <= n; i += kStep, ++step) {
+    FetchStep(ahead, step, kStepBytes<Format> / 2);
     for (int k = 0; k < 4; ++k) {
       const int64_t at = i + k * MSSP_LANES;
       Put<Format, kStream>(Format::Load(x + at) * factor * Single::Load(gamma + at), to + at);
@@ -504,6 +510,7 @@ MSSP_TARGET void Normalize(int32_t type, const void* x, const float* gamma, floa
   }
 }
 
+// Past the caches one half goes after the other: stores that leave lines half full are dear.
 template <typename Format, bool kStream>
 MSSP_TARGET void RotateHalvesAs(const typename Format::Item* from, const float* cos, const float* sin, int64_t heads,
                                 int64_t size, typename Format::Item* to) {
@@ -511,7 +518,7 @@ MSSP_TARGET void RotateHalvesAs(const typename Format::Item* from, const float* 
   const int64_t bytes = size * static_cast<int64_t>(sizeof(typename Format::Item));
   for (int64_t h = 0; h < heads; ++h, from += size, to += size) {
     for (int64_t at = 0; at < bytes; at += 64) {
-      __builtin_prefetch(reinterpret_cast<const char*>(from) + heads * bytes + at, 0, 3);
+      __builtin_prefetch(reinterpret_cast<const char*>(from) + heads * bytes + at, 0, kStream ? 2 : 3);
       if (!kStream) __builtin_prefetch(reinterpret_cast<const char*>(to) + heads * bytes + at, 1, 3);
     }
     int64_t i = 0;
@@ -519,7 +526,13 @@ MSSP_TARGET void RotateHalvesAs(const typename Format::Item* from, const float* 
       const Floats a = Format::Load(from + i);
       const Floats b = Format::Load(from + half + i);
       Put<Format, kStream>(a * Single::Load(cos + i) - b * Single::Load(sin + i), to + i);
+      if (kStream) continue;
       Put<Format, kStream>(b * Single::Load(cos + half + i) + a * Single::Load(sin + half + i), to + half + i);
+    }
+    for (int64_t k = 0; kStream && k + MSSP_LANES <= half; k += MSSP_LANES) {
+      const Floats a = Format::Load(from + k);
+      const Floats b = Format::Load(from + half + k);
+      Put<Format, kStream>(b * Single::Load(cos + half + k) + a * Single::Load(sin + half + k), to + half + k);
     }
     for (; i < half; ++i) {
       const float a = Format::One(from[i]);

@@ -36,14 +36,14 @@ struct VectorKernels {
   float (*max)(const float* x, int64_t n);           // -inf for n = 0; a NaN may be lost
   float (*exp)(float* x, int64_t n, float shift);    // x = exp(x - shift); returns the sum
   void (*scale)(float* x, int64_t n, float factor);  // x *= factor
-  // Meanwhile fetches as many bytes of `later` to be written, nullptr: none.
-  float (*sum_of_squares)(int32_t type, const void* x, int64_t n, const void* later);
-  // to = x * factor * gamma; meanwhile fetches as many bytes of `ahead` to be read, nullptr: none. `stream`: stores go
-  // past the caches, which Kernels::fence must follow; `to` and the bytes between two rows are multiples of 64 then.
+  // Meanwhile fetches the first half of as many bytes from `ahead` on, and as many from `later` on; nullptr: none.
+  float (*sum_of_squares)(int32_t type, const void* x, int64_t n, const void* ahead, const void* later);
+  // to = x * factor * gamma; meanwhile fetches the other half from `ahead` on. `stream`: stores go past the caches,
+  // which Kernels::fence must follow; `to` and the bytes between two rows are multiples of 16 then.
   void (*normalize)(int32_t type, const void* x, const float* gamma, float factor, int64_t n, void* to,
                     const void* ahead, bool stream);
   // Both halves of `heads` vectors of `size` numbers, from `from` to `to`: cos and sin hold `size` numbers. Meanwhile
-  // fetches what lies as far behind `from` and `to` as they are long. `stream`: as above, for halves of vectors.
+  // fetches what lies as far behind as they are long. `stream`: as above, for halves of vectors.
   void (*rotate_halves)(int32_t type, const void* from, const float* cos, const float* sin, int64_t heads, int64_t size,
                         void* to, bool stream);
 };

@@ -20,7 +20,11 @@ MSSP_INLINE Floats LoadHalf(const uint16_t* from) {
 
 MSSP_INLINE Shorts NarrowHalf(Floats x) { return (Shorts)_mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT); }
 
-MSSP_INLINE void StreamVector(Floats x, float* to) { _mm256_stream_ps(to, (__m256)x); }
+// In pieces of 16 bytes: MindSpore's large tensors begin 16 bytes behind a page.
+MSSP_INLINE void StreamVector(Floats x, float* to) {
+  _mm_stream_ps(to, _mm256_extractf128_ps((__m256)x, 0));
+  _mm_stream_ps(to + 4, _mm256_extractf128_ps((__m256)x, 1));
+}
 MSSP_INLINE void StreamVector(Shorts x, uint16_t* to) { _mm_stream_si128(reinterpret_cast<__m128i*>(to), (__m128i)x); }
 
 }  // namespace
