@@ -97,6 +97,9 @@ def _networks(library: CoreLibrary, options: argparse.Namespace, seconds: float)
     print(f"{library.c.MsspCpuFeatures().decode()}, {threads} threads; microseconds per call (ratio to the limit)")
     for group in dict.fromkeys(result.case.group for result in results):
         print(harness.table([result for result in results if result.case.group == group]), end="\n\n")
+    fastest = [(result.case.name, result.fastest_ratio(networks_bench.OURS)) for result in results]
+    print("of the fastest tenths, which other processes interrupt least:")
+    print("\n".join(f"  {name}: {ratio:.2f}x" for name, ratio in fastest if ratio is not None))
     about = {"machine": platform.machine(), "kernels": library.c.MsspCpuFeatures().decode(), "threads": threads}
     harness.write_json(results, options.out / "networks.json", about)
     return 0

@@ -90,6 +90,11 @@ class Result:
         limit, goal = self.limit, self.case.goal.get(name)
         return limit is not None and goal is not None and self.median(name) > goal * limit + self.case.allowance
 
+    def fastest_ratio(self, name: str) -> float | None:
+        """Of the tenth percentiles: where other processes take turns, long samples have a turn in them more often."""
+        limits = [_percentile(samples, 0.1) for limit, samples in self.samples.items() if limit.startswith(LIMIT)]
+        return _percentile(self.samples[name], 0.1) / min(limits) if limits else None
+
     def as_json(self) -> dict[str, Any]:
         return {
             "name": self.case.name,
@@ -105,6 +110,7 @@ class Result:
                     "p10_seconds": _percentile(samples, 0.1),
                     "p90_seconds": _percentile(samples, 0.9),
                     "ratio_to_limit": self.ratio(name),
+                    "ratio_of_fastest_tenths": self.fastest_ratio(name),
                 }
                 for name, samples in self.samples.items()
             },

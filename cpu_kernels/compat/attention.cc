@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <memory>
 
 #include "../core/export.h"
 #include "arguments.h"
@@ -206,8 +207,8 @@ class Attention {
       most_rows = std::max(most_rows, RowsOf(sequence));
     }
     first_part.push_back(parts.size());
-    std::vector<float> results(static_cast<size_t>(numbers));
-    float* next = results.data();
+    const std::unique_ptr<float[]> results(new float[static_cast<size_t>(numbers)]);
+    float* next = results.get();
     for (Part& part : parts) {
       part.results = next;
       next += RowsOf(call_.sequences[static_cast<size_t>(part.sequence)]) * (call_.value_size + 2);
@@ -217,11 +218,10 @@ class Attention {
                             (gather ? kNarrowTile * (call_.key_size + call_.value_size) : 0);
     ForEachTask(static_cast<int64_t>(parts.size()), bytes, scratch,
                 [&](int64_t task, float* own) { AttendPart(parts[static_cast<size_t>(task)], own); });
-    ForEachTask(static_cast<int64_t>(which.size()), static_cast<int64_t>(results.size()) * 4, 0,
-                [&](int64_t task, float* /*own*/) {
-                  const auto at = static_cast<size_t>(task);
-                  Merge(&parts[first_part[at]], &parts[0] + first_part[at + 1]);
-                });
+    ForEachTask(static_cast<int64_t>(which.size()), numbers * 4, 0, [&](int64_t task, float* /*own*/) {
+      const auto at = static_cast<size_t>(task);
+      Merge(&parts[first_part[at]], &parts[0] + first_part[at + 1]);
+    });
   }
 
   void AttendPart(const Part& part, float* scratch) const {

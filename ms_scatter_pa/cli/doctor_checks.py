@@ -146,11 +146,10 @@ def builtins() -> Finding:
             name, False, f"the CPU kernels of MindSpore's operators do not load: {problem}", advice(), needed=False
         )
     try:
-        from ..compat import register, state
-        from ..compat.names import MISSING
+        from ..compat import missing, register, state
 
         register()
-        owners = state()
+        owners, lacking = state(), missing()
     except Exception as error:
         return Finding(
             name, False, f"the CPU kernels of MindSpore's operators do not load: {error}", advice(), needed=False
@@ -158,7 +157,7 @@ def builtins() -> Finding:
     groups = [
         f"{owner}: {', '.join(n for n in owners if owners[n] == owner)}" for owner in dict.fromkeys(owners.values())
     ]
-    found = f"after compat.register() these have CPU kernels of {'; '.join(groups)}. Without one: {', '.join(MISSING)}"
+    found = f"after compat.register() these have CPU kernels of {'; '.join(groups)}. Without one: {', '.join(lacking)}"
     return Finding(name, "none" not in owners.values(), found, needed=False)
 
 

@@ -4,7 +4,7 @@ Nothing is registered at import: a network that calls the built-in operators nee
 ``python -m ms_scatter_pa run PROGRAM``.
 """
 
-from .builtin import register, state
+from .builtin import missing, register, state
 from .names import BUILTINS
 
-__all__ = ["BUILTINS", "register", "state"]
+__all__ = ["BUILTINS", "missing", "register", "state"]

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .names import BUILTINS
+from .names import BUILTINS, MISSING
 
 
 def _extension() -> Any:
@@ -59,6 +59,13 @@ def register() -> tuple[str, ...]:
 
     install()
     return registered
+
+
+def missing() -> tuple[str, ...]:
+    """Other operators that such networks call and that no CPU kernel has: those of ``MISSING`` that neither MindSpore nor
+    another package has registered. Raises ImportError where the extension does not load."""
+    extension = _extension()
+    return tuple(name for name in MISSING if not extension.is_registered(name))
 
 
 def state() -> dict[str, str]:

@@ -11,8 +11,9 @@ from mindspore import ops
 from mindspore.ops.primitive import _primexpr
 
 from .custom_ops import reshape_and_cache
+from .paged_load import paged_cache_load
 
-__all__ = ["apply_rotary_pos_emb_atb", "reshape_and_cache", "trans_data"]
+__all__ = ["apply_rotary_pos_emb_atb", "paged_cache_load", "reshape_and_cache", "trans_data"]
 
 _FRACTAL_NZ_TO_ND, _ND_TO_FRACTAL_NZ = 0, 1
 _CHANNELS = {1: 32, 2: 16}  # of a 32-byte unit, by the bytes of an item

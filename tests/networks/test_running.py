@@ -64,6 +64,11 @@ def test_twice_is_once_and_state_says_whose():
     assert compat.state() == dict.fromkeys(compat.BUILTINS, "ms_scatter_pa")
 
 
+def test_what_nobody_has_is_named():
+    assert {"QuantBatchMatmul", "Swiglu"} <= set(compat.missing())
+    assert not set(compat.missing()) & set(compat.BUILTINS)
+
+
 def test_what_mindspore_has_is_left_alone():
     """A name that MindSpore registers itself is not taken, and state says so."""
     from ms_scatter_pa._lib import _builtins
@@ -91,6 +96,12 @@ def test_an_installed_ms_custom_ops_stays(run_python, tmp_path):
     script = "from ms_scatter_pa import compat; compat.register(); import ms_custom_ops; assert ms_custom_ops.mine"
     result = run_python(script)
     assert result.returncode == 0, result.stderr
+
+
+def test_pages_are_read_back_by_the_name_of_ms_custom_ops():
+    cache = Tensor(np.arange(8, dtype=np.float16).reshape(4, 2, 1, 1))
+    key, _ = ms_custom_ops.paged_cache_load(cache, cache, Tensor([[2, 0]]), Tensor([3]))
+    assert key.asnumpy().reshape(-1).tolist() == [4, 5, 0]
 
 
 def test_a_function_that_is_missing_is_a_sentence():

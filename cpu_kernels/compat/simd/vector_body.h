@@ -68,10 +68,25 @@ MSSP_INLINE Floats SumEach(Floats* x) {
 
 MSSP_INLINE Floats Splat(float x) { return Floats{} + x; }
 
+// Sums and maxima of lanes by quarters of a line: one after another they would wait for each other.
+typedef float Quad __attribute__((vector_size(16)));
+
 MSSP_INLINE float Sum(Floats x) {
-  float sum = 0.0f;
-  for (int i = 0; i < MSSP_LANES; ++i) sum += x[i];
-  return sum;
+  Quad parts[MSSP_LANES / 4];
+  std::memcpy(parts, &x, sizeof(x));
+  Quad sum = parts[0];
+  for (int i = 1; i < MSSP_LANES / 4; ++i) sum += parts[i];
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+MSSP_INLINE float MaxOf(Floats x) {
+  Quad parts[MSSP_LANES / 4];
+  std::memcpy(parts, &x, sizeof(x));
+  Quad most = parts[0];
+  for (int i = 1; i < MSSP_LANES / 4; ++i) most = parts[i] > most ? parts[i] : most;
+  const float first = most[0] > most[1] ? most[0] : most[1];
+  const float second = most[2] > most[3] ? most[2] : most[3];
+  return first > second ? first : second;
 }
 
 struct Single {
@@ -368,8 +383,7 @@ MSSP_TARGET float Max(const float* x, int64_t n) {
     const Floats next = Single::Load(x + i);
     most = next > most ? next : most;
   }
-  float result = -std::numeric_limits<float>::infinity();
-  for (int lane = 0; lane < MSSP_LANES; ++lane) result = most[lane] > result ? most[lane] : result;
+  float result = MaxOf(most);
   for (; i < n; ++i) result = x[i] > result ? x[i] : result;
   return result;
 }
