@@ -93,7 +93,7 @@ class Pages:
 
 
 def decode(library: CoreLibrary, threads: int, pages: Pages, batch: int, tokens: int, warm: bool) -> Case:
-    """One decode step of a layer. Where K and V fit the caches there is less to do than what wakes a second thread."""
+    """One decode step of a layer. Where K and V fit the caches there is less to do than what wakes a second thread: one."""
     threads = 1 if warm else threads
     rng = np.random.default_rng(1)
     query = rng.standard_normal((batch, HEADS * SIZE)).astype(np.float16)
@@ -317,4 +317,14 @@ def cases(library: CoreLibrary, threads: int, *, quick: bool, inside: bool, only
         "norm": [partial(streaming, library, threads, "RmsNorm", t) for t in (16, 1024)],
         "rotary": [partial(streaming, library, threads, "ApplyRotaryPosEmb", t) for t in (16, 1024)],
     }
-    return [maker for kind, makers in kinds.items() if only in kind for maker in makers]
+
+    def on(count: int, maker: Callable[[], Case]) -> Case:
+        library.c.MsspSetNumThreads(count)
+        return maker()
+
+    return [
+        partial(on, 1 if kind == "warm" else threads, maker)
+        for kind, makers in kinds.items()
+        if only in kind
+        for maker in makers
+    ]
