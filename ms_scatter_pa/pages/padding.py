@@ -49,7 +49,8 @@ def pad_block_tables(rows: Sequence[Sequence[int]], width: int, padding: int = 0
 def pad_rows(rows: Sequence[Sequence[int] | Int64Array], width: int, padding: int, what: str) -> Int64Array:
     """int64 [len(rows), width]; ``what`` names the numbers in the error."""
     width = integer(width, "width")
-    padded = np.full((len(rows), width), integer(padding, "padding"), np.int64)
+    (filler,) = int64_array([integer(padding, "padding")], "padding")
+    padded = np.full((len(rows), width), filler, np.int64)
     for index, row in enumerate(rows):
         if len(row) > width:
             raise ValueError(f"row {index} has {len(row)} {what}, more than {width}")

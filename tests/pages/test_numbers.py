@@ -105,6 +105,9 @@ def test_padding_never_narrows(slot: int) -> None:
                 pad_slot_mapping(rows, 3, np.int32)
     with pytest.raises(ValueError, match="int64 does not hold"):
         pad_slot_mapping([np.array([2**63], np.uint64)], 1)
+    for padding in (2**63, np.uint64(2**63), 2**64, -(2**63) - 1):
+        with pytest.raises(ValueError, match=r"padding: given .* int64 does not hold"):
+            pad_block_tables([[slot]], 3, padding)
     with pytest.raises(TypeError, match="expected int32 or int64"):
         pad_slot_mapping([[1]], 1, np.int16)
 
