@@ -385,11 +385,11 @@ def slot_list(entry: Entry, block_size: int, start: int, stop: int | None = None
     """The slots of an entry's tokens. IndexError: it has no such token."""
     start = integer(start, "start")
     stop = entry.num_tokens if stop is None else integer(stop, "stop")
-    if start >= stop:
-        return []
-    if start < 0 or stop > entry.num_tokens:
-        position = start if start < 0 else max(start, entry.num_tokens)
-        raise IndexError(f"position {position} is outside a sequence of {entry.num_tokens} tokens")
+    if not 0 <= start <= stop <= entry.num_tokens:
+        raise IndexError(
+            f"slots: given {start} to {stop} of a sequence of {entry.num_tokens} tokens, expected "
+            f"0 <= start <= stop <= {entry.num_tokens}"
+        )
     if stop - start > _FEW:
         return slot_array(entry, block_size, start, stop).tolist()
     first = start // block_size

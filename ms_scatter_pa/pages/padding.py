@@ -1,6 +1,7 @@
 """From lists of slots and blocks to the padded arrays that a step takes."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -50,9 +51,19 @@ def pad_rows(rows: Sequence[Sequence[int] | Int64Array], width: int, padding: in
     """int64 [len(rows), width]; ``what`` names the numbers in the error."""
     width = integer(width, "width")
     (filler,) = int64_array([integer(padding, "padding")], "padding")
+    if width < 0:
+        raise ValueError(f"width: given {width}, expected at least 0")
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    if (lengths > width).any():
+        index = int((lengths > width).argmax())
+        raise ValueError(f"row {index} has {lengths[index]} {what}, more than {width}")
     padded = np.full((len(rows), width), filler, np.int64)
-    for index, row in enumerate(rows):
-        if len(row) > width:
-            raise ValueError(f"row {index} has {len(row)} {what}, more than {width}")
-        padded[index, : len(row)] = int64_array(row, what)
+    padded[np.arange(width) < lengths[:, None]] = joined(rows, what)
     return padded
+
+
+def joined(rows: Sequence[Sequence[int] | Int64Array], what: str) -> Int64Array:
+    """All rows' numbers, one after another."""
+    if any(isinstance(row, np.ndarray) for row in rows):
+        return np.concatenate([int64_array(row, what) for row in rows])
+    return int64_array(chain.from_iterable(rows), what)

@@ -14,11 +14,11 @@ from ..paged_functional import quant_scatter_pa_kv_cache
 from ..rules.options import dtype_name
 from ..rules.paged import FLOATS
 from .block_manager import BlockManager, SeqId
-from .block_table import NO_BLOCKS, Entry, slot_array
+from .block_table import Entry, slot_array
 from .integers import Int64Array, integer, narrowed
 from .journal import Actions, Journal
 from .occupancy import Occupancy, Pages
-from .padding import PADDING_SLOT, pad_rows
+from .padding import PADDING_SLOT, joined, pad_rows
 from .scales import check_scales, dequantised, static_scales
 from .storage import CacheGeometry, CacheStorage, Rows
 
@@ -195,6 +195,9 @@ class PagedKVCache(BlockManager):
             ValueError: ``dtype`` or ``raw`` for a cache that is not quantised, or another ``dtype``.
             KeyError: no such sequence. IndexError: no such layer.
         """
+        layer = integer(layer, "layer")
+        if not 0 <= layer < self.num_layers:
+            raise IndexError(f"layer: given {layer}, expected 0 <= layer < {self.num_layers}")
         if not self.is_quantised:
             if dtype is not None or raw:
                 raise ValueError("dtype, raw: given for a cache without scales, which holds rows as they were written")
@@ -344,18 +347,17 @@ class PagedKVCache(BlockManager):
             self._last_slots(seq_id, integer(count, "query_lens"))
             for seq_id, count in zip(seq_ids, query_lens, strict=True)
         ]
-        return (
-            np.concatenate([NO_BLOCKS, *rows])
-            if width is None
-            else pad_rows(rows, width, PADDING_SLOT, "slots").reshape(-1)
-        )
+        return joined(rows, "slots") if width is None else pad_rows(rows, width, PADDING_SLOT, "slots").reshape(-1)
 
-    def _last_slots(self, seq_id: SeqId, count: int) -> Int64Array:
+    def _last_slots(self, seq_id: SeqId, count: int) -> Sequence[int] | Int64Array:
         if seq_id is None:
-            return NO_BLOCKS
+            return ()
         entry = self._table(seq_id)
         if not 0 <= count <= entry.num_tokens:
             raise ValueError(f"query_lens: given {count} for sequence {seq_id!r}, which has {entry.num_tokens} tokens")
+        if count == 1:  # a decode step
+            block, offset = divmod(entry.num_tokens - 1, self.block_size)
+            return (int(entry.blocks[block]) * self.block_size + offset,)
         return slot_array(entry, self.block_size, entry.num_tokens - count, entry.num_tokens)
 
     def _in_layout(self, layout: str, name: str | None) -> "PagedKVCache":

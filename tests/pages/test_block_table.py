@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from ms_scatter_pa.pages import (
     BlockAllocator,
+    BlockManager,
     BlockTable,
     OutOfBlocksError,
     blocks_for,
@@ -107,8 +108,17 @@ def test_negative_counts_are_refused():
 def test_slot_outside_the_sequence_is_refused():
     table = BlockTable(BlockAllocator(2), 2)
     table.append(1)
-    with pytest.raises(IndexError, match="position 1"):
+    with pytest.raises(IndexError, match="given 1 to 2 of a sequence of 1 tokens"):
         table.slot(1)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(-1, 1), (0, -1), (5, 2), (0, 7), (2**63, None), (-(2**63), 2**63)])
+def test_slots_of_an_impossible_range_are_refused(start, stop):
+    manager = BlockManager(4, 4)
+    manager.allocate("a", 6)
+    with pytest.raises(IndexError, match=f"slots: given {start} to"):
+        manager.slots("a", start, stop)
+    assert manager.slots("a", 6) == []
 
 
 def test_padding():

@@ -295,7 +295,8 @@ def test_misuse_is_refused_and_changes_nothing():
         (ValueError, "3 slots, more than 2", lambda: cache.slot_mapping(["a"], [3], pad_to=2)),
         (ValueError, "2 blocks, more than 1", lambda: cache.block_tables(["a"], max_blocks=1)),
         (ValueError, "layout", lambda: cache.to_layout("ND")),
-        (IndexError, "list index", lambda: cache.read("a", 1)),
+        (IndexError, "layer: given 1", lambda: cache.read("a", 1)),
+        (IndexError, "layer: given -1", lambda: cache.read("a", -1)),
     ]:
         with pytest.raises(error, match=message):
             call()
