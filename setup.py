@@ -66,7 +66,11 @@ build_config = _module_at(ROOT / "cpu_kernels" / "build_config.py")
 LIBRARY_STEM = Path(build_config.LIBRARY_NAME).stem
 INFER_STEM = "libms_scatter_pa_infer"
 # What build-ascend needs where CANN is: folder of aicore_kernels -> files.
-ASCEND_SOURCES = {".": ("cann_operator.cc",), "op_host": ("*.cpp", "*.h"), "op_kernel": ("*.cpp", "*.h")}
+ASCEND_SOURCES = {
+    ".": ("cann_operator.cc", "eager_entry.cc"),
+    "op_host": ("*.cpp", "*.h"),
+    "op_kernel": ("*.cpp", "*.h"),
+}
 
 
 def _mindspore_folder() -> Path:

@@ -12,6 +12,7 @@ namespace {
 
 using OptionalTensor = std::optional<ms::Tensor>;
 
+// Runs in the framework's queue, where results of other operators have arrived.
 void ScatterPaKvCache(const ms::Tensor& key, const ms::Tensor& key_cache, const ms::Tensor& slot_mapping,
                       const OptionalTensor& value, const OptionalTensor& value_cache,
                       const OptionalTensor& compress_lens, const OptionalTensor& compress_seq_offsets,
@@ -33,4 +34,14 @@ void ScatterPaKvCache(const ms::Tensor& key, const ms::Tensor& key_cache, const 
 
 }  // namespace
 
-PYBIND11_MODULE(MS_EXTENSION_NAME, module) { module.def("scatter_pa_kv_cache", &ScatterPaKvCache); }
+PYBIND11_MODULE(MS_EXTENSION_NAME, module) {
+  module.def("scatter_pa_kv_cache",
+             [](const ms::Tensor& key, const ms::Tensor& key_cache, const ms::Tensor& slot_mapping,
+                const OptionalTensor& value, const OptionalTensor& value_cache, const OptionalTensor& compress_lens,
+                const OptionalTensor& compress_seq_offsets, const OptionalTensor& seq_lens,
+                const std::string& cache_mode, const std::string& scatter_mode) {
+               return ms::pynative::PyboostRunner::Call<0>(&ScatterPaKvCache, key, key_cache, slot_mapping, value,
+                                                           value_cache, compress_lens, compress_seq_offsets, seq_lens,
+                                                           cache_mode, scatter_mode);
+             });
+}

@@ -11,6 +11,7 @@ namespace mssp_host {
 ge::graphStatus InferShape(gert::InferShapeContext* context);
 ge::graphStatus InferDataType(gert::InferDataTypeContext* context);
 ge::graphStatus Tiling(gert::TilingContext* context);
+ge::graphStatus TilingStrided(gert::TilingContext* context);
 
 }  // namespace mssp_host
 

@@ -36,10 +36,20 @@ bool ReadType(const gert::TilingContext* context, size_t index, ge::DataType* ty
   return true;
 }
 
-}  // namespace
+// The four attributes of the strided operator, in the order of its first four inputs.
+bool ReadStrides(const gert::TilingContext* context, Call* call) {
+  const gert::RuntimeAttrs* attributes = context->GetAttrs();
+  for (size_t i = 0; i < static_cast<size_t>(kStrided); ++i) {
+    const int64_t* stride = attributes == nullptr ? nullptr : attributes->GetInt(i);
+    if (stride == nullptr) {
+      return false;
+    }
+    call->strides[i] = *stride;
+  }
+  return true;
+}
 
-ge::graphStatus Tiling(gert::TilingContext* context) {
-  Call call = {};
+ge::graphStatus Tile(gert::TilingContext* context, Call call) {
   for (size_t i = 0; i < kInputs; ++i) {
     if (!ReadShape(context, i, &call.shapes[i])) {
       return Refuse(context, "an input has no shape, or too many dimensions");
@@ -77,6 +87,18 @@ ge::graphStatus Tiling(gert::TilingContext* context) {
   workspace[0] = 0;
   context->SetBlockDim(static_cast<uint32_t>(tiling->used_cores));
   return ge::GRAPH_SUCCESS;
+}
+
+}  // namespace
+
+ge::graphStatus Tiling(gert::TilingContext* context) { return Tile(context, Call()); }
+
+ge::graphStatus TilingStrided(gert::TilingContext* context) {
+  Call call = {};
+  if (!ReadStrides(context, &call)) {
+    return Refuse(context, "a stride is missing");
+  }
+  return Tile(context, call);
 }
 
 }  // namespace mssp_host

@@ -40,12 +40,20 @@ int64_t Clamp(int64_t x, int64_t low, int64_t high) { return MsspMax(low, MsspMi
 const char* ReadRows(const Call& call, const Modes& modes, MsScatterPaKvCacheTiling* tiling) {
   const TensorShape& key = call.shapes[kKey];
   const bool four = modes.scatter_mode != MSSP_NONE && !modes.packed;
-  if (key.rank != (four ? 4 : 3)) {
-    return four ? "key: expected [B, S, N, D]" : "key: expected [T, N, D]";
-  }
   int64_t elements = 0;
   if (!ElementCount(key, &elements) || elements > INT64_MAX / 8) {
     return "key: too large";
+  }
+  if (modes.flattened) {
+    if (key.rank != 2 && key.rank != 3) {
+      return "key: expected [T, N*D], [1, T, N*D] or [B, S, N*D]";
+    }
+    tiling->num_head = HeadsOf(call.shapes[kKeyCache], modes);
+    tiling->num_tokens = key.rank == 2 ? key.dims[0] : key.dims[0] * key.dims[1];
+    return nullptr;
+  }
+  if (key.rank != (four ? 4 : 3)) {
+    return four ? "key: expected [B, S, N, D]" : "key: expected [T, N, D]";
   }
   tiling->num_head = key.dims[key.rank - 2];
   tiling->seq_len = four ? key.dims[1] : 0;
@@ -114,7 +122,13 @@ const char* ReadSide(const Call& call, const Modes& modes, int32_t index, MsScat
       return "value: differs from key in more than head_size";
     }
   }
-  const int64_t head_size = rows.dims[rows.rank - 1];
+  int64_t head_size = rows.dims[rows.rank - 1];
+  if (modes.flattened && tiling->num_head > 0) {
+    if (head_size % tiling->num_head != 0) {
+      return "key, value: expected N*D channels, with N of key_cache";
+    }
+    head_size /= tiling->num_head;
+  }
   CacheShape cache = {0, 0};
   int64_t elements = 0;
   if (head_size <= 0 || tiling->num_head <= 0 || !ElementCount(rows, &elements) || elements > INT64_MAX / 8) {

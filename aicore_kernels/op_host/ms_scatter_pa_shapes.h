@@ -24,16 +24,21 @@ inline bool HasCount(const TensorShape& shape, int64_t expected) {
   return ElementCount(shape, &count) && count == expected;
 }
 
-// The modes, which come as the shape of the tensor `mode`: [1 + layout, 1 + scatter_mode, 1 + key_only, 1 + packed].
+// How key and value come: [T, N, D] or, in compressed modes, [B, S, N, D]; packed, [sum(seq_lens), N, D]; flattened,
+// [T, N*D], [1, T, N*D] or [B, S, N*D].
+enum Rows { kPlainRows, kPackedRows, kFlattenedRows, kRows };
+
+// The modes, which come as the shape of the tensor `mode`: [1 + layout, 1 + scatter_mode, 1 + key_only, 1 + rows].
 struct Modes {
   int32_t layout;
   int32_t scatter_mode;
   bool key_only;
   bool packed;
+  bool flattened;
 };
 
 inline const char* ReadModes(const TensorShape& shape, Modes* modes) {
-  const int64_t limits[4] = {MSSP_NUM_LAYOUTS, MSSP_NUM_SCATTER_MODES, 2, 2};
+  const int64_t limits[4] = {MSSP_NUM_LAYOUTS, MSSP_NUM_SCATTER_MODES, 2, kRows};
   if (shape.rank != 4) {
     return "mode: expected 4 dimensions";
   }
@@ -45,12 +50,16 @@ inline const char* ReadModes(const TensorShape& shape, Modes* modes) {
   modes->layout = static_cast<int32_t>(shape.dims[0] - 1);
   modes->scatter_mode = static_cast<int32_t>(shape.dims[1] - 1);
   modes->key_only = shape.dims[2] == 2;
-  modes->packed = shape.dims[3] == 2;
+  modes->packed = shape.dims[3] == 1 + kPackedRows;
+  modes->flattened = shape.dims[3] == 1 + kFlattenedRows;
   if (modes->scatter_mode != MSSP_NONE && modes->layout != MSSP_NORM) {
     return "mode: Alibi, Rope and Omni need the Norm layout";
   }
   if (modes->scatter_mode == MSSP_NONE && modes->packed) {
     return "mode: packed rows need Alibi, Rope or Omni";
+  }
+  if (modes->scatter_mode != MSSP_NONE && modes->flattened) {
+    return "mode: Alibi, Rope and Omni take no flattened rows";
   }
   return nullptr;
 }
@@ -82,6 +91,14 @@ inline bool ReadNz(const TensorShape& cache, int64_t heads, int64_t head_size, i
 inline bool ReadNhsd(const TensorShape& cache, int64_t heads, int64_t head_size, CacheShape* out) {
   *out = {cache.dims[0], cache.dims[2]};
   return cache.rank == 4 && cache.dims[1] == heads && cache.dims[3] == head_size;
+}
+
+// num_head of flattened rows. Where the cache's shape does not tell heads apart, its memory does not depend on them.
+inline int64_t HeadsOf(const TensorShape& cache, const Modes& modes) {
+  if (modes.layout == MSSP_NHSD || cache.rank == 5) {
+    return cache.dims[1];
+  }
+  return modes.layout == MSSP_NORM && cache.rank == 4 ? cache.dims[2] : 1;
 }
 
 inline bool ReadCache(const TensorShape& cache, const Modes& modes, int64_t heads, int64_t head_size, int32_t type,

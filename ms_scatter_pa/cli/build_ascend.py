@@ -16,6 +16,7 @@ from pathlib import Path
 from ..backends.ascend import cann_pairs
 from ..backends.ascend import cann_toolkit as cann_tools
 from ..backends.ascend.compile_callback import compile_callback
+from ..backends.ascend.extension import compile_extension
 from ..backends.ascend.operator_package import HEADER, LIBRARY, VENDOR, default_install_path, export_line
 from ..backends.ascend.sources import AICORE_KERNELS
 from ..rules.table import TARGETS
@@ -91,6 +92,14 @@ def build(options: argparse.Namespace) -> Path:
     except Exception as error:  # MindSpore's own, of many kinds; its first lines say what is wrong
         said = "\n".join(str(error).strip().splitlines()[:LOG_LINES]) or type(error).__name__
         raise BuildError(f"the operator is installed, but MindSpore will not be able to call it: {said}") from error
+    try:
+        compile_extension(package, cann)
+    except RuntimeError as error:
+        print(
+            f"build-ascend: the operator is installed, but not the PyNative extension: {error}\nPyNative calls will go "
+            "through ops.Custom, which is slower and takes no views as caches",
+            file=sys.stderr,
+        )
     return package
 
 

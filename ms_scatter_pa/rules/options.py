@@ -79,8 +79,16 @@ def options_of(arguments: Arguments, on_error: str, check_duplicates: bool, keep
     )
 
 
-def arguments_of_tensors(tensors: Sequence[Any], cache_mode: str | None, scatter_mode: str | None) -> Arguments:
+def arguments_of_tensors(
+    tensors: Sequence[Any], cache_mode: str | None, scatter_mode: str | None, *, strided_caches: bool = False
+) -> Arguments:
     """Reads shapes and dtypes off tensors in the order of the table's arguments.
+
+    Args:
+        tensors: one per argument, or None.
+        cache_mode: as the call has it.
+        scatter_mode: as the call has it.
+        strided_caches: the caller looks at the caches' strides itself.
 
     Raises:
         TypeError: an argument that is neither a Tensor nor None.
@@ -89,7 +97,7 @@ def arguments_of_tensors(tensors: Sequence[Any], cache_mode: str | None, scatter
     for argument, tensor in zip(ARGUMENTS, tensors, strict=True):
         if tensor is not None and not isinstance(tensor, ms.Tensor):
             raise TypeError(f"{argument.name}: given {type(tensor).__name__}, expected a Tensor")
-        if argument.written and tensor is not None and not tensor.is_contiguous():
+        if argument.written and not strided_caches and tensor is not None and not tensor.is_contiguous():
             raise ValueError(
                 f"{argument.name}: given a strided view of shape {list(tensor.shape)}, expected a contiguous tensor, "
                 "since the operator writes it in place"

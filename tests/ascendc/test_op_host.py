@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from cann_stand_in.op_host import FORMAT_ND, OPERATOR, REQUIRED, OpHost, OpHostFault, build, type_name
+from cann_stand_in.op_host import FORMAT_ND, OPERATOR, REQUIRED, STRIDED, OpHost, OpHostFault, build, type_name
 
 from ms_scatter_pa.rules.table import (
     ARGUMENTS,
@@ -56,6 +56,7 @@ def test_the_definition_is_the_tables(op_host: OpHost, target: Target, kind: str
         assert parameter["param_type"] == REQUIRED
         assert parameter["formats"] == [FORMAT_ND] * len(columns)
         assert parameter["unknown_shape_formats"] == [FORMAT_ND] * len(columns)
+        assert parameter["types_of_binary"] == parameter["dtypes"][:1] * len(columns), "one binary serves all"
 
 
 def test_the_operator_and_its_socs_are_registered(op_host: OpHost) -> None:
@@ -76,8 +77,9 @@ def test_the_operator_and_its_socs_are_registered(op_host: OpHost) -> None:
 def test_the_kernel_is_named_after_the_operator(op_host: OpHost) -> None:
     """CANN looks for the snake-case name, of the file and of the function."""
     snake = re.sub(r"(?<!^)(?=[A-Z])", "_", OPERATOR).lower()
-    assert list(op_host.definitions) == [OPERATOR]
+    assert list(op_host.definitions) == [OPERATOR, STRIDED]
     assert f" {snake}(" in KERNEL and (KERNELS / "op_kernel" / f"{snake}.cpp").is_file()
+    assert f" {snake}_strided(" in (KERNELS / "op_kernel" / f"{snake}_strided.cpp").read_text()
 
 
 def test_a_cann_without_the_950_registers_the_others(tmp_path: Path) -> None:

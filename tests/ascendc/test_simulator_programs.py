@@ -35,7 +35,8 @@ extern "C" void ms_scatter_pa_kv_cache({pointers});
 struct OpHostTensor {{ int64_t rank; int64_t dims[25]; int32_t type; }};
 struct Part {{ uint32_t vector_cores; uint32_t cube_cores; uint64_t unified_buffer_bytes; }};
 struct OpHostTiling {{ int64_t bytes; int64_t block_dim; int64_t workspace; }};
-extern "C" int OpHostTile(const char*, const OpHostTensor*, int64_t, const Part*, uint8_t*, int64_t, OpHostTiling*);
+extern "C" int OpHostTile(const char*, const OpHostTensor*, int64_t, const int64_t*, int64_t, const Part*, uint8_t*,
+                          int64_t, OpHostTiling*);
 struct aclOpExecutor {{ std::vector<uint8_t*> parameters; std::vector<uint8_t> tiling; uint32_t block_dim; }};
 
 aclnnStatus aclnn{operator}GetWorkspaceSize({declared}, uint64_t* bytes, aclOpExecutor** executor) {{
@@ -51,7 +52,7 @@ aclnnStatus aclnn{operator}GetWorkspaceSize({declared}, uint64_t* bytes, aclOpEx
   const Part part = {{48, 24, 192 * 1024}};
   OpHostTiling answer;
   made.tiling.resize(4096);
-  if (OpHostTile("{operator}", inputs, {inputs}, &part, made.tiling.data(), 4096, &answer) != 0) {{ return 1; }}
+  if (OpHostTile("{operator}", inputs, {inputs}, nullptr, 0, &part, made.tiling.data(), 4096, &answer) != 0) {{ return 1; }}
   made.block_dim = static_cast<uint32_t>(answer.block_dim);
   *bytes = static_cast<uint64_t>(answer.workspace);
   *executor = new aclOpExecutor(made);

@@ -207,6 +207,53 @@ def test_shapes_that_disagree_are_refused(
 ROPE: Shapes = [(2, 9, 3, 16), (2, 9, 3, 8), (5, 4, 1, 16), (5, 4, 1, 8), (2, 3), (6,), (6,), (2,), (1, 3, 1, 1), (4,)]
 
 
+@pytest.mark.parametrize("rows", [(6,), (1, 6), (2, 3)])
+@pytest.mark.parametrize(
+    ("layout", "cache", "heads"),
+    [
+        ("Norm", (4, 8, 2, 32), 2),
+        ("Norm", (4, 8, 64), 1),
+        ("NHSD", (4, 2, 8, 32), 2),
+        ("PA_NZ", (4, 4, 8, 16), 1),
+        ("PA_NZ", (4, 2, 2, 8, 16), 2),
+    ],
+)
+def test_flattened_rows_have_the_caches_heads(
+    host_model: HostModel, layout: str, cache: tuple[int, ...], heads: int, rows: tuple[int, ...]
+) -> None:
+    """Where the cache's shape does not tell heads apart, its memory does not depend on them."""
+    flat, one = (*rows, 64), (1,)
+    mode = (1 + CACHE_MODES.index(layout), 1, 1, 3)
+    shapes: Shapes = [flat, flat, cache, cache, (6,), one, one, one, mode, one]
+    tiling = host_model.tiling_of_shapes(shapes, "float16", "float16", "int32", 8)
+    assert (tiling.num_tokens, tiling.num_head) == (6, heads)
+    assert [(side.row_bytes, side.head_bytes) for side in tiling.side] == [(128, 128 // heads)] * 2
+
+
+FLAT: Shapes = [(6, 64), (6, 64), (4, 8, 2, 32), (4, 8, 2, 32), (6,), (1,), (1,), (1,), (1, 1, 1, 3), (1,)]
+
+
+@pytest.mark.parametrize(
+    ("index", "shape", "message"),
+    [
+        (0, (6, 2, 2, 16), r"key: expected \[T, N\*D\]"),
+        (0, (6, 63), r"expected N\*D channels"),
+        (1, (6, 63), r"expected N\*D channels"),
+        (1, (6, 32), "value_cache: its shape"),
+        (4, (5,), "slot_mapping"),
+        (8, (1, 2, 1, 3), "take no flattened rows"),
+    ],
+)
+def test_flattened_shapes_that_disagree_are_refused(
+    host_model: HostModel, index: int, shape: tuple[int, ...], message: str
+) -> None:
+    host_model.tiling_of_shapes(FLAT, "float16", "float16", "int32", 8)
+    shapes = list(FLAT)
+    shapes[index] = shape
+    with pytest.raises(TilingError, match=message):
+        host_model.tiling_of_shapes(shapes, "float16", "float16", "int32", 8)
+
+
 REFUSED_COMPRESSED = [
     (0, (18, 3, 16), "key: expected"),
     (2, (5, 4, 3, 16), "key_cache: its shape"),

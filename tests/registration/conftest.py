@@ -11,13 +11,21 @@ ROOT = HERE.parent.parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "stand_ins"), str(HERE.parent / "ascend")]
 
 
+HOST_MODEL = ROOT / "tests" / "ascendc" / "host_model"
+
+
 @pytest.fixture(scope="session")
 def host_model_library(tmp_path_factory) -> Path:
     """The Ascend operator on the host model, as a library for ``ops.Custom``, with the operator's own shape inference."""
     from tests.ascendc.host_model import runner
 
-    flags = ("-O1", "-D_GLIBCXX_USE_CXX11_ABI=0", f"-I{ROOT / 'tests' / 'ascendc' / 'host_model'}")
-    sources = (HERE / "host_model_operator.cc", ROOT / "aicore_kernels" / "shape_infer.cc", *runner.SOURCES)
+    flags = ("-O1", "-D_GLIBCXX_USE_CXX11_ABI=0", f"-I{HOST_MODEL}")
+    sources = (
+        HERE / "host_model_operator.cc",
+        HERE / "model_launches.cc",
+        ROOT / "aicore_kernels" / "shape_infer.cc",
+        *runner.SOURCES,
+    )
     return runner.build(
         tmp_path_factory.mktemp("host_model"), *flags, sources=sources, name="libhost_model_operator.so"
     )
@@ -45,6 +53,53 @@ def on_host_model(host_model_library, monkeypatch):
     yield
     for cached in (ascend.eager_operator, backends.backend):
         cached.cache_clear()
+
+
+def _on_model(folder: Path, name: str, source: Path):
+    """An extension as it is compiled for Ascend, but for the runner's header and what a launch reaches."""
+    from ms_scatter_pa.backends.ascend import extension
+    from tests.ascendc.host_model import runner
+
+    headers = (HERE.parent / "stand_ins" / "runner", HERE, HOST_MODEL, HOST_MODEL / "include")
+    library = extension.build_extension(
+        folder,
+        name=name,
+        source=source,
+        backend="CPU",
+        headers=(*headers, ROOT / "aicore_kernels" / "op_kernel"),
+        more=(HERE / "model_launches.cc", *runner.SOURCES),
+        cflags="-O0 -Wall",
+    )
+    return library, extension.load_library(library, name)
+
+
+@pytest.fixture(scope="session")
+def extension_on_model(tmp_path_factory):
+    """The PyNative extension: its library, and the Python module that it is."""
+    from ms_scatter_pa.backends.ascend.sources import EAGER_ENTRY
+
+    return _on_model(tmp_path_factory.mktemp("extension"), "ms_scatter_pa_ascend", EAGER_ENTRY)
+
+
+@pytest.fixture(scope="session")
+def canns_extension_on_model(tmp_path_factory):
+    """The extension for CANN's own operator."""
+    from ms_scatter_pa.backends.ascend.sources import CANN_OPERATOR
+
+    return _on_model(tmp_path_factory.mktemp("cann"), "ms_scatter_pa_cann", CANN_OPERATOR)[1]
+
+
+@pytest.fixture
+def with_extension(on_host_model, extension_on_model, monkeypatch):
+    """As ``on_host_model``, with the extension; gives the library, whose counter of launches tests read."""
+    import ctypes
+
+    from ms_scatter_pa.backends.ascend import backend as ascend_backend
+    from ms_scatter_pa.backends.ascend import eager
+
+    library, module = extension_on_model
+    monkeypatch.setattr(ascend_backend, "make_eager", lambda: eager.use_extension(module))
+    return ctypes.CDLL(str(library))
 
 
 @pytest.fixture(params=["pynative", "graph"])

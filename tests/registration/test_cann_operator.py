@@ -3,7 +3,7 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor
+from mindspore import Tensor, mint
 from registration_cases import CASES, pair_case, token_case
 
 from ms_scatter_pa import npu_scatter_pa_kv_cache
@@ -32,6 +32,25 @@ def call(case):
     return npu_scatter_pa_kv_cache(
         **{name: None if array is None else Tensor(array) for name, array in case.arrays.items()}, **case.modes
     )
+
+
+@pytest.fixture
+def on_model(calls, canns_extension_on_model, monkeypatch):
+    monkeypatch.setattr(cann_operator, "_extension", lambda: canns_extension_on_model)
+
+
+def test_results_of_other_operators_come_with_their_values(on_model):
+    """A tensor that has just been asked for has no memory yet; the write waits for it in the queue."""
+    case = token_case("Norm")
+    given = {name: None if array is None else Tensor(array) for name, array in case.arrays.items()}
+    for name in ("key", "value", "key_cache"):
+        given[name] = mint.add(given[name], 1)
+        case.arrays[name] = case.arrays[name] + np.float16(1)
+    given["slot_mapping"] = mint.add(given["slot_mapping"], 0)
+    npu_scatter_pa_kv_cache(**given, **case.modes)
+    after = mint.add(given["key_cache"], 0)
+    np.testing.assert_array_equal(after.asnumpy(), case.reference()["key_cache"])
+    np.testing.assert_array_equal(given["value_cache"].asnumpy(), case.reference()["value_cache"])
 
 
 MODES = {"Norm": ("Norm", "None"), "PA_NZ": ("PA_NZ", "None"), "NHSD": ("Norm", "NHSD")}

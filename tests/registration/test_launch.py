@@ -30,27 +30,10 @@ def test_modes_are_the_shape_of_mode():
     assert launch_of(key_only, False, "ascend910b").mode_shape == (3, 1, 2, 1)
 
 
-@pytest.mark.parametrize(
-    ("cache", "cache_mode", "expected"),
-    [
-        ((4, 8, 2, 32), "Norm", (6, 2, 32)),
-        ((4, 8, 64), "Norm", (6, 1, 64)),
-        ((4, 2, 8, 32), "NHSD", (6, 2, 32)),
-        ((4, 4, 8, 16), "PA_NZ", (6, 1, 64)),
-        ((4, 2, 2, 8, 16), "PA_NZ", (6, 2, 32)),
-    ],
-)
-def test_flattened_rows_get_their_heads_from_the_cache(cache, cache_mode, expected):
-    call = arguments((2, 3, 64), None, cache, None, (6,), cache_mode=cache_mode)
-    assert launch_of(call, False, "ascend910b").rows_shapes == (expected, None)
-
-
-def test_flattened_rows_of_unknown_count_keep_it_open():
-    call = arguments((UNKNOWN, 64), None, (4, 8, 2, 32), None, (UNKNOWN,), cache_mode="Norm")
-    assert launch_of(call, False, "ascend910b").rows_shapes == ((-1, 2, 32), None)
-    call = arguments((UNKNOWN, UNKNOWN), None, (4, 8, UNKNOWN, 32), None, (UNKNOWN,), cache_mode="Norm")
-    with pytest.raises(ValueError, match="known while compiling"):
-        launch_of(call, False, "ascend910b")
+@pytest.mark.parametrize("rows", [(6, 64), (1, 6, 64), (2, 3, 64), (UNKNOWN, UNKNOWN)])
+def test_flattened_rows_go_as_they_are(rows):
+    call = arguments(rows, None, (4, 8, 2, 32), None, (6,), cache_mode="Norm")
+    assert launch_of(call, False, "ascend910b").mode_shape == (1, 1, 2, 3)
 
 
 def test_nothing_to_write_is_empty():

@@ -1,10 +1,10 @@
 """Ascend as a ``Backend``."""
 
 from .. import Backend
-from .eager import eager_call
+from .eager import make_eager
 from .graph import graph_call
 
 
 def make() -> Backend:
-    """Loads nothing of CANN yet; the first call does."""
-    return Backend("Ascend", eager=eager_call, graph=graph_call)
+    """Loads the PyNative extension; the operator itself is loaded at its first call."""
+    return Backend("Ascend", eager=make_eager(), graph=graph_call)

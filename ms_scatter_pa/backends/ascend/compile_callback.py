@@ -11,7 +11,9 @@ from ..reg_info import ASCEND_OP_NAME, ascend_reg_info
 
 
 @contextmanager
-def _environment(**values: str) -> Iterator[None]:
+def cann_environment(package: Path, cann: Path) -> Iterator[None]:
+    """While it lasts, MindSpore's tools find that operator package and that toolkit."""
+    values = {"ASCEND_CUSTOM_OPP_PATH": str(package), "ASCEND_OPP_PATH": str(cann / "opp")}
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -32,7 +34,7 @@ def callback_source(package: Path, cann: Path, reg_info: dict[str, Any]) -> str:
     """
     from mindspore.ops.operations._custom_ops_utils import CustomCodeGenerator, CustomInfoGenerator
 
-    with _environment(ASCEND_CUSTOM_OPP_PATH=str(package), ASCEND_OPP_PATH=str(cann / "opp")):
+    with cann_environment(package, cann):
         types = CustomInfoGenerator(ASCEND_OP_NAME).get_aclnn_api_types()
     return CustomCodeGenerator().generate_callback_by_types(ASCEND_OP_NAME, reg_info, types)
 

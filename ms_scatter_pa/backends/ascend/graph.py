@@ -4,7 +4,7 @@ from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, ops
+from mindspore import Tensor
 from mindspore.ops.primitive import _primexpr, constexpr
 
 from ...rules.options import check_modes, dtype_name
@@ -47,15 +47,15 @@ def _mode(shape: tuple[int, int, int, int]) -> Tensor:
 def graph_call(*call: Any) -> Any:
     """Compiled by MindSpore, never run as Python."""
     tensors, shapes, dtypes, modes, last_status = parts_of(call)
-    mode_shape, rows_shapes, empty = _launch(shapes, dtypes, modes)
+    mode_shape, empty = _launch(shapes, dtypes, modes)
     if empty:
         return numbers((0, 0, 0, 0))
     key, value, key_cache, value_cache, slot_mapping, compress_lens, compress_seq_offsets, seq_lens = tensors
     rows_placeholder = placeholder(key.dtype)
     index_placeholder = placeholder(slot_mapping.dtype)
     return _operators.own(
-        key if rows_shapes[0] is None else ops.reshape(key, rows_shapes[0]),
-        _value(value, rows_shapes[1], rows_placeholder),
+        key,
+        rows_placeholder if value is None else value,
         key_cache,
         rows_placeholder if value_cache is None else value_cache,
         slot_mapping,
@@ -65,9 +65,3 @@ def graph_call(*call: Any) -> Any:
         _mode(mode_shape),
         numbers((0,)) if last_status is None else last_status,
     )
-
-
-def _value(value: Any, shape: Any, rows_placeholder: Any) -> Any:
-    if value is None:
-        return rows_placeholder
-    return value if shape is None else ops.reshape(value, shape)

@@ -4,23 +4,24 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ...rules.checks import checked_scenario
-from ...rules.layouts import Side, product
-from ...rules.scenario import UNKNOWN, Arguments, Scenario, Shape
+from ...rules.scenario import Arguments, Scenario
 from ...rules.schema import Target
 from ...rules.table import CACHE_MODES, SCATTER_MODES, TARGETS
+
+PLAIN, PACKED, FLATTENED = 1, 2, 3
+"""How rows come, in the last dimension of ``mode``."""
 
 
 class Launch(NamedTuple):
     """A call of the Ascend operator.
 
     Attributes:
-        mode_shape: the shape of ``mode``, [1 + layout, 1 + scatter_mode, 1 + key_only, 1 + packed].
-        rows_shapes: what flattened key and value are reshaped to; None where they stay as they are.
+        mode_shape: the shape of ``mode``, [1 + layout, 1 + scatter_mode, 1 + key_only, rows]; rows: ``PLAIN``,
+            ``PACKED`` or ``FLATTENED``.
         empty: there is nothing to write and nothing is launched.
     """
 
     mode_shape: tuple[int, int, int, int]
-    rows_shapes: tuple[Shape | None, Shape | None]
     empty: bool
 
 
@@ -33,19 +34,14 @@ def launch_of(arguments: Arguments, check_duplicates: bool, soc: str) -> Launch:
     """
     scenario = checked_scenario(arguments)
     _refuse(scenario, arguments, check_duplicates, target_of(soc))
-    sides = arguments.sides()
     return Launch(
         mode_shape=(
             1 + CACHE_MODES.index(scenario.layout),
             1 + SCATTER_MODES.index(scenario.scatter_mode),
             1 + int(scenario.key_only),
-            1 + int(scenario.packed),
+            FLATTENED if scenario.flattened else PACKED if scenario.packed else PLAIN,
         ),
-        rows_shapes=(
-            _unflattened(scenario, sides[0]) if scenario.flattened else None,
-            _unflattened(scenario, sides[1]) if scenario.flattened and not scenario.key_only else None,
-        ),
-        empty=0 in sides[0].rows_shape,
+        empty=0 in arguments.sides()[0].rows_shape,
     )
 
 
@@ -87,20 +83,3 @@ def _refuse(scenario: Scenario, arguments: Arguments, check_duplicates: bool, ta
             f"key: given dtype {key_dtype}, expected one of {', '.join(target.mean)}: {target.name} has no mean row "
             "(scatter_mode 'Rope') for it"
         )
-
-
-def _unflattened(scenario: Scenario, side: Side) -> Shape:
-    """[T, N, D] for rows that come as [T, N*D], [1, T, N*D] or [B, S, N*D]: the operator takes no other."""
-    cache, channels = side.cache_shape, side.rows_shape[-1]
-    if scenario.layout == "NHSD" or len(cache) == 5:
-        heads = cache[1]
-    elif scenario.layout == "Norm" and len(cache) == 4:
-        heads = cache[2]
-    else:
-        heads = 1  # the cache's shape does not tell heads apart, and its memory does not depend on them
-    if UNKNOWN in (heads, channels):
-        raise ValueError(
-            f"{side.rows}: given flattened rows while num_head or num_head*head_size is dynamic; expected "
-            "[T, num_head, head_size], or both known while compiling"
-        )
-    return product(*side.rows_shape[:-1]), heads, channels // heads

@@ -47,7 +47,8 @@ void Merged(std::ostringstream& out, const char* name, const ops::Params& common
     Numbers(out, "dtypes", param.types);
     Numbers(out, "formats", param.formats);
     Numbers(out, "unknown_shape_formats", param.unknown_shape_formats);
-    out << "}";
+    Numbers(out, "types_of_binary", param.types_of_binary);
+    out << ",\"ignores_contiguous\":" << param.ignores_contiguous << "}";
   }
   out << "]";
 }
@@ -55,7 +56,12 @@ void Merged(std::ostringstream& out, const char* name, const ops::Params& common
 void Describe(std::ostringstream& out, const ops::OpDef& definition) {
   out << "{\"type\":\"" << definition.type << "\",\"tiling\":" << (definition.aicore.tiling != nullptr)
       << ",\"infer_shape\":" << (definition.infer_shape != nullptr)
-      << ",\"infer_data_type\":" << (definition.infer_data_type != nullptr) << ",\"socs\":{";
+      << ",\"infer_data_type\":" << (definition.infer_data_type != nullptr) << ",\"attributes\":[";
+  for (size_t i = 0; i < definition.attributes.size(); ++i) {
+    const ops::OpAttrDef& attribute = definition.attributes[i];
+    out << (i > 0 ? "," : "") << "[\"" << attribute.name << "\"," << attribute.attr_type << "]";
+  }
+  out << "],\"socs\":{";
   bool first = true;
   for (const std::pair<const std::string, ops::OpAICoreConfig>& entry : definition.aicore.configs) {
     out << (first ? "\"" : ",\"") << entry.first << "\":{\"values\":{";
@@ -124,8 +130,9 @@ gert::Shape ShapeOf(const OpHostTensor& tensor) {
 extern "C" {
 
 // 0 and the tiling; 1 when op_host refuses; 2 when the operator registers no tiling.
-int OpHostTile(const char* type, const OpHostTensor* tensors, int64_t count, const fe::PlatFormInfos* part,
-               uint8_t* data, int64_t capacity, OpHostTiling* result) {
+int OpHostTile(const char* type, const OpHostTensor* tensors, int64_t count, const int64_t* attributes,
+               int64_t attribute_count, const fe::PlatFormInfos* part, uint8_t* data, int64_t capacity,
+               OpHostTiling* result) {
   const ops::OpDef* definition = Find(type);
   if (definition == nullptr || definition->aicore.tiling == nullptr) {
     return 2;
@@ -134,6 +141,7 @@ int OpHostTile(const char* type, const OpHostTensor* tensors, int64_t count, con
   gert::TilingContext context;
   context.node_name = type;
   context.platform = &platform;
+  context.attributes.numbers.assign(attributes, attributes + attribute_count);
   context.tiling_data.assign(static_cast<size_t>(capacity), 0xA5);
   context.workspaces.assign(1, static_cast<size_t>(1) << 40);
   for (int64_t i = 0; i < count; ++i) {

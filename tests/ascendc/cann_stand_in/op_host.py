@@ -21,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 FLAGS = ("-std=c++11", "-D_GLIBCXX_USE_CXX11_ABI=0", "-Wall", "-Wextra", "-Werror", "-fPIC")
 CALLER = HERE / "op_host.cpp"
 OPERATOR = "MsScatterPaKvCache"
+STRIDED = "MsScatterPaKvCacheStrided"
 _GE_TYPES = {
     "DT_FLOAT": 0, "DT_FLOAT16": 1, "DT_INT8": 2, "DT_INT32": 3, "DT_UINT8": 4, "DT_INT16": 6, "DT_UINT16": 7,
     "DT_UINT32": 8, "DT_INT64": 9, "DT_BF16": 27, "DT_HIFLOAT8": 34, "DT_FLOAT8_E5M2": 35, "DT_FLOAT8_E4M3FN": 36,
@@ -142,21 +143,22 @@ class OpHost:
         cores: int,
         unified_buffer_bytes: int,
         soc: str | None = None,
-        operator: str = OPERATOR,
+        strides: Sequence[int] = (),
     ) -> Launch:
         """Everything that CANN asks op_host before a launch; ``dtypes`` of key, value and the index arrays.
 
-        With ``soc`` a kernel must be registered there for these dtypes.
+        With ``soc`` a kernel must be registered there for these dtypes. With ``strides`` it is the strided operator.
 
         Raises:
             TilingError: the tiling function refuses the call; the text is what it printed.
             OpHostFault: the answer is of no use to CANN.
         """
+        operator = STRIDED if strides else OPERATOR
         every = self.input_dtypes(*dtypes, operator=operator)
         if soc is not None:
             self.check_registered(soc, every, operator)
         outputs = self.infer(shapes, every, operator)
-        tiling, block_dim = self.tile(shapes, every, cores, unified_buffer_bytes, operator)
+        tiling, block_dim = self.tile(shapes, every, cores, unified_buffer_bytes, operator, strides)
         return Launch(tiling, block_dim, outputs)
 
     def tile(
@@ -166,6 +168,7 @@ class OpHost:
         vector_cores: int,
         unified_buffer_bytes: int,
         operator: str = OPERATOR,
+        attributes: Sequence[int] = (),
     ) -> tuple[bytes, int]:
         """The tiling data and the number of cores; as ``launch``, for dtypes of all inputs."""
         part = _Part(vector_cores, max(vector_cores // 2, 1), unified_buffer_bytes)
@@ -175,6 +178,8 @@ class OpHost:
                 operator.encode(),
                 _tensors(shapes, dtypes),
                 ctypes.c_int64(len(shapes)),
+                (ctypes.c_int64 * max(len(attributes), 1))(*attributes),
+                ctypes.c_int64(len(attributes)),
                 ctypes.byref(part),
                 data,
                 ctypes.c_int64(_MOST_TILING_BYTES),

@@ -6,11 +6,13 @@
 #include "../op_host/ms_scatter_pa_kv_cache_tiling.h"
 #include "machine.h"
 
-extern "C" void ms_scatter_pa_kv_cache(uint8_t* key, uint8_t* value, uint8_t* key_cache, uint8_t* value_cache,
-                                       uint8_t* slot_mapping, uint8_t* compress_lens, uint8_t* compress_seq_offsets,
-                                       uint8_t* seq_lens, uint8_t* mode, uint8_t* last_status, uint8_t* status,
-                                       uint8_t* key_cache_out, uint8_t* value_cache_out, uint8_t* last_status_out,
-                                       uint8_t* workspace, uint8_t* tiling);
+using Address = uint8_t*;
+using Kernel = void(Address key, Address value, Address key_cache, Address value_cache, Address slot_mapping,
+                    Address compress_lens, Address compress_seq_offsets, Address seq_lens, Address mode,
+                    Address last_status, Address status, Address key_cache_out, Address value_cache_out,
+                    Address last_status_out, Address workspace, Address tiling);
+extern "C" Kernel ms_scatter_pa_kv_cache;
+extern "C" Kernel ms_scatter_pa_kv_cache_strided;
 
 namespace {
 
@@ -50,7 +52,7 @@ int HostModelTiling(const mssp_host::Call* call, MsScatterPaKvCacheTiling* tilin
 }
 
 // 0 and `counts`, one per core of `block_dim`; or 1 and what rule the kernel broke.
-int HostModelRun(const MsScatterPaKvCacheTiling* tiling, int64_t block_dim, int64_t unified_buffer_bytes,
+int HostModelRun(const MsScatterPaKvCacheTiling* tiling, int strided, int64_t block_dim, int64_t unified_buffer_bytes,
                  const HostModelTensor* tensors, const host_model::Rates* rates, int check_rewrites,
                  host_model::Counts* counts, char* message, int64_t message_bytes) {
   try {
@@ -64,11 +66,11 @@ int HostModelRun(const MsScatterPaKvCacheTiling* tiling, int64_t block_dim, int6
     host_model::SetCurrent(&machine);
     const auto address = [&](int i) { return static_cast<uint8_t*>(tensors[i].data); };
     MsScatterPaKvCacheTiling copy = *tiling;
+    Kernel* const kernel = strided != 0 ? &ms_scatter_pa_kv_cache_strided : &ms_scatter_pa_kv_cache;
     for (int core = 0; core < static_cast<int>(block_dim); ++core) {
       machine.StartCore(core);
-      ms_scatter_pa_kv_cache(address(0), address(1), address(2), address(3), address(4), address(5), address(6),
-                             address(7), address(8), address(9), address(10), address(2), address(3), address(9),
-                             nullptr, reinterpret_cast<uint8_t*>(&copy));
+      kernel(address(0), address(1), address(2), address(3), address(4), address(5), address(6), address(7), address(8),
+             address(9), address(10), address(2), address(3), address(9), nullptr, reinterpret_cast<uint8_t*>(&copy));
       machine.CheckDeclared();
       counts[core] = machine.FinishCore();
     }

@@ -27,6 +27,7 @@ SOURCES = (
     _HERE / "faults.cpp",
     _HERE / "probes.cpp",
     _KERNELS / "op_kernel" / "ms_scatter_pa_kv_cache.cpp",
+    _KERNELS / "op_kernel" / "ms_scatter_pa_kv_cache_strided.cpp",
     _KERNELS / "op_host" / "ms_scatter_pa_kv_cache_tiling_math.cpp",
 )
 FLAGS = ("-std=c++17", "-Wall", "-Wextra", "-Werror", "-fPIC")
@@ -257,6 +258,7 @@ class OpHost(Protocol):
         cores: int,
         unified_buffer_bytes: int,
         soc: str | None = None,
+        strides: Sequence[int] = (),
     ) -> Launch: ...
 
 
@@ -286,6 +288,8 @@ class Call:
     key_dtype: str | None = None
     value_dtype: str | None = None
     last_status: Array | None = None
+    strides: tuple[int, int, int, int] | None = None
+    """Of key's and value's tokens and of the caches' blocks, in elements; 0: contiguous. The strided operator then runs."""
 
     def tensors(self) -> list[Array]:
         """All ten inputs in the operator's order, one-element placeholders for those that are absent."""
@@ -305,8 +309,8 @@ class Call:
             np.zeros(1, self.key.dtype if i in (1, 3) else self.slot_mapping.dtype) if a is None else a
             for i, a in enumerate(inputs)
         ]
-        for array in out:
-            if not array.flags.c_contiguous:
+        for i, array in enumerate(out):
+            if not array.flags.c_contiguous and not (self.strides and i < 4):
                 raise ValueError("the operator takes contiguous tensors")
         return out
 
@@ -341,6 +345,13 @@ def build(folder: Path, *extra_flags: str, sources: Sequence[Path] = SOURCES, na
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
     return library
+
+
+def _span(array: Array) -> int:
+    """Bytes from the first element to the last."""
+    if array.size == 0:
+        return 0
+    return int(sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True))) + array.itemsize
 
 
 def _check_outputs(call: Call, outputs: dict[str, Output]) -> None:
@@ -379,6 +390,7 @@ class HostModel:
             cores,
             unified_buffer_bytes,
             soc,
+            call.strides or (),
         )
 
     def tiling(self, call: Call, cores: int, unified_buffer_bytes: int = 192 * 1024) -> Tiling:
@@ -405,14 +417,16 @@ class HostModel:
         cores: int,
         unified_buffer_bytes: int,
         soc: str | None = None,
+        strides: Sequence[int] = (),
     ) -> Launch:
         if self.op_host is not None:
-            return self.op_host.launch(shapes, dtypes, cores, unified_buffer_bytes, soc)
+            return self.op_host.launch(shapes, dtypes, cores, unified_buffer_bytes, soc, strides)
         given = _Call()
         for i, shape in enumerate(shapes):
             given.shapes[i].rank = len(shape)
             for j, dim in enumerate(shape):
                 given.shapes[i].dims[j] = dim
+        given.strides[: len(strides)] = strides
         given.key_type = dtype_named(dtypes[0]).code
         given.value_type = dtype_named(dtypes[1]).code
         given.index_type = next(d.code for d in INDEX_DTYPES if d.name == dtypes[2])
@@ -444,12 +458,13 @@ class HostModel:
         tensors = (_Tensor * 11)()
         arrays = [*call.tensors(), written]
         for i, array in enumerate(arrays):
-            tensors[i].data, tensors[i].bytes = array.ctypes.data, array.nbytes
+            tensors[i].data, tensors[i].bytes = array.ctypes.data, _span(array)
         share = part.memory_bytes_per_cycle / part.cores
         rates = _Rates(share, share, 600.0, 12.0, 2.0, burst_granule)
         counts = (Counts * launch.block_dim)()
         failed = self.library.HostModelRun(
             ctypes.byref(tiling),
+            ctypes.c_int(call.strides is not None),
             ctypes.c_int64(launch.block_dim),
             ctypes.c_int64(ub),
             tensors,

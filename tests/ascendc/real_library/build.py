@@ -16,7 +16,7 @@ from tests.ascendc.host_model import runner
 
 HERE = Path(__file__).resolve().parent
 KERNEL = Path(__file__).resolve().parents[3] / "aicore_kernels" / "op_kernel"
-ENTRY = "ms_scatter_pa_kv_cache"
+ENTRIES = ("ms_scatter_pa_kv_cache", "ms_scatter_pa_kv_cache_strided")
 _PARTS = ("include/basic_api", "include/utils", "include/simt_api", "impl/basic_api", "impl/utils")
 _PLACES = ("asc", "*-linux/asc", "compiler/asc", "*-linux")
 _MOST_ROUNDS = 20
@@ -46,20 +46,24 @@ def build(library: Path, folder: Path, kernel: Path = KERNEL) -> Path:
         RuntimeError: clang or g++ refuse something; their text.
     """
     copy = _copy(library, folder / "asc")
-    compiled = _compile_kernel(copy, folder, kernel)
-    parameters = re.search(rf"void {ENTRY}\((.*?)\)", (kernel / f"{ENTRY}.cpp").read_text(), re.DOTALL)
-    assert parameters is not None
-    count = parameters.group(1).count("GM_ADDR")
-    names = [f"a{i}" for i in range(count)]
-    declared = ", ".join(f"unsigned char* {name}" for name in names)
-    entry = folder / "entry.cpp"
-    entry.write_text(
-        f'extern "C" void StartOnRealLibrary();\nextern "C" void real_{ENTRY}({declared});\n'
-        f'extern "C" void {ENTRY}({declared}) {{\n  StartOnRealLibrary();\n  real_{ENTRY}({", ".join(names)});\n}}\n'
-    )
+    compiled = [_compile_kernel(copy, folder, kernel, name) for name in ENTRIES]
+    entries = folder / "entries.cpp"
+    entries.write_text("".join(_entry(name, (kernel / f"{name}.cpp").read_text()) for name in ENTRIES))
     others = [path for path in runner.SOURCES if path.parent != KERNEL]
     includes = (f"-I{runner.INCLUDES[0][2:]}/..", "-O2")
-    return runner.build(folder, *includes, sources=[*others, HERE / "model.cpp", entry, compiled], name="libreal.so")
+    return runner.build(folder, *includes, sources=[*others, HERE / "model.cpp", entries, *compiled], name="libreal.so")
+
+
+def _entry(name: str, source: str) -> str:
+    """The function that the host model calls."""
+    parameters = re.search(rf"void {name}\((.*?)\)", source, re.DOTALL)
+    assert parameters is not None
+    names = [f"a{i}" for i in range(parameters.group(1).count("GM_ADDR"))]
+    declared = ", ".join(f"unsigned char* {one}" for one in names)
+    return (
+        f'extern "C" void StartOnRealLibrary();\nextern "C" void real_{name}({declared});\n'
+        f'extern "C" void {name}({declared}) {{\n  StartOnRealLibrary();\n  real_{name}({", ".join(names)});\n}}\n'
+    )
 
 
 def _copy(library: Path, copy: Path) -> Path:
@@ -78,20 +82,20 @@ def _copy(library: Path, copy: Path) -> Path:
     return copy
 
 
-def _compile_kernel(copy: Path, folder: Path, sources: Path) -> Path:
+def _compile_kernel(copy: Path, folder: Path, sources: Path, name: str) -> Path:
     quantisations = {
         name
         for path in copy.rglob("*.h")
         for name in re.findall(r"QuantMode_t::(\w+)", path.read_text(errors="replace"))
     }
-    generated, kernel = folder / "generated.h", folder / "kernel.o"
+    generated, kernel = folder / f"{name}_generated.h", folder / f"{name}.o"
     includes = [
         f"-I{copy / part}" for part in (".", "include", "include/basic_api", "include/utils", "impl", "impl/basic_api")
     ]
     command = [
-        "clang++", "-std=c++17", "-c", "-w", "-fPIC", "-O1", "-ferror-limit=0", *_910B, f"-D{ENTRY}=real_{ENTRY}",
+        "clang++", "-std=c++17", "-c", "-w", "-fPIC", "-O1", "-ferror-limit=0", *_910B, f"-D{name}=real_{name}",
         "-include", str(HERE / "builtins.h"), "-include", str(generated), *includes, f"-I{sources}",
-        "-o", str(kernel), str(sources / f"{ENTRY}.cpp"),
+        "-o", str(kernel), str(sources / f"{name}.cpp"),
     ]  # fmt: skip
     types: list[str] = []
     functions: list[str] = []

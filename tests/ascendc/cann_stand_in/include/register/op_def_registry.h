@@ -35,12 +35,36 @@ class OpParamDef {
     return *this;
   }
 
+  OpParamDef& DataTypeForBinQuery(std::vector<ge::DataType> list) {
+    types_of_binary = list;
+    return *this;
+  }
+  OpParamDef& IgnoreContiguous() {
+    ignores_contiguous = true;
+    return *this;
+  }
+
   // The stand-in's own, as in all classes here.
   std::string name;
+  std::vector<ge::DataType> types_of_binary;
+  bool ignores_contiguous = false;
   Option param_type = IGNORE;
   std::vector<ge::DataType> types;
   std::vector<ge::Format> formats;
   std::vector<ge::Format> unknown_shape_formats;
+};
+
+class OpAttrDef {
+ public:
+  explicit OpAttrDef(const char* attr_name) : name(attr_name) {}
+  OpAttrDef& AttrType(Option option) {
+    attr_type = option;
+    return *this;
+  }
+  OpAttrDef& Int() { return *this; }
+
+  std::string name;
+  Option attr_type = IGNORE;
 };
 
 struct Params {
@@ -115,6 +139,10 @@ class OpDef {
   explicit OpDef(const char* op_type) : type(op_type) {}
   OpParamDef& Input(const char* name) { return inputs.Named(name); }
   OpParamDef& Output(const char* name) { return outputs.Named(name); }
+  OpAttrDef& Attr(const char* name) {
+    attributes.push_back(OpAttrDef(name));
+    return attributes.back();
+  }
   OpDef& SetInferShape(Shapes function) {
     infer_shape = function;
     return *this;
@@ -128,6 +156,7 @@ class OpDef {
   std::string type;
   Params inputs;
   Params outputs;
+  std::vector<OpAttrDef> attributes;
   Shapes infer_shape = nullptr;
   DataTypes infer_data_type = nullptr;
   OpAICoreDef aicore;

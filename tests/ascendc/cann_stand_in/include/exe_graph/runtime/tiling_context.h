@@ -31,8 +31,16 @@ class CompileTimeTensorDesc {
   ge::DataType type_;
 };
 
+class RuntimeAttrs {
+ public:
+  const int64_t* GetInt(size_t index) const { return index < numbers.size() ? &numbers[index] : nullptr; }
+
+  std::vector<int64_t> numbers;
+};
+
 class TilingContext {
  public:
+  const RuntimeAttrs* GetAttrs() const { return &attributes; }
   const char* GetNodeName() const { return node_name.c_str(); }
   const StorageShape* GetInputShape(size_t index) const { return index < inputs.size() ? &inputs[index] : nullptr; }
   const CompileTimeTensorDesc* GetInputDesc(size_t index) const {
@@ -56,6 +64,7 @@ class TilingContext {
 
   // The stand-in's own.
   std::string node_name;
+  RuntimeAttrs attributes;
   std::vector<StorageShape> inputs;
   std::vector<CompileTimeTensorDesc> types;
   fe::PlatFormInfos* platform = nullptr;
