@@ -67,7 +67,7 @@ LIBRARY_STEM = Path(build_config.LIBRARY_NAME).stem
 INFER_STEM = "libms_scatter_pa_infer"
 # What build-ascend needs where CANN is: folder of aicore_kernels -> files.
 ASCEND_SOURCES = {
-    ".": ("cann_operator.cc", "eager_entry.cc"),
+    ".": ("aclnn_runner.h", "cann_operator.cc", "eager_entry.cc"),
     "op_host": ("*.cpp", "*.h"),
     "op_kernel": ("*.cpp", "*.h"),
 }

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "mindspore/ops/include/kernel/ascend/custom/pyboost_impl/aclnn_op_runner.h"
+#include "aclnn_runner.h"
 #include "ms_extension/all.h"
 
 namespace {

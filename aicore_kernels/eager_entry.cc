@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "mindspore/ops/include/kernel/ascend/custom/pyboost_impl/aclnn_op_runner.h"
+#include "aclnn_runner.h"
 #include "ms_extension/all.h"
 #include "op_kernel/ms_scatter_pa_op_info.h"
 

@@ -17,6 +17,9 @@ constexpr int64_t kMeanElements = 1024;
 constexpr int64_t kMinCopyBuffer = 4 * 1024;
 constexpr int64_t kGroupCopyBuffer = 8 * 1024;
 constexpr int64_t kMinTileBuffer = 16 * 1024;
+// A burst takes 32 bytes of a copy buffer at least, so that no copy needs more bursts than one instruction takes. Tiles
+// have kTokenWindow rows and kGroupCopyBuffer / 32 groups at most.
+constexpr int64_t kMostBuffer = MSSP_MAX_BLOCK_COUNT * MSSP_DATA_BLOCK;
 // Core 0 looks at every slot besides its rows. The first ones take no longer than a DMA; for each one after them it
 // gets as many bytes less as a core copies in that time.
 constexpr int64_t kFreeSlots = 256;
@@ -188,7 +191,11 @@ void CutGroups(int64_t total, int64_t cores, MsScatterPaKvCacheTiling* tiling) {
 void ShareOut(int64_t total, MsScatterPaKvCacheTiling* tiling) {
   const int64_t cores = tiling->used_cores;
   const int64_t slots = tiling->scatter_mode == MSSP_NONE ? MsspMax(tiling->num_tokens - kFreeSlots, 0) : 0;
-  const int64_t less = slots < total / kSlotBytes ? slots * kSlotBytes : total;
+  int64_t less = slots < total / kSlotBytes ? slots * kSlotBytes : total;
+  // Uneven cuts drift through tiles of many tokens and leave slivers, which cost more than a short look at the slots.
+  if (tiling->tokens_per_tile > 1 && less <= total / cores / 3) {
+    less = 0;
+  }
   tiling->first_share = cores == 1 ? total : MsspMax((total + less) / cores - less, 0);
   const int64_t left = total - tiling->first_share;
   tiling->share = cores == 1 ? 0 : left / (cores - 1);
@@ -205,7 +212,7 @@ void ShareBuffer(const Call& call, int64_t share, MsScatterPaKvCacheTiling* tili
     tiling->mean_elements = static_cast<int32_t>(kMeanElements);
     left -= 2 * kMeanBuffer + 4 * kMeanBuffer + kMeanElements * (8 + 4) + 256 * 4;
   }
-  int64_t copy = AlignDown(left / MSSP_COPY_BUFFERS);
+  int64_t copy = MsspMin(AlignDown(left / MSSP_COPY_BUFFERS), kMostBuffer);
   // Several buffers' worth for each core, so that loads and stores have something to overlap with.
   copy = MsspMin(copy, AlignDown(MsspMax(share / 4, kMinCopyBuffer)));
   if (tiling->layout != MSSP_NORM) {

@@ -93,7 +93,6 @@ class GroupCopier {
     part.bytes = group;
     part.groups =
         pitch == group ? MsspDivide(most, group, side.tiling.group_shift) : MsspMin(left / group, copy_bytes_ / pitch);
-    part.groups = MsspMin(part.groups, MSSP_MAX_BLOCK_COUNT);
     return part;
   }
 
@@ -247,7 +246,7 @@ class GroupCopier {
 
   // Long store bursts want many rows in a tile, long load bursts few: halve while the load bursts are the shorter ones.
   __aicore__ inline int64_t RowsPerTile(const Side& side, int64_t run, const Groups& part) const {
-    int64_t rows = MsspMin(run, MsspMin(side.tiling.tile_groups, MSSP_MAX_BLOCK_COUNT));
+    int64_t rows = MsspMin(run, side.tiling.tile_groups);
     const int64_t shortest = MsspMin(MSSP_GOOD_BURST, part.groups * part.bytes);
     while (rows > 1 && rows * part.bytes >= 4 * MSSP_GOOD_BURST * 2 && tile_bytes_ < rows * shortest) {
       rows = (rows + 1) >> 1;

@@ -23,20 +23,25 @@ __aicore__ inline void Sync() {
 // Bytes between bursts that follow each other in the unified buffer: a burst starts at a multiple of 32.
 __aicore__ inline int64_t UbPitch(int64_t burst) { return MsspAlignUp(burst); }
 
+// Bursts that one instruction takes of `count`: all, since no buffer holds more than MSSP_MAX_BLOCK_COUNT, unless they
+// lie further apart than its stride says.
+__aicore__ inline int64_t BurstsAtOnce(int64_t count, int64_t burst, int64_t gm_stride) {
+  return count > 1 && gm_stride - burst > kMaxStride ? 1 : count;
+}
+
 // `count` bursts of `burst` bytes, `gm_stride` apart in global memory, packed at UbPitch(burst) in the unified buffer.
 __aicore__ inline void Load(const Bytes& to, const GmBytes& from, int64_t offset, int64_t count, int64_t burst,
                             int64_t gm_stride) {
-  const int64_t most = gm_stride - burst > kMaxStride ? 1 : MSSP_MAX_BLOCK_COUNT;
+  const int64_t now = BurstsAtOnce(count, burst, gm_stride);
   AscendC::DataCopyPadExtParams<uint8_t> pad;
   pad.isPad = !MsspIsAligned(burst);
   pad.rightPadding = static_cast<uint8_t>(UbPitch(burst) - burst);
-  for (int64_t done = 0; done < count; done += most) {
-    const int64_t now = MsspMin(most, count - done);
-    AscendC::DataCopyExtParams params;
-    params.blockCount = static_cast<uint16_t>(now);
-    params.blockLen = static_cast<uint32_t>(burst);
-    params.srcStride = now == 1 ? 0 : static_cast<uint32_t>(gm_stride - burst);
-    params.dstStride = 0;
+  AscendC::DataCopyExtParams params;
+  params.blockCount = static_cast<uint16_t>(now);
+  params.blockLen = static_cast<uint32_t>(burst);
+  params.srcStride = now == 1 ? 0 : static_cast<uint32_t>(gm_stride - burst);
+  params.dstStride = 0;
+  for (int64_t done = 0; done < count; done += now) {
     AscendC::DataCopyPad(to[static_cast<uint32_t>(done * UbPitch(burst))],
                          from[static_cast<uint64_t>(offset + done * gm_stride)], params, pad);
   }
@@ -45,14 +50,13 @@ __aicore__ inline void Load(const Bytes& to, const GmBytes& from, int64_t offset
 // The way back; the bursts lie UbPitch(burst) apart in the unified buffer.
 __aicore__ inline void Store(const GmBytes& to, int64_t offset, const Bytes& from, int64_t from_offset, int64_t count,
                              int64_t burst, int64_t gm_stride) {
-  const int64_t most = gm_stride - burst > kMaxStride ? 1 : MSSP_MAX_BLOCK_COUNT;
-  for (int64_t done = 0; done < count; done += most) {
-    const int64_t now = MsspMin(most, count - done);
-    AscendC::DataCopyExtParams params;
-    params.blockCount = static_cast<uint16_t>(now);
-    params.blockLen = static_cast<uint32_t>(burst);
-    params.srcStride = 0;
-    params.dstStride = now == 1 ? 0 : static_cast<uint32_t>(gm_stride - burst);
+  const int64_t now = BurstsAtOnce(count, burst, gm_stride);
+  AscendC::DataCopyExtParams params;
+  params.blockCount = static_cast<uint16_t>(now);
+  params.blockLen = static_cast<uint32_t>(burst);
+  params.srcStride = 0;
+  params.dstStride = now == 1 ? 0 : static_cast<uint32_t>(gm_stride - burst);
+  for (int64_t done = 0; done < count; done += now) {
     AscendC::DataCopyPad(to[static_cast<uint64_t>(offset + done * gm_stride)],
                          from[static_cast<uint32_t>(from_offset + done * UbPitch(burst))], params);
   }

@@ -73,8 +73,10 @@ def _ascend(report: Report) -> None:
         return
     found += [report.add(checks.package(needed=True), FAILS), report.add(checks.infer_library(), FAILS)]
     report.add(checks.callback(), SLOWER)
+    extension = report.add(checks.ascend_extension(), SLOWER)
     if all(finding.well for finding in found):
-        report.pynative = report.graph = "ops.Custom with the Ascend operator (aclnnMsScatterPaKvCache)"
+        report.graph = "ops.Custom with the Ascend operator (aclnnMsScatterPaKvCache)"
+        report.pynative = "pyboost extension with the Ascend operator" if extension.well else report.graph
 
 
 def text(report: Report) -> str:

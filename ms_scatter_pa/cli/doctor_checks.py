@@ -273,6 +273,22 @@ def callback() -> Finding:
     return Finding(name, False, "MindSpore compiles it with g++ at the first call of every process", advice)
 
 
+def ascend_extension() -> Finding:
+    """PyNative's extension on Ascend: compiled by build-ascend for this MindSpore and this Python."""
+    name = "PyNative extension"
+    folder = opp.find_package(os.environ)
+    if folder is None:
+        return Finding(name, False, "no operator to call", "see Ascend operator")
+    from ..backends.ascend.extension import extension_path
+
+    path = extension_path(folder)
+    if not path.is_file():
+        found = "not compiled for this MindSpore and this Python: calls go through ops.Custom, slower and without views"
+        return Finding(name, False, found, "run build-ascend again, with this Python")
+    damage = libraries.damage(path)
+    return Finding(name, damage is None, damage or str(path), "" if damage is None else "run build-ascend again")
+
+
 def switch() -> Finding:
     """The variable that chooses between this package's operator and CANN's."""
     from ..backends.ascend.cann_operator import CHOICES, VARIABLE

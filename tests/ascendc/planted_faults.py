@@ -16,6 +16,7 @@ import numpy as np
 import test_compressed
 import test_offsets
 import test_op_host
+import test_strides
 import test_tiling
 import test_tokens
 from cann_stand_in.op_host import OpHost
@@ -81,6 +82,21 @@ def definition(host_model: HostModel, op_host: OpHost) -> None:
     for target in test_op_host.ASCEND:
         for kind in ("inputs", "outputs"):
             test_op_host.test_the_definition_is_the_tables(op_host, target, kind)
+
+
+def strided_definition(host_model: HostModel, op_host: OpHost) -> None:
+    test_strides.test_the_definition(op_host)
+
+
+def flattened_rows(host_model: HostModel, op_host: OpHost) -> None:
+    test_tiling.test_flattened_rows_have_the_caches_heads(host_model, "NHSD", (4, 2, 8, 32), 2, (2, 3))
+    for index, shape, message in test_tiling.REFUSED_FLAT:
+        test_tiling.test_flattened_shapes_that_disagree_are_refused(host_model, index, shape, message)
+
+
+def overlaps(host_model: HostModel, op_host: OpHost) -> None:
+    for index in range(4):
+        test_strides.test_what_overlaps_is_refused(host_model, index)
 
 
 def operator_name(host_model: HostModel, op_host: OpHost) -> None:
@@ -302,6 +318,25 @@ def long_strides(host_model: HostModel, op_host: OpHost) -> None:
         test_offsets.test_strides_of_more_than_4_gib(host_model, layout)
 
 
+def strided_tokens(host_model: HostModel, op_host: OpHost) -> None:
+    for layout in test_offsets.LAYOUTS:
+        for runs in (True, False):
+            for cores in (1, 5):
+                call = tokens(layout, runs)
+                call.value, call.value_cache = call.key[..., ::-1].copy(), call.key_cache.copy()
+                test_strides.check(host_model, call, [16, 32, 48, 64], cores)
+
+
+def strided_pairs(host_model: HostModel, op_host: OpHost) -> None:
+    for mode in test_offsets.MODES:
+        for packed in (False, True):
+            test_strides.check(host_model, pairs(mode, packed), [16, 32, 48, 64], 5)
+
+
+def larger_part(host_model: HostModel, op_host: OpHost) -> None:
+    test_offsets.test_no_copy_needs_more_bursts_than_one_instruction_takes(host_model)
+
+
 def float_arithmetic(host_model: HostModel, op_host: OpHost) -> None:
     for dtype in ("hifloat8", "float8_e5m2", "float8_e4m3fn"):
         assert dtype_named(dtype)
@@ -394,6 +429,23 @@ HOST: tuple[Fault, ...] = tuple(
          "four ? key.dims[0]", all_cores_of_compressed_calls, ""),
         ("head_size is taken for bytes", r"head_bytes = head_size \* \w+\(type\)", "head_bytes = head_size",
          tiling_dtypes, ""),
+        ("every dtype has a binary of its own", r"ShareBinary\(tensor, types, 0\);", "", definition, ""),
+        ("the framework copies strided tensors", r"definition\.Input\(tensor\)\.IgnoreContiguous\(\);", "(void)tensor;",
+         strided_definition, ""),
+        ("a stride is optional", r"AttrType\(REQUIRED\)", "AttrType(OPTIONAL)", strided_definition, ""),
+        ("strides are read in the wrong order", r"attributes->GetInt\(i\)", "attributes->GetInt(3 - i)", strided_tokens,
+         ""),
+        ("strides are not handed over", r"TilingStrided\(gert(.*?)return Tile\(context, call\);",
+         r"TilingStrided(gert\1return Tile(context, Call());", strided_tokens, ""),
+        ("strides are taken for bytes", r"strides\[i\] = given\[i\] \* width;", "strides[i] = given[i];", strided_tokens,
+         ""),
+        ("tokens and blocks may overlap", r"\|\| given\[i\] \* width < strides\[i\]", "", overlaps, ""),
+        ("flattened rows have one head", r"tiling->num_head = HeadsOf\([^;]*;", "tiling->num_head = 1;", flattened_rows,
+         ""),
+        ("tokens of flattened rows are counted from the first dimension",
+         r"key\.rank == 2 \? key\.dims\[0\] : key\.dims\[0\] \* key\.dims\[1\]", "key.dims[0]", flattened_rows, ""),
+        ("copy buffers hold more bursts than an instruction takes", r"MsspMin\(AlignDown\((left / \w+)\), kMostBuffer\)",
+         r"AlignDown(\1)", larger_part, ""),
         ("the mean's buffers are not counted", r"left -= 2 \* kMeanBuffer", "left -= 0 * kMeanBuffer",
          ropes_buffers, ""),
     )
@@ -453,6 +505,14 @@ KERNEL: tuple[Fault, ...] = tuple(
          "copy_rows"),
         ("rows are stored before they are loaded",
          r"queue_\.EnQue\(buffer\);\s*buffer = queue_\.DeQue<uint8_t>\(\);", "", norm_scattered, "copy_rows"),
+        ("tokens of Norm are taken for dense", r"dense_rows_ = [^;]*;", "dense_rows_ = true;", strided_tokens, "copy_rows"),
+        ("blocks of Norm are taken for dense", r"dense_blocks_ = [^;]*;", "dense_blocks_ = true;", strided_tokens,
+         "copy_rows"),
+        ("tokens of PA_NZ and NHSD are taken for dense", r"side\.HasDenseRows\(\)", "true", strided_tokens, "copy_groups"),
+        ("rows of a pair are taken for dense", r"side\.tiling\.row_stride", "side.tiling.row_bytes", strided_pairs,
+         "copy_pairs"),
+        ("rows of a mean are taken for dense", r"side\.tiling\.row_stride", "side.tiling.row_bytes", strided_pairs,
+         "mean"),
         ("V is written into K's cache", r"(&value_side, value, )value_cache", r"\1key_cache", mixed_dtypes, ""),
         ("rows of a pair start at row 0 of the batch", r"pair->first \+= length_ - count;", "", compressed, "pairs"),
         ("packed rows start at the padded batch", r"packed_ \? start_ : ", "", compressed, "pairs"),

@@ -1,14 +1,20 @@
 """What the kernel must reach, counted by the host model: bytes, bursts, balance and overlap. Counts are deterministic."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from benchmarks.ascend_counts import Case, cases, least_possible, make_call
+from benchmarks.ascend_counts import Case, cases, decode_cases, least_possible, make_call, measure
 from ms_scatter_pa.rules.table import CACHE_MODES
 from tests.ascendc.host_model.runner import PARTS, Call, HostModel, Run
 
 COPIES = [case for case in cases() if case.scatter_mode != "Rope"]
 IDS = [case.name for case in COPIES]
+
+
+BEFORE = Path(__file__).resolve().parents[2] / "benchmarks" / "baselines" / "ascend_counts.json"
 
 
 def run(host_model: HostModel, case: Case, part: str = "910B1", **options: int) -> Run:
@@ -107,3 +113,14 @@ def test_padding_is_not_read(host_model: HostModel) -> None:
     rows = call.key[256:].nbytes * 2
     assert full.total("bytes_in") - half.total("bytes_in") == rows
     assert np.count_nonzero([c.bytes_out > 32 for c in half.counts]) >= 24
+
+
+@pytest.mark.parametrize("case", decode_cases(), ids=lambda case: case.name)
+def test_decode_is_not_slower_than_with_a_status_of_every_core(host_model: HostModel, case: Case) -> None:
+    """By the model, scalar work included. No division before the first load at one token, and one per token at most."""
+    before = next(row for row in json.loads(BEFORE.read_text()) if (row["case"], row["part"]) == (case.name, "910B3"))
+    now = measure(host_model, case, PARTS["910B3"])
+    assert now["model_us"] <= before["model_us"]
+    assert now["divisions_before_load"] <= 2
+    assert now["divisions_before_load"] == 0 or case.tokens > 1
+    assert now["divisions_per_token"] <= 1 or case.tokens <= now["cores"] * 2

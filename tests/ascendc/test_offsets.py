@@ -215,3 +215,18 @@ def test_no_index_is_ever_narrowed(host_model: HostModel, mode: str, packed: boo
     getattr(call, array).reshape(-1)[1] = wide
     for cores in (1, 5):
         check_pairs(host_model, call, cores=cores)
+
+
+def test_no_copy_needs_more_bursts_than_one_instruction_takes(host_model: HostModel) -> None:
+    """4095 at most. The parts' buffers hold fewer, 248 KiB in four at 32 bytes each; those of a part of 2 MiB could hold
+    more. Heads of 32 bytes that lie apart take as many as they get; token modes stop at their 1024 slots."""
+    assert 248 * 1024 // 4 // 32 < 4095
+    rng = np.random.default_rng(4)
+    lengths = np.full((1, 2), 20_000)
+    key, cache = cases.random_bits(rng, (1, 20_000, 2, 32), "int8"), cases.random_bits(rng, (20, 2048, 1, 32), "int8")
+    call = Call(key, None, cache, None, np.array([[0, 20_000]]), "Norm", "Alibi", False, lengths, None,
+                lengths[0, :1], key_dtype="int8")  # fmt: skip
+    want = cases.expect(call)
+    got = host_model.run(call, PARTS["950"], cores=1, unified_buffer_bytes=2 * 2**20)
+    assert got.status == want.status == [0, 0, 0, 0]
+    assert call.key_cache.tobytes() == want.key_cache.tobytes()

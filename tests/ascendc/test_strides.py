@@ -7,14 +7,14 @@ from math import prod
 import ascendc_cases as cases
 import numpy as np
 import pytest
-from cann_stand_in.op_host import OPERATOR, STRIDED, OpHost
+from cann_stand_in.op_host import OPERATOR, REQUIRED, STRIDED, OpHost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_compressed import mean_elements, pair_calls
 from test_tokens import token_calls
 
 from ms_scatter_pa.backends.ascend.strides import block_stride, token_stride
-from tests.ascendc.host_model.runner import PARTS, Array, Call, TilingError, HostModel
+from tests.ascendc.host_model.runner import PARTS, Array, Call, HostModel, TilingError
 
 
 def apart(array: Array, row: int, gap: int) -> tuple[Array, Array]:
@@ -83,7 +83,7 @@ def test_the_definition(op_host: OpHost) -> None:
     plain, strided = op_host.definitions[OPERATOR], op_host.definitions[STRIDED]
     assert plain["attributes"] == []
     names = ("key", "value", "key_cache", "value_cache")
-    assert [name for name, _ in strided["attributes"]] == [f"{name}_stride" for name in names]
+    assert strided["attributes"] == [[f"{name}_stride", REQUIRED] for name in names]
     assert set(plain["socs"]) == set(strided["socs"])
     for soc, kind in product(plain["socs"], ("inputs", "outputs")):
         for one, other in zip(plain["socs"][soc][kind], strided["socs"][soc][kind], strict=True):

@@ -12,8 +12,9 @@ import opbuild
 import pytest
 
 from ms_scatter_pa.__main__ import main
+from ms_scatter_pa.backends.ascend import extension
 from ms_scatter_pa.backends.ascend.callback import ahead_of_time
-from ms_scatter_pa.backends.ascend.operator_package import export_line, find_package
+from ms_scatter_pa.backends.ascend.operator_package import HEADER, export_line, find_package
 from ms_scatter_pa.cli import asc_project
 from ms_scatter_pa.cli import build_ascend as build
 
@@ -32,6 +33,14 @@ def tools(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def extensions(monkeypatch):
+    """The packages whose PyNative extension was asked for; its compiler needs CANN's own headers."""
+    asked = []
+    monkeypatch.setattr(build, "compile_extension", lambda package, cann: asked.append((package, cann)))
+    return asked
+
+
 @pytest.fixture
 def cann(tmp_path, tools) -> Path:
     return cann_tree.make(tmp_path / "cann")
@@ -41,14 +50,47 @@ def run(cann: Path, tmp_path: Path, *more: str) -> int:
     return main(["build-ascend", "--cann", str(cann), "--install-path", str(tmp_path / "opp"), *more])
 
 
-def test_builds_installs_and_says_what_to_export(cann, tmp_path, capsys, monkeypatch):
+def test_builds_installs_and_says_what_to_export(cann, tmp_path, capsys, extensions):
     assert run(cann, tmp_path) == 0
     package = tmp_path / "opp" / "vendors" / "ms_scatter_pa"
+    assert extensions == [(package, cann)]
     assert f'export ASCEND_CUSTOM_OPP_PATH={package}:"$ASCEND_CUSTOM_OPP_PATH"' in capsys.readouterr().out
     config = package / "op_impl" / "ai_core" / "tbe" / "config"
     assert sorted(path.name for path in config.iterdir()) == ["ascend910_93", "ascend910b"]
     assert find_package({"ASCEND_CUSTOM_OPP_PATH": f"/nowhere:{package}"}) == package
     assert ahead_of_time(package).is_file(), "the callback is compiled ahead"
+
+
+def test_without_the_extension_the_operator_is_still_installed(cann, tmp_path, capsys, monkeypatch):
+    """The compiler really runs, and misses CANN's headers."""
+    monkeypatch.setattr(build, "compile_extension", extension.compile_extension)
+    assert run(cann, tmp_path) == 0
+    said = capsys.readouterr()
+    assert (
+        "not the PyNative extension" in said.err
+        and "eager_entry.cc" in said.err
+        and "go through ops.Custom" in said.err
+    )
+    assert "export ASCEND_CUSTOM_OPP_PATH" in said.out
+    assert extension.load_extension(tmp_path / "opp" / "vendors" / "ms_scatter_pa") is None
+
+
+def test_the_extension_is_for_one_mindspore_and_one_operator(cann, tmp_path, monkeypatch):
+    assert run(cann, tmp_path) == 0
+    package = tmp_path / "opp" / "vendors" / "ms_scatter_pa"
+    built = tmp_path / "built.so"
+    built.write_text("built")
+    monkeypatch.setattr(extension, "build_extension", lambda folder, backend: built)
+    target = extension.compile_extension(package, cann)
+    assert target == extension.extension_path(package) and target.read_text() == "built"
+    with pytest.raises(ImportError):
+        extension.load_extension(package)
+    monkeypatch.setattr("mindspore.__version__", "9.9")
+    assert extension.load_extension(package) is None, "another MindSpore"
+    monkeypatch.undo()
+    header = package / "op_api" / "include" / HEADER
+    header.write_text(header.read_text() + "// another operator")
+    assert extension.load_extension(package) is None
 
 
 def test_a_second_build_replaces_the_first(cann, tmp_path):

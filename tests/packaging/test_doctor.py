@@ -18,6 +18,7 @@ from ms_scatter_pa.backends import device
 from ms_scatter_pa.backends.ascend import cann_pairs
 from ms_scatter_pa.backends.ascend import cann_toolkit as cann
 from ms_scatter_pa.backends.ascend import operator_package as opp
+from ms_scatter_pa.backends.ascend.extension import extension_path
 from ms_scatter_pa.cli import doctor, doctor_checks, libraries
 from ms_scatter_pa.pages.occupancy import Occupancy, Pages
 
@@ -202,6 +203,22 @@ def test_ascend_with_the_operator(ascend, tmp_path, monkeypatch):
     found = finding(report, "Ascend operator").found
     assert "built with CANN 9.0.0" in found and "ascend910b: float16, float32, bfloat16, int8" in found
     assert "run it again" in finding(report, "callback").advice
+    assert "not compiled for this MindSpore" in finding(report, "PyNative extension").found
+
+
+def test_ascend_with_its_extension(ascend, tmp_path, monkeypatch):
+    package = install(tmp_path / "anywhere")
+    monkeypatch.setenv("ASCEND_CUSTOM_OPP_PATH", str(package))
+    path = extension_path(package)
+    path.parent.mkdir(parents=True)
+    shutil.copyfile(next(doctor_checks.LIBRARIES.glob("_eager*.so")), path)
+    report = doctor.diagnose()
+    assert report.pynative == "pyboost extension with the Ascend operator"
+    assert report.graph == "ops.Custom with the Ascend operator (aclnnMsScatterPaKvCache)"
+    path.write_bytes(path.read_bytes()[:2000])
+    report = doctor.diagnose()
+    assert report.pynative == report.graph
+    assert "run build-ascend again" in finding(report, "PyNative extension").advice
 
 
 def test_an_unknown_part(ascend, monkeypatch):

@@ -115,5 +115,6 @@ def test_the_package_holds_the_operator_and_nothing_else(tmp_path):
         for folder in ("op_host", "op_kernel")
         for path in (ROOT / "aicore_kernels" / folder).iterdir()
     }
-    sources |= {Path("ms_scatter_pa/aicore_kernels/cann_operator.cc"), Path("ms_scatter_pa/py.typed")}
+    entries = ("aclnn_runner.h", "cann_operator.cc", "eager_entry.cc")
+    sources |= {Path("ms_scatter_pa/aicore_kernels") / entry for entry in entries} | {Path("ms_scatter_pa/py.typed")}
     assert built == python | sources

@@ -17,7 +17,8 @@ def test_build_py_copies_every_source(tmp_path):
         written = {p.name for p in (ROOT / "aicore_kernels" / folder).iterdir() if p.suffix in (".cpp", ".h")}
         assert written, folder
         assert {path.name for path in (installed / folder).iterdir()} == written
-    assert (installed / "cann_operator.cc").is_file()
+    for entry in ("aclnn_runner.h", "cann_operator.cc", "eager_entry.cc"):
+        assert (installed / entry).is_file()
 
 
 def test_sources_are_flat():

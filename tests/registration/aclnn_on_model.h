@@ -28,6 +28,11 @@ struct Argument {
   std::string text;
 };
 
+template <typename... Given>
+std::vector<Argument> Arguments(const Given&... given) {
+  return {Argument(given)...};
+}
+
 using mindspore::TypeId;
 using mindspore::tensor::Tensor;
 
@@ -46,7 +51,7 @@ inline int32_t TypeOf(const Tensor& tensor) {
 
 // Throws where the chip would fail or write elsewhere: an argument that is null, a view that the interface copies.
 inline HostModelTensor Memory(const mindspore::tensor::TensorPtr& tensor, const std::string& what,
-                         bool may_be_strided = false) {
+                              bool may_be_strided = false) {
   Expect(tensor != nullptr, what + " is a null pointer");
   Expect(may_be_strided || tensor->is_contiguous(), what + " is not contiguous");
   const auto& address = tensor->device_address();
@@ -77,12 +82,14 @@ inline void SetTypes(const Tensor& key, const Tensor& value, const Tensor& slot_
 }
 
 inline void LaunchOwn(const std::vector<Argument>& arguments, bool strided) {
+  strided_launches += strided ? 1 : 0;
   Expect(arguments.size() == static_cast<size_t>(kTensors + (strided ? mssp_host::kStrided : 0)), "argument count");
   mssp_host::Call call = {};
   std::array<HostModelTensor, kTensors> tensors;
   for (size_t i = 0; i < tensors.size(); ++i) {
     const auto& tensor = i == kStatus ? arguments.back().tensor : arguments[i].tensor;
     tensors[i] = Memory(tensor, "argument " + std::to_string(i), strided && i < mssp_host::kStrided);
+    addresses[i] = reinterpret_cast<int64_t>(tensors[i].data);
     if (i != kStatus) {
       SetShape(*tensor, &call.shapes[i]);
     }

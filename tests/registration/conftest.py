@@ -56,7 +56,7 @@ def on_host_model(host_model_library, monkeypatch):
 
 
 def _on_model(folder: Path, name: str, source: Path):
-    """An extension as it is compiled for Ascend, but for the runner's header and what a launch reaches."""
+    """An extension as it is compiled for Ascend, with the wheel's own runner, but for what a launch reaches."""
     from ms_scatter_pa.backends.ascend import extension
     from tests.ascendc.host_model import runner
 
@@ -67,7 +67,7 @@ def _on_model(folder: Path, name: str, source: Path):
         source=source,
         backend="CPU",
         headers=(*headers, ROOT / "aicore_kernels" / "op_kernel"),
-        more=(HERE / "model_launches.cc", *runner.SOURCES),
+        more=(HERE / "runner_on_model.cc", HERE / "model_launches.cc", *runner.SOURCES),
         cflags="-O0 -Wall",
     )
     return library, extension.load_library(library, name)

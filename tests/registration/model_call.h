@@ -15,19 +15,24 @@ struct HostModelTensor {
   int64_t bytes;
 };
 
-extern "C" int HostModelTiling(const mssp_host::Call* call, MsScatterPaKvCacheTiling* tiling, char* message, int64_t size);
+extern "C" int HostModelTiling(const mssp_host::Call* call, MsScatterPaKvCacheTiling* tiling, char* message,
+                               int64_t size);
 extern "C" int HostModelRun(const MsScatterPaKvCacheTiling* tiling, int strided, int64_t block_dim,
-                       int64_t unified_buffer_bytes, const HostModelTensor* tensors, const host_model::Rates* rates,
-                       int check_rewrites, host_model::Counts* counts, char* message, int64_t size);
+                            int64_t unified_buffer_bytes, const HostModelTensor* tensors,
+                            const host_model::Rates* rates, int check_rewrites, host_model::Counts* counts,
+                            char* message, int64_t size);
 
 namespace on_model {
 
 constexpr int kTensors = mssp_host::kInputs + 1;  // inputs, then status
 constexpr int kStatus = mssp_host::kInputs;
 
-// Since the library was loaded: kernels that ran, and outputs that were given memory.
+// Since the library was loaded: kernels that ran, those of them with strides, and outputs that were given memory. Where
+// the tensors of the last one lay.
 inline int64_t launches = 0;
+inline int64_t strided_launches = 0;
 inline int64_t allocations = 0;
+inline std::array<int64_t, kTensors> addresses;
 
 inline void Expect(bool condition, const std::string& text) {
   if (!condition) {
@@ -46,8 +51,8 @@ inline void RunCall(mssp_host::Call* call, const std::array<HostModelTensor, kTe
   Expect(refused == 0, message);
   const host_model::Rates rates = {64, 64, 100, 10, 10, 32};  // times are of no interest here
   std::array<host_model::Counts, kCores> counts;
-  const int broken = HostModelRun(&tiling, strided ? 1 : 0, tiling.used_cores, kUnifiedBufferBytes, tensors.data(), &rates,
-                             1, counts.data(), message, sizeof(message));
+  const int broken = HostModelRun(&tiling, strided ? 1 : 0, tiling.used_cores, kUnifiedBufferBytes, tensors.data(),
+                                  &rates, 1, counts.data(), message, sizeof(message));
   Expect(broken == 0, message);
   ++launches;
 }

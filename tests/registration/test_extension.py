@@ -1,5 +1,7 @@
 """PyNative through the extension that ``build-ascend`` compiles, its launches reaching the host model."""
 
+import ctypes
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -11,6 +13,12 @@ from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache
 from ms_scatter_pa.backends.ascend import eager
 
 pytestmark = pytest.mark.usefixtures("with_extension")
+
+
+def address(library, index):
+    """Where an input of the last launch lay."""
+    library.ModelAddress.restype = ctypes.c_int64
+    return library.ModelAddress(ctypes.c_int64(index))
 
 
 def tensors_of(case):
@@ -64,12 +72,65 @@ def test_a_view_is_written_where_it_lies():
     assert not pool.asnumpy()[0].any()
 
 
-@pytest.mark.parametrize("strided", ["key", "slot_mapping"])
-def test_strided_inputs_are_made_contiguous(strided):
+KEY, VALUE, KEY_CACHE = range(3)
+
+
+@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("flat", [False, True])
+def test_slices_of_a_fused_projection_are_not_copied(layout, flat, with_extension):
+    """K and V go in by their distance from token to token, where the last axis is contiguous."""
+    case = token_case(layout)
+    case.arrays["value"] = case.arrays["value"][..., :DK].copy()
+    case.arrays["value_cache"] = np.zeros_like(case.arrays["key_cache"])
+    fused = np.zeros((5, 3 * HEADS * DK), np.float16)
+    fused[:, HEADS * DK : 2 * HEADS * DK] = case.arrays["key"].reshape(5, -1)
+    fused[:, 2 * HEADS * DK :] = case.arrays["value"].reshape(5, -1)
+    parts = Tensor(fused) if flat else Tensor(fused.reshape(5, 3 * HEADS, DK))
+    width = parts.shape[1] // 3
+    given = tensors_of(case) | {"key": parts[:, width : 2 * width], "value": parts[:, 2 * width :]}
+    assert not given["key"].is_contiguous()
+    before = with_extension.ModelStridedLaunches()
+    status = npu_scatter_pa_kv_cache(**given, **case.modes)
+    assert status.asnumpy().tolist() == [0, 0, 0, 0]
+    assert with_extension.ModelStridedLaunches() == before + 1
+    assert address(with_extension, KEY) == parts.data_ptr() + HEADS * DK * 2
+    assert address(with_extension, VALUE) == parts.data_ptr() + 2 * HEADS * DK * 2
+    for name in ("key_cache", "value_cache"):
+        same_bits(given[name], case.reference()[name])
+
+
+@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+def test_interleaved_caches_are_written_where_they_lie(layout, with_extension):
+    """K and V blocks by turns in one pool, as vLLM and FlashInfer hold them."""
+    case = token_case(layout)
+    case.arrays["value"] = case.arrays["value"][..., :DK].copy()
+    case.arrays["value_cache"] = case.arrays["key_cache"] + np.float16(1)
+    pool = Tensor(np.stack([case.arrays["key_cache"], case.arrays["value_cache"]], axis=1))
+    caches = {"key_cache": pool[:, 0], "value_cache": pool[:, 1]}
+    status = npu_scatter_pa_kv_cache(**tensors_of(case) | caches, **case.modes)
+    assert status.asnumpy().tolist() == [0, 0, 0, 0]
+    assert address(with_extension, KEY_CACHE) == pool.data_ptr()
+    expected = case.reference()
+    same_bits(pool, np.stack([expected["key_cache"], expected["value_cache"]], axis=1))
+
+
+def test_a_cache_strided_elsewhere_is_refused():
     case = token_case("Norm", key_only=True)
     given = tensors_of(case)
-    given[strided] = Tensor(np.repeat(case.arrays[strided], 2, axis=0))[::2]
-    npu_scatter_pa_kv_cache(**given, cache_mode="Norm")
+    wide = mint.zeros((BLOCKS, BLOCK_SIZE, HEADS, 2 * DK), dtype=ms.float16)
+    with pytest.raises(ValueError, match=r"key_cache: given shape .* only the first axis may be strided"):
+        npu_scatter_pa_kv_cache(**given | {"key_cache": wide[..., :DK]}, cache_mode="Norm")
+
+
+@pytest.mark.parametrize("strided", ["key", "slot_mapping"])
+def test_what_the_operator_cannot_step_over_is_made_contiguous(strided, with_extension):
+    """A key whose elements lie apart, and index tensors; the caches are still where they were."""
+    case = token_case("Norm", key_only=True)
+    given = tensors_of(case)
+    given[strided] = Tensor(np.repeat(case.arrays[strided], 2, axis=-1))[..., ::2]
+    assert not given[strided].is_contiguous()
+    npu_scatter_pa_kv_cache(**given, cache_mode="Norm").asnumpy()
+    assert address(with_extension, KEY_CACHE) == given["key_cache"].data_ptr()
     same_bits(given["key_cache"], case.reference()["key_cache"])
 
 

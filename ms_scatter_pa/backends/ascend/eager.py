@@ -108,7 +108,7 @@ def eager_call(*call: Any) -> Any:
     """Runs one PyNative call without the extension; the arguments are those of ``options.options_of_call``."""
     *tensors, cache_mode, scatter_mode, on_error, check_duplicates, last_status = call
     check_modes(cache_mode, scatter_mode, on_error, check_duplicates)
-    arguments = arguments_of_tensors(tensors, cache_mode, scatter_mode)
+    arguments = arguments_of_tensors(tensors, cache_mode, scatter_mode, strided_caches=not cann_operator.chosen())
     launch = launch_of(arguments, check_duplicates, soc_version())
     if launch.empty:
         return ms.mint.zeros(4, dtype=ms.int64)
@@ -128,8 +128,8 @@ def eager_call(*call: Any) -> Any:
 
 
 def _refuse_view(name: str, cache: Tensor) -> None:
-    """``ops.Custom`` copies a view, and the write would be lost."""
-    if cache.storage_offset() or cache.untyped_storage().size() != cache.nbytes:
+    """``ops.Custom`` copies a view, and the write would be lost. A view of a whole tensor cannot be told from it."""
+    if not cache.is_contiguous() or cache.storage_offset() or cache.untyped_storage().size() != cache.nbytes:
         raise ValueError(
             f"{name}: given a view of shape {list(cache.shape)} into a larger tensor, expected a whole tensor: without "
             "the extension that 'python -m ms_scatter_pa build-ascend' compiles, calls go through ops.Custom, which "
