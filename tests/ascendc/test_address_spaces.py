@@ -15,6 +15,7 @@ from tests.ascendc.host_model import runner
 
 KERNEL = Path(__file__).resolve().parents[2] / "aicore_kernels" / "op_kernel"
 ENTRY = "ms_scatter_pa_kv_cache.cpp"
+ENTRIES = (ENTRY, "ms_scatter_pa_kv_cache_strided.cpp")
 FLAGS = ("-std=c++17", "-c", "-Wall", "-Wextra", "-Werror", "-DHOST_MODEL_ADDRESS_SPACES")
 
 
@@ -45,8 +46,9 @@ def compiled(tmp_path_factory: pytest.TempPathFactory):
     return run
 
 
-def test_the_kernel_keeps_address_spaces_apart(compiled) -> None:
-    assert compiled(KERNEL / ENTRY) == ""
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_the_kernel_keeps_address_spaces_apart(compiled, entry: str) -> None:
+    assert compiled(KERNEL / entry) == ""
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ FORBIDDEN = {
     "static variables": r"^\s*static\s+(?!constexpr)(?!.*\()",
     "thread-local variables": r"\bthread_local\b",
     "goto": r"\bgoto\b",
+    "a dtype of compilation, while one binary serves all dtypes": r"\b(ORIG_)?DTYPE_\w+",
 }
 # What a function may look like: `[template] __aicore__ inline [static] type Name(...)`.
 DEFINITION = re.compile(
@@ -104,6 +105,7 @@ def test_the_kernel_keeps_to_the_device_style(path: Path) -> None:
         ("__aicore__ void Missing(int a) {\n}", "lacks inline"),
         ("__aicore__ inline int Recursive(int a) {\n  return Recursive(a - 1);\n}", "calls itself"),
         ("  x = (uint8_t*)address;", "without __gm__"),
+        ("  Copy<DTYPE_KEY>();", "one binary"),
     ],
 )
 def test_the_lint_sees_each_offence(line: str, complaint: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import test_compressed
 import test_offsets
+import test_strides
 import test_tokens
 from cann_stand_in.op_host import OpHost
 from planted_faults import FAULTS, pairs, tokens
@@ -62,6 +63,19 @@ def test_a_planted_fault_is_caught_there_too(library: Path, op_host: OpHost, tmp
 @pytest.mark.parametrize("cores", [1, 5, 40])
 def test_tokens_are_bit_exact(real: HostModel, layout: str, runs: bool, cores: int) -> None:
     test_tokens.check(real, tokens(layout, runs), cores=cores)
+
+
+@pytest.mark.parametrize("layout", test_offsets.LAYOUTS)
+@pytest.mark.parametrize("runs", [True, False])
+def test_strided_tokens_are_bit_exact(real: HostModel, layout: str, runs: bool) -> None:
+    for cores in (1, 5):
+        test_strides.check(real, tokens(layout, runs), [16, 0, 48, 0], cores)
+
+
+@pytest.mark.parametrize("mode", test_offsets.MODES)
+@pytest.mark.parametrize("packed", [False, True])
+def test_strided_pairs_are_bit_exact(real: HostModel, mode: str, packed: bool) -> None:
+    test_strides.check(real, pairs(mode, packed), [16, 32, 48, 64], 5)
 
 
 @pytest.mark.parametrize("layout", test_offsets.LAYOUTS)

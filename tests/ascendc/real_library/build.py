@@ -93,7 +93,8 @@ def _compile_kernel(copy: Path, folder: Path, sources: Path, name: str) -> Path:
         f"-I{copy / part}" for part in (".", "include", "include/basic_api", "include/utils", "impl", "impl/basic_api")
     ]
     command = [
-        "clang++", "-std=c++17", "-c", "-w", "-fPIC", "-O1", "-ferror-limit=0", *_910B, f"-D{name}=real_{name}",
+        "clang++", "-std=c++17", "-c", "-w", "-fPIC", "-O1", "-ferror-limit=0", *_910B,
+        f"-D{name}=real_{name}", f"-Dg_tilingKey={name}_tiling_key",
         "-include", str(HERE / "builtins.h"), "-include", str(generated), *includes, f"-I{sources}",
         "-o", str(kernel), str(sources / f"{name}.cpp"),
     ]  # fmt: skip
