@@ -15,6 +15,7 @@
 #include "scaling.h"
 #include "shares.h"
 #include "simd/cpu_features.h"
+#include "simd/loops.h"
 #include "threads.h"
 
 namespace mssp {
@@ -161,7 +162,7 @@ class SideGatherer {
       if (stream_) {
         kernels_.stream_interleaved(pending);
       } else {
-        CopyWithMemcpy(pending);
+        CopyInTurn<CopyBytes>(pending);
       }
       pending.count = 0;
     };

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "simd/kernels.h"
+#include "simd/loops.h"
 
 namespace mssp {
 
@@ -32,7 +33,7 @@ class InterleavedCopier {
     if (stream_) {
       kernels_.stream_interleaved(copies_);
     } else {
-      CopyWithMemcpy(copies_);
+      CopyInTurn<CopyBytes>(copies_);
     }
     copies_.count = 0;
   }

@@ -28,6 +28,13 @@ void AddBadSlot(const MsspCall* call, const MsspStatus& status, Sentence* out) {
       return;
     }
   }
+  if (call == nullptr && status.value < status.limit) {
+    out->Add(
+        " starts a run of rows that ends outside the cache: expected it to end below num_blocks * block_size = %" PRId64
+        ", or a negative slot to skip",
+        status.limit);
+    return;
+  }
   out->Add(" is outside the cache: expected a slot below num_blocks * block_size = %" PRId64
            ", or a negative one to skip",
            status.limit);

@@ -1,35 +1,19 @@
-"""From a call's Python arguments to what the C++ side is told (``MsspOptions`` in ``cpu_kernels/call_from_tensors.h``)."""
+"""From a call's Python arguments to what the C++ side is told (``MsspOptions`` in ``cpu_kernels/core/op_info.h``)."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import mindspore as ms
 
 from .checks import checked_scenario
 from .scenario import Arguments
-from .table import ARGUMENTS, CACHE_MODES, DTYPES, INDEX_DTYPES, SCATTER_MODES
+from .table import ARGUMENTS, CACHE_MODES, DTYPES, INDEX_DTYPES, SCATTER_MODES, ScatterPaOptions
 
 ON_ERROR = ("raise", "record")
 
 _DTYPE_NAMES = {getattr(ms, name): name for name in {d.name for d in DTYPES + INDEX_DTYPES} if hasattr(ms, name)}
 _DATA_CODES = {dtype.name: dtype.code for dtype in DTYPES}
 _INDEX_CODES = {dtype.name: dtype.code for dtype in INDEX_DTYPES}
-
-
-class Options(NamedTuple):
-    """``MsspOptions``, field by field."""
-
-    layout: int
-    scatter_mode: int
-    packed: int
-    key_only: int
-    flattened: int
-    record: int
-    check_duplicates: int
-    keeps_last_status: int
-    key_type: int
-    value_type: int
-    index_type: int
 
 
 def dtype_name(dtype: Any) -> str:
@@ -50,7 +34,9 @@ def check_modes(cache_mode: Any, scatter_mode: Any, on_error: Any, check_duplica
         raise TypeError(f"check_duplicates: given {type(check_duplicates).__name__}, expected bool")
 
 
-def options_of(arguments: Arguments, on_error: str, check_duplicates: bool, keeps_last_status: bool) -> Options:
+def options_of(
+    arguments: Arguments, on_error: str, check_duplicates: bool, keeps_last_status: bool
+) -> ScatterPaOptions:
     """Checks shapes and dtypes, and says in numbers what to do.
 
     Raises:
@@ -64,7 +50,7 @@ def options_of(arguments: Arguments, on_error: str, check_duplicates: bool, keep
         )
     key_dtype, value_dtype, index_dtype = (arguments.dtype(n) for n in ("key", "value", "slot_mapping"))
     assert key_dtype is not None and index_dtype is not None
-    return Options(
+    return ScatterPaOptions(
         layout=CACHE_MODES.index(scenario.layout),
         scatter_mode=SCATTER_MODES.index(scenario.scatter_mode),
         packed=int(scenario.packed),
@@ -107,7 +93,7 @@ def arguments_of_tensors(
     return Arguments(shapes, dtypes, cache_mode, scatter_mode)
 
 
-def options_of_call(*call: Any) -> Options:
+def options_of_call(*call: Any) -> ScatterPaOptions:
     """The rules for one eager call: eight tensors or None, the four modes, and a last-status tensor or None."""
     *tensors, cache_mode, scatter_mode, on_error, check_duplicates, last_status = call
     check_modes(cache_mode, scatter_mode, on_error, check_duplicates)

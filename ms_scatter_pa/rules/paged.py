@@ -14,14 +14,17 @@ from .table import (
     DTYPES,
     INDEX_DTYPES,
     OPERATORS,
+    QUANT_SCATTER_PA,
     SCALING_KINDS,
     GatherPaOptions,
     QuantScatterPaOptions,
 )
 
-FLOATS = ("float16", "float32", "bfloat16")
-CODES = ("int8", "float8_e5m2", "float8_e4m3fn")
+CODES = QUANT_SCATTER_PA.dtype_groups["key_cache"]
 """What a quantised cache holds."""
+
+FLOATS = tuple(name for name in QUANT_SCATTER_PA.dtype_groups["key"] if name not in CODES)
+"""What is quantised."""
 
 _TYPE_CODES = {dtype.name: dtype.code for dtype in DTYPES}
 _INDEX_CODES = {dtype.name: dtype.code for dtype in INDEX_DTYPES}

@@ -122,7 +122,7 @@ def test_recorded_instead_of_raised(entry: str, refusal: Refusal) -> None:
     assert status[0] == refusal.record and unchanged
     sentence = read_status(status)
     assert sentence.startswith(refusal.error.__name__)
-    assert refusal.argument.partition("[")[0] in sentence or "lengths of pair" in sentence
+    assert refusal.argument.partition("[")[0] in sentence
 
 
 @pytest.mark.parametrize("cache", ["a Tensor", None, 3])

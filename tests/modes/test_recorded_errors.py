@@ -35,6 +35,9 @@ class Server(nn.Cell):  # type: ignore[misc]
         return status, self.write.key_cache + 0
 
 
+DISAGREES = "slot_mapping has a dimension that disagrees with the other arguments"
+
+
 def bad(slot_mapping: Any, position: int = 3, slot: int = CAPACITY + 6) -> Any:
     changed = slot_mapping.copy()
     changed[position] = slot
@@ -61,7 +64,8 @@ def test_the_sentence_names_position_value_and_capacity(mode: str) -> None:
     net = Server()
     key, value, slot_mapping = step(1)
     status, _ = net(*tensors(key, value, bad(slot_mapping)))
-    expected = f"IndexError: slot_mapping[3] = {CAPACITY + 6}, expected less than num_blocks * block_size = {CAPACITY}"
+    expected = f"IndexError: slot_mapping[3] = {CAPACITY + 6} is outside the cache: expected a slot below "
+    expected += f"num_blocks * block_size = {CAPACITY}"
     assert read_status(status).startswith(expected)
     assert net.write.read_last_status().startswith(expected)
 
@@ -124,10 +128,10 @@ def test_shapes_that_disagree_in_a_dynamic_graph_are_recorded_as_code_4() -> Non
                 want = put(want, slot_mapping, key)
             else:
                 assert status.asnumpy().tolist() == [4, 4, slots, tokens]
-                sentence = f"ValueError: slot_mapping: given {slots} in its shape, expected {tokens}"
+                sentence = f"ValueError: {DISAGREES}: got {slots}, expected {tokens}"
                 assert read_status(status).startswith(sentence)
             assert same(read, want)
-        assert net.write.read_last_status().startswith("ValueError: slot_mapping: given 0 in its shape, expected 3")
+        assert net.write.read_last_status().startswith(f"ValueError: {DISAGREES}: got 0, expected 3")
 
 
 def test_hundreds_of_bad_calls_in_the_queue_disturb_no_good_one() -> None:

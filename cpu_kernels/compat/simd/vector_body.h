@@ -1,5 +1,5 @@
 // The table's functions, once for every instruction set. Before this is included there are
-//   MSSP_LANES, MSSP_TARGET   floats of a vector; the attribute that allows its instructions
+//   MSSP_LANES                floats of a vector
 //   MSSP_SUMS                 vectors of sums that stay in registers beside what they are made of
 //   LoadHalf, NarrowHalf      MSSP_LANES float16
 //   StreamVector              an aligned store past the caches, where there is one
@@ -141,25 +141,25 @@ struct Brain {
 };
 
 template <typename Format>
-MSSP_TARGET void WidenAs(const typename Format::Item* from, int64_t n, float* to) {
+void WidenAs(const typename Format::Item* from, int64_t n, float* to) {
   int64_t i = 0;
   for (; i + MSSP_LANES <= n; i += MSSP_LANES) Single::Store(Format::Load(from + i), to + i);
   for (; i < n; ++i) to[i] = Format::One(from[i]);
 }
 
 template <typename Format>
-MSSP_TARGET void NarrowAs(const float* from, int64_t n, typename Format::Item* to) {
+void NarrowAs(const float* from, int64_t n, typename Format::Item* to) {
   int64_t i = 0;
   for (; i + MSSP_LANES <= n; i += MSSP_LANES) Format::Store(Single::Load(from + i), to + i);
   for (; i < n; ++i) to[i] = Format::Narrow(from[i]);
 }
 
 template <typename Item>
-MSSP_TARGET void WidenInts(const Item* from, int64_t n, float* to) {
+void WidenInts(const Item* from, int64_t n, float* to) {
   for (int64_t i = 0; i < n; ++i) to[i] = static_cast<float>(from[i]);
 }
 
-MSSP_TARGET void Widen(int32_t type, const void* from, int64_t n, float* to) {
+void Widen(int32_t type, const void* from, int64_t n, float* to) {
   if (n == 0) return;
   switch (type) {
     case MSSP_BUILTIN_FLOAT32:
@@ -179,7 +179,7 @@ MSSP_TARGET void Widen(int32_t type, const void* from, int64_t n, float* to) {
   }
 }
 
-MSSP_TARGET void Narrow(int32_t type, const float* from, int64_t n, void* to) {
+void Narrow(int32_t type, const float* from, int64_t n, void* to) {
   if (n == 0) return;
   switch (type) {
     case MSSP_BUILTIN_FLOAT16:
@@ -242,8 +242,8 @@ MSSP_INLINE float Dot(const typename Format::Item* key, const float* query, int6
 }
 
 template <typename Format, int kHeads>
-MSSP_TARGET int64_t ScoreHeads(const Rows& keys, const float* queries, int64_t query_stride, int64_t heads,
-                               float* scores, int64_t score_stride) {
+int64_t ScoreHeads(const Rows& keys, const float* queries, int64_t query_stride, int64_t heads, float* scores,
+                   int64_t score_stride) {
   constexpr int kRows = MSSP_SUMS / kHeads;
   int64_t h = 0;
   for (; h + kHeads <= heads; h += kHeads) {
@@ -269,8 +269,8 @@ MSSP_TARGET int64_t ScoreHeads(const Rows& keys, const float* queries, int64_t q
 }
 
 template <typename Format>
-MSSP_TARGET void ScoresAs(const Rows& keys, const float* queries, int64_t query_stride, int64_t heads, float* scores,
-                          int64_t score_stride) {
+void ScoresAs(const Rows& keys, const float* queries, int64_t query_stride, int64_t heads, float* scores,
+              int64_t score_stride) {
   int64_t h = ScoreHeads<Format, 4>(keys, queries, query_stride, heads, scores, score_stride);
   Rows rest = keys;
   if (h > 0) rest.ahead = nullptr;
@@ -281,8 +281,8 @@ MSSP_TARGET void ScoresAs(const Rows& keys, const float* queries, int64_t query_
                         score_stride);
 }
 
-MSSP_TARGET void Scores(const Rows& keys, const float* queries, int64_t query_stride, int64_t heads, float* scores,
-                        int64_t score_stride) {
+void Scores(const Rows& keys, const float* queries, int64_t query_stride, int64_t heads, float* scores,
+            int64_t score_stride) {
   switch (keys.type) {
     case MSSP_BUILTIN_FLOAT16:
       return ScoresAs<Half>(keys, queries, query_stride, heads, scores, score_stride);
@@ -329,8 +329,8 @@ MSSP_INLINE void WeighTile(const Rows& values, const char* ahead, int64_t d, con
 }
 
 template <typename Format, int kHeads>
-MSSP_TARGET int64_t WeighHeads(const Rows& values, const float* weights, int64_t weight_stride, int64_t heads,
-                               float* sums, int64_t sum_stride) {
+int64_t WeighHeads(const Rows& values, const float* weights, int64_t weight_stride, int64_t heads, float* sums,
+                   int64_t sum_stride) {
   constexpr int kWidth = MSSP_SUMS / kHeads < 4 ? MSSP_SUMS / kHeads : 4;
   int64_t h = 0;
   for (; h + kHeads <= heads; h += kHeads) {
@@ -356,16 +356,16 @@ MSSP_TARGET int64_t WeighHeads(const Rows& values, const float* weights, int64_t
 }
 
 template <typename Format>
-MSSP_TARGET void WeighAs(const Rows& values, const float* weights, int64_t weight_stride, int64_t heads, float* sums,
-                         int64_t sum_stride) {
+void WeighAs(const Rows& values, const float* weights, int64_t weight_stride, int64_t heads, float* sums,
+             int64_t sum_stride) {
   const int64_t h = WeighHeads<Format, 4>(values, weights, weight_stride, heads, sums, sum_stride);
   Rows rest = values;
   if (h > 0) rest.ahead = nullptr;
   WeighHeads<Format, 1>(rest, weights + h * weight_stride, weight_stride, heads - h, sums + h * sum_stride, sum_stride);
 }
 
-MSSP_TARGET void Weigh(const Rows& values, const float* weights, int64_t weight_stride, int64_t heads, float* sums,
-                       int64_t sum_stride) {
+void Weigh(const Rows& values, const float* weights, int64_t weight_stride, int64_t heads, float* sums,
+           int64_t sum_stride) {
   switch (values.type) {
     case MSSP_BUILTIN_FLOAT16:
       return WeighAs<Half>(values, weights, weight_stride, heads, sums, sum_stride);
@@ -376,7 +376,7 @@ MSSP_TARGET void Weigh(const Rows& values, const float* weights, int64_t weight_
   }
 }
 
-MSSP_TARGET float Max(const float* x, int64_t n) {
+float Max(const float* x, int64_t n) {
   Floats most = Splat(-std::numeric_limits<float>::infinity());
   int64_t i = 0;
   for (; i + MSSP_LANES <= n; i += MSSP_LANES) {
@@ -411,7 +411,7 @@ MSSP_INLINE Floats Exp(Floats x) {
   return x < kLowest ? Floats{} : result;
 }
 
-MSSP_TARGET float ExpOf(float* x, int64_t n, float shift) {
+float ExpOf(float* x, int64_t n, float shift) {
   Floats sums = {};
   int64_t i = 0;
   for (; i + MSSP_LANES <= n; i += MSSP_LANES) {
@@ -432,7 +432,7 @@ MSSP_TARGET float ExpOf(float* x, int64_t n, float shift) {
   return sum;
 }
 
-MSSP_TARGET void Scale(float* x, int64_t n, float factor) {
+void Scale(float* x, int64_t n, float factor) {
   for (int64_t i = 0; i < n; ++i) x[i] *= factor;
 }
 
@@ -458,7 +458,7 @@ template <typename Format>
 constexpr int64_t kStepBytes = kStep * static_cast<int64_t>(sizeof(typename Format::Item));
 
 template <typename Format>
-MSSP_TARGET float SumOfSquaresAs(const typename Format::Item* x, int64_t n, const char* ahead, const char* later) {
+float SumOfSquaresAs(const typename Format::Item* x, int64_t n, const char* ahead, const char* later) {
   Floats sums[4] = {};
   int64_t i = 0;
   for (int64_t step = 0; i + kStep <= n; i += kStep, ++step) {
@@ -474,7 +474,7 @@ MSSP_TARGET float SumOfSquaresAs(const typename Format::Item* x, int64_t n, cons
   return sum;
 }
 
-MSSP_TARGET float SumOfSquares(int32_t type, const void* x, int64_t n, const void* ahead, const void* later) {
+float SumOfSquares(int32_t type, const void* x, int64_t n, const void* ahead, const void* later) {
   const auto* to_read = static_cast<const char*>(ahead);
   const auto* to_write = static_cast<const char*>(later);
   switch (type) {
@@ -488,8 +488,8 @@ MSSP_TARGET float SumOfSquares(int32_t type, const void* x, int64_t n, const voi
 }
 
 template <typename Format, bool kStream>
-MSSP_TARGET void NormalizeAs(const typename Format::Item* x, const float* gamma, float factor, int64_t n,
-                             typename Format::Item* to, const char* ahead) {
+void NormalizeAs(const typename Format::Item* x, const float* gamma, float factor, int64_t n, typename Format::Item* to,
+                 const char* ahead) {
   if (ahead != nullptr) ahead += n / kStep * (kStepBytes<Format> / 2);
   int64_t i = 0;
   for (int64_t step = 0; i + kStep <= n; i += kStep, ++step) {
@@ -503,8 +503,7 @@ MSSP_TARGET void NormalizeAs(const typename Format::Item* x, const float* gamma,
 }
 
 template <typename Format>
-MSSP_TARGET void NormalizeTo(const void* x, const float* gamma, float factor, int64_t n, void* to, const void* ahead,
-                             bool stream) {
+void NormalizeTo(const void* x, const float* gamma, float factor, int64_t n, void* to, const void* ahead, bool stream) {
   const auto* from = static_cast<const typename Format::Item*>(x);
   auto* out = static_cast<typename Format::Item*>(to);
   const auto* fetched = static_cast<const char*>(ahead);
@@ -512,8 +511,8 @@ MSSP_TARGET void NormalizeTo(const void* x, const float* gamma, float factor, in
   NormalizeAs<Format, false>(from, gamma, factor, n, out, fetched);
 }
 
-MSSP_TARGET void Normalize(int32_t type, const void* x, const float* gamma, float factor, int64_t n, void* to,
-                           const void* ahead, bool stream) {
+void Normalize(int32_t type, const void* x, const float* gamma, float factor, int64_t n, void* to, const void* ahead,
+               bool stream) {
   switch (type) {
     case MSSP_BUILTIN_FLOAT16:
       return NormalizeTo<Half>(x, gamma, factor, n, to, ahead, stream);
@@ -526,8 +525,8 @@ MSSP_TARGET void Normalize(int32_t type, const void* x, const float* gamma, floa
 
 // Past the caches one half goes after the other: stores that leave lines half full are dear.
 template <typename Format, bool kStream>
-MSSP_TARGET void RotateHalvesAs(const typename Format::Item* from, const float* cos, const float* sin, int64_t heads,
-                                int64_t size, typename Format::Item* to) {
+void RotateHalvesAs(const typename Format::Item* from, const float* cos, const float* sin, int64_t heads, int64_t size,
+                    typename Format::Item* to) {
   const int64_t half = size / 2;
   const int64_t bytes = size * static_cast<int64_t>(sizeof(typename Format::Item));
   for (int64_t h = 0; h < heads; ++h, from += size, to += size) {
@@ -558,16 +557,16 @@ MSSP_TARGET void RotateHalvesAs(const typename Format::Item* from, const float* 
 }
 
 template <typename Format>
-MSSP_TARGET void RotateHalvesTo(const void* from, const float* cos, const float* sin, int64_t heads, int64_t size,
-                                void* to, bool stream) {
+void RotateHalvesTo(const void* from, const float* cos, const float* sin, int64_t heads, int64_t size, void* to,
+                    bool stream) {
   const auto* in = static_cast<const typename Format::Item*>(from);
   auto* out = static_cast<typename Format::Item*>(to);
   if (stream) return RotateHalvesAs<Format, true>(in, cos, sin, heads, size, out);
   RotateHalvesAs<Format, false>(in, cos, sin, heads, size, out);
 }
 
-MSSP_TARGET void RotateHalves(int32_t type, const void* from, const float* cos, const float* sin, int64_t heads,
-                              int64_t size, void* to, bool stream) {
+void RotateHalves(int32_t type, const void* from, const float* cos, const float* sin, int64_t heads, int64_t size,
+                  void* to, bool stream) {
   switch (type) {
     case MSSP_BUILTIN_FLOAT16:
       return RotateHalvesTo<Half>(from, cos, sin, heads, size, to, stream);

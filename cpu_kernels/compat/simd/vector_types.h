@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#define MSSP_INLINE static inline __attribute__((always_inline)) MSSP_TARGET
+#define MSSP_INLINE static inline __attribute__((always_inline))
 
 namespace mssp {
 namespace compat {

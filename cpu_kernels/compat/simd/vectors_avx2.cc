@@ -3,11 +3,22 @@
 
 #include <immintrin.h>
 
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "../../core/simd/target_region.h"
+#include "../../core/small_float.h"
+#include "../builtin.h"
+#include "vector_kernels.h"
+
 #define MSSP_LANES 8
 #define MSSP_SUMS 8
-#define MSSP_TARGET __attribute__((target("avx2,f16c,fma")))
 #define MSSP_TABLE kAvx2Vectors
 #define MSSP_TABLE_NAME "avx2"
+
+MSSP_BEGIN_TARGET("avx2,f16c,fma")
+
 #include "vector_types.h"
 
 namespace mssp {
@@ -32,5 +43,7 @@ MSSP_INLINE void StreamVector(Shorts x, uint16_t* to) { _mm_stream_si128(reinter
 }  // namespace mssp
 
 #include "vector_body.h"
+
+MSSP_END_TARGET
 
 #endif  // __x86_64__

@@ -3,11 +3,22 @@
 
 #include <immintrin.h>
 
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "../../core/simd/target_region.h"
+#include "../../core/small_float.h"
+#include "../builtin.h"
+#include "vector_kernels.h"
+
 #define MSSP_LANES 16
 #define MSSP_SUMS 16
-#define MSSP_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,f16c,fma")))
 #define MSSP_TABLE kAvx512Vectors
 #define MSSP_TABLE_NAME "avx512"
+
+MSSP_BEGIN_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx2,f16c,fma")
+
 #include "vector_types.h"
 
 namespace mssp {
@@ -39,5 +50,7 @@ MSSP_INLINE void StreamVector(Shorts x, uint16_t* to) {
 }  // namespace mssp
 
 #include "vector_body.h"
+
+MSSP_END_TARGET
 
 #endif  // __x86_64__

@@ -5,7 +5,6 @@
 
 #define MSSP_LANES 4
 #define MSSP_SUMS 16
-#define MSSP_TARGET
 #define MSSP_TABLE kNeonVectors
 #define MSSP_TABLE_NAME "neon"
 #include "vector_types.h"

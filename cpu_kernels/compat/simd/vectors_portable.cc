@@ -3,7 +3,6 @@
 
 #define MSSP_LANES 4
 #define MSSP_SUMS 8
-#define MSSP_TARGET
 #define MSSP_TABLE kPortableVectors
 #define MSSP_TABLE_NAME "portable"
 #include "vector_types.h"

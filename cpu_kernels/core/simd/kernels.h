@@ -2,8 +2,8 @@
 #ifndef MS_SCATTER_PA_CORE_KERNELS_H_
 #define MS_SCATTER_PA_CORE_KERNELS_H_
 
+#include <array>
 #include <cstdint>
-#include <cstring>
 
 #include "../op_info.h"
 #include "quant.h"
@@ -38,15 +38,6 @@ struct InterleavedCopies {
   int64_t prefetch;  // bytes from a row to the row that should be on its way meanwhile; 0: none
 };
 
-inline void CopyWithMemcpy(const InterleavedCopies& copies) {
-  for (int64_t r = 0; r < copies.rows; ++r) {
-    for (int k = 0; k < copies.count; ++k) {
-      std::memcpy(copies.to[k] + r * copies.row_bytes, copies.from[k] + r * copies.stride,
-                  static_cast<size_t>(copies.row_bytes));
-    }
-  }
-}
-
 inline constexpr int kNzTile = 8;
 
 // Up to kNzTile tokens of a PA_NZ write whose slots have nothing to do with one another.
@@ -65,6 +56,8 @@ struct MeanKernel {
   int64_t sum_bytes;  // of one column; all bits zero is a sum of nothing
 };
 
+using Means = std::array<MeanKernel, MSSP_NUM_ELEMENT_TYPES>;  // by MsspElementType
+
 // "Streamed" stores go past the caches where the destination's alignment allows it; Fence() must follow them before
 // another thread may read the rows.
 struct Kernels {
@@ -81,7 +74,7 @@ struct Kernels {
 
   void (*fence)();
 
-  MeanKernel means[MSSP_NUM_ELEMENT_TYPES];  // by MsspElementType
+  Means means;
 
   QuantKernels quant;
 };

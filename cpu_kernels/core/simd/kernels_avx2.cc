@@ -5,12 +5,19 @@
 
 #include <immintrin.h>
 
+#include <array>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "../call_sizes.h"
+#include "../hifloat8.h"
+#include "../small_float.h"
+#include "target_region.h"
 
-#define MSSP_TARGET __attribute__((target("avx2,f16c,fma,prfchw")))
+MSSP_BEGIN_TARGET("avx2,f16c,fma")
+
+#include "loops.h"
 #include "mean_columns.h"
 #include "mean_x86.h"
 #include "quant_avx2.h"
@@ -24,12 +31,12 @@ struct Line {
   __m256i halves[2];
 };
 
-MSSP_TARGET inline Line LoadLine(const char* from) {
+inline Line LoadLine(const char* from) {
   const auto* const halves = reinterpret_cast<const __m256i*>(from);
   return {{_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)}};
 }
 
-MSSP_TARGET inline void StreamLine(char* to, const Line& line) {
+inline void StreamLine(char* to, const Line& line) {
   auto* const halves = reinterpret_cast<__m256i*>(to);
   _mm256_stream_si256(halves, line.halves[0]);
   _mm256_stream_si256(halves + 1, line.halves[1]);
@@ -45,14 +52,14 @@ inline void CopyShort(char* to, const char* from, int64_t bytes) { std::memcpy(t
 namespace mssp {
 namespace {
 
-MSSP_TARGET inline void StreamJoined(char* to, const char* end, int64_t before, const char* next) {
+inline void StreamJoined(char* to, const char* end, int64_t before, const char* next) {
   StreamPart(to, end - before, before);
   StreamPart(to + before, next, kLine - before);
 }
 
 // Two units at a time, so that every source line is read once.
 template <Store kStore>
-MSSP_TARGET void RunNzStreams(const NzRun& run) {
+void RunNzStreams(const NzRun& run) {
   const int64_t stride = run.token_stride;
   for (int64_t u = 0; u + 2 <= run.units; u += 2) {
     char* to = run.to + u * run.unit_stride;
@@ -66,13 +73,18 @@ MSSP_TARGET void RunNzStreams(const NzRun& run) {
   if (run.units & 1) RunNzUnits<kStore>(run, 0, run.tokens, run.units - 1);
 }
 
-MSSP_TARGET void RunNz(const NzRun& run, bool stream) {
+void RunNz(const NzRun& run, bool stream) {
   if (!stream || !IsAligned(run.to, 16)) return RunNzUnits<Store::kOrdinary>(run, 0, run.tokens, 0);
   if (!IsAligned(run.to, 32)) return RunNzStreams<Store::kStream16>(run);
   RunNzStreams<Store::kStream32>(run);
 }
 
 }  // namespace
+}  // namespace mssp
+
+MSSP_END_TARGET
+
+namespace mssp {
 
 const Kernels kAvx2Kernels = {
     "avx2",
@@ -81,8 +93,7 @@ const Kernels kAvx2Kernels = {
     RunNz,
     TileNz,
     Fence,
-    {WideMean<WideFloat16>(), kFloat32Mean, kBFloat16Mean, kInt8Mean, kUint8Mean, kInt16Mean, kUint16Mean, kInt32Mean,
-     kUint32Mean, WideMean<WideByTable<HiFloat8>>(), WideMean<WideFloat8E5M2>(), WideMean<WideByTable<Float8E4M3FN>>()},
+    AllMeans(std::make_integer_sequence<int, MSSP_NUM_ELEMENT_TYPES>()),
     kQuant,
 };
 

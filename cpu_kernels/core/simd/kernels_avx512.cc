@@ -5,11 +5,19 @@
 
 #include <immintrin.h>
 
+#include <array>
 #include <cstdint>
+#include <cstring>
+#include <utility>
 
 #include "../call_sizes.h"
+#include "../hifloat8.h"
+#include "../small_float.h"
+#include "target_region.h"
 
-#define MSSP_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,f16c,fma,prfchw")))
+MSSP_BEGIN_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx2,f16c,fma")
+
+#include "loops.h"
 #include "mean_columns.h"
 #include "mean_x86.h"
 #include "quant_avx512.h"
@@ -19,14 +27,14 @@
 namespace mssp {
 namespace {
 
-MSSP_TARGET inline __m512i Load64(const char* from) { return _mm512_loadu_si512(from); }
-MSSP_TARGET inline void Stream64(char* to, __m512i x) { _mm512_stream_si512(reinterpret_cast<__m512i*>(to), x); }
+inline __m512i Load64(const char* from) { return _mm512_loadu_si512(from); }
+inline void Stream64(char* to, __m512i x) { _mm512_stream_si512(reinterpret_cast<__m512i*>(to), x); }
 
 using Line = __m512i;
-MSSP_TARGET inline Line LoadLine(const char* from) { return Load64(from); }
-MSSP_TARGET inline void StreamLine(char* to, Line line) { Stream64(to, line); }
+inline Line LoadLine(const char* from) { return Load64(from); }
+inline void StreamLine(char* to, Line line) { Stream64(to, line); }
 
-MSSP_TARGET inline void CopyShort(char* to, const char* from, int64_t bytes) {
+inline void CopyShort(char* to, const char* from, int64_t bytes) {
   const __mmask64 mask = (~uint64_t{0}) >> (64 - bytes);
   _mm512_mask_storeu_epi8(to, mask, _mm512_maskz_loadu_epi8(mask, from));
 }
@@ -39,13 +47,13 @@ MSSP_TARGET inline void CopyShort(char* to, const char* from, int64_t bytes) {
 namespace mssp {
 namespace {
 
-MSSP_TARGET inline void StreamJoined(char* to, const char* end, int64_t before, const char* next) {
+inline void StreamJoined(char* to, const char* end, int64_t before, const char* next) {
   const __mmask64 mask = (~uint64_t{0}) >> (kLine - before);
   StreamLine(to, _mm512_mask_loadu_epi8(_mm512_maskz_loadu_epi8(mask, end - before), ~mask, next - before));
 }
 
 // Two units of two tokens at a time: whole source lines become whole lines of the cache. to is on a line.
-MSSP_TARGET void RunNzLines(const NzRun& run, int64_t first_token) {
+void RunNzLines(const NzRun& run, int64_t first_token) {
   const int64_t twos = (run.tokens - first_token) / 2;
   const int64_t stride = run.token_stride;
   for (int64_t u = 0; u + 2 <= run.units; u += 2) {
@@ -67,7 +75,7 @@ MSSP_TARGET void RunNzLines(const NzRun& run, int64_t first_token) {
 
 // Words [kBegin, kEnd) of eight, in streamed stores of two.
 template <int kBegin, int kEnd>
-MSSP_TARGET inline void StreamWords(char* to, __m512i x) {
+inline void StreamWords(char* to, __m512i x) {
   if constexpr (kBegin < kEnd) {
     Stream16(to + int64_t{8} * kBegin, _mm512_maskz_extracti64x2_epi64(0xFF, x, kBegin / 2));
     StreamWords<kBegin + 2, kEnd>(to, x);
@@ -76,7 +84,7 @@ MSSP_TARGET inline void StreamWords(char* to, __m512i x) {
 
 // A line whose first words are the last ones of `left` and whose last `kWords` words are the first ones of `right`.
 template <int kWords>
-MSSP_TARGET inline __m512i Join(__m512i left, __m512i right) {
+inline __m512i Join(__m512i left, __m512i right) {
   return _mm512_maskz_alignr_epi64(0xFF, right, left, kWords);
 }
 
@@ -84,7 +92,7 @@ struct TwoTokens {
   __m512i units[2];  // of two tokens each
 };
 
-MSSP_TARGET inline TwoTokens LoadTwoTokens(const char* from, int64_t stride) {
+inline TwoTokens LoadTwoTokens(const char* from, int64_t stride) {
   const __m512i a = Load64(from);
   const __m512i b = Load64(from + stride);
   return {{_mm512_maskz_shuffle_i64x2(0xFF, a, b, 0x44), _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0xEE)}};
@@ -93,7 +101,7 @@ MSSP_TARGET inline TwoTokens LoadTwoTokens(const char* from, int64_t stride) {
 // The same where a line of the cache begins kHead bytes into two tokens: each line joins two and two. In a run that
 // fills its block a unit's last line goes on in the next unit.
 template <int kHead>
-MSSP_TARGET void RunNzShifted(const NzRun& run) {
+void RunNzShifted(const NzRun& run) {
   constexpr int kWords = kHead / 8;
   const int64_t twos = run.tokens / 2;
   const int64_t stride = run.token_stride;
@@ -143,7 +151,7 @@ MSSP_TARGET void RunNzShifted(const NzRun& run) {
   if (run.tokens & 1) RunNzUnits<Store::kOrdinary>(run, run.tokens - 1, 1, 0);
 }
 
-MSSP_TARGET void RunNz(const NzRun& run, bool stream) {
+void RunNz(const NzRun& run, bool stream) {
   if (!stream || !IsAligned(run.to, 16)) return RunNzUnits<Store::kOrdinary>(run, 0, run.tokens, 0);
   const bool whole_lines = run.unit_stride % kLine == 0 && run.tokens >= 2;
   if (!IsAligned(run.to, 32)) {
@@ -157,6 +165,11 @@ MSSP_TARGET void RunNz(const NzRun& run, bool stream) {
 }
 
 }  // namespace
+}  // namespace mssp
+
+MSSP_END_TARGET
+
+namespace mssp {
 
 const Kernels kAvx512Kernels = {
     "avx512",
@@ -165,8 +178,7 @@ const Kernels kAvx512Kernels = {
     RunNz,
     TileNz,
     Fence,
-    {WideMean<WideFloat16>(), kFloat32Mean, kBFloat16Mean, kInt8Mean, kUint8Mean, kInt16Mean, kUint16Mean, kInt32Mean,
-     kUint32Mean, WideMean<WideByTable<HiFloat8>>(), WideMean<WideFloat8E5M2>(), WideMean<WideByTable<Float8E4M3FN>>()},
+    AllMeans(std::make_integer_sequence<int, MSSP_NUM_ELEMENT_TYPES>()),
     kQuant,
 };
 

@@ -9,10 +9,10 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "../call_sizes.h"
-
-#define MSSP_TARGET
+#include "loops.h"
 #include "mean_columns.h"
 #include "quant_columns.h"
 
@@ -34,36 +34,16 @@ void StreamLong(char* to, const char* from, int64_t bytes) {
   std::memcpy(to + i, from + i, static_cast<size_t>(bytes - i));
 }
 
-void StreamInterleaved(const InterleavedCopies& copies) {
-  for (int64_t r = 0; r < copies.rows; ++r) {
-    for (int k = 0; k < copies.count; ++k) {
-      StreamLong(copies.to[k] + r * copies.row_bytes, copies.from[k] + r * copies.stride, copies.row_bytes);
-    }
-  }
-}
+inline void FetchToRead(const char* from) { __builtin_prefetch(from, 0, 2); }
+inline void FetchToWrite(const char* to) { __builtin_prefetch(to, 1, 2); }
 
 void RunNz(const NzRun& run, bool stream) {
-  for (int64_t u = 0; u < run.units; ++u) {
-    char* to = run.to + u * run.unit_stride;
-    const char* from = run.from + u * kUnitBytes;
-    for (int64_t t = 0; t < run.tokens; ++t, to += kUnitBytes, from += run.token_stride) {
-      __builtin_prefetch(from + run.prefetch, 0, 2);
-      if (stream) {
-        StreamUnit(to, from);
-      } else {
-        StoreUnit(to, from);
-      }
-    }
-  }
+  if (stream) return CopyUnits<StreamUnit, FetchToRead>(run, 0, run.tokens, 0);
+  CopyUnits<StoreUnit, FetchToRead>(run, 0, run.tokens, 0);
 }
 
 void TileNz(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, bool) {
-  for (int64_t u = 0; u < units; ++u) {
-    for (int k = 0; k < kNzTile; ++k) {
-      if (k < next.count) __builtin_prefetch(next.to[k] + u * unit_stride, 1, 2);
-      if (k < tile.count) StoreUnit(tile.to[k] + u * unit_stride, tile.from[k] + u * kUnitBytes);
-    }
-  }
+  CopyTile<StoreUnit, FetchToWrite>(tile, next, units, unit_stride);
 }
 
 void Fence() { std::atomic_thread_fence(std::memory_order_release); }
@@ -73,12 +53,11 @@ void Fence() { std::atomic_thread_fence(std::memory_order_release); }
 const Kernels kNeonKernels = {
     "neon",
     StreamLong,
-    StreamInterleaved,
+    CopyInTurn<StreamLong>,
     RunNz,
     TileNz,
     Fence,
-    {kFloat16Mean, kFloat32Mean, kBFloat16Mean, kInt8Mean, kUint8Mean, kInt16Mean, kUint16Mean, kInt32Mean, kUint32Mean,
-     kHiFloat8Mean, kFloat8E5M2Mean, kFloat8E4M3FNMean},
+    AllMeans(std::make_integer_sequence<int, MSSP_NUM_ELEMENT_TYPES>()),
     MSSP_QUANT_KERNELS(PortableQuantise, PortableDequantise, PortableMaxAbs),
 };
 

@@ -1,16 +1,13 @@
-// The mean loops, for inclusion by the file of each instruction set: define MSSP_TARGET (the function attribute that
-// chooses it) first. Everything has internal linkage, so that no two sets share a compiled copy.
+// The mean loops, for inclusion by the file of each instruction set. Everything has internal linkage, so that no two
+// sets share a compiled copy.
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "../call_sizes.h"
 #include "../hifloat8.h"
 #include "../small_float.h"
 #include "kernels.h"
-
-#ifndef MSSP_TARGET
-#error "define MSSP_TARGET"
-#endif
 
 namespace mssp {
 namespace {
@@ -24,8 +21,8 @@ template <typename Storage, typename Format>
 struct FloatColumn {
   using Element = Storage;
   using Sum = float;
-  MSSP_TARGET static inline Sum Widen(Element x) { return Format::ToFloat(x); }
-  MSSP_TARGET static inline Element Mean(Sum sum, int64_t count) {
+  static inline Sum Widen(Element x) { return Format::ToFloat(x); }
+  static inline Element Mean(Sum sum, int64_t count) {
     return static_cast<Element>(Format::FromFloat(sum / static_cast<float>(count)));
   }
 };
@@ -34,12 +31,12 @@ template <typename Storage>
 struct IntegerColumn {
   using Element = Storage;
   using Sum = int64_t;
-  MSSP_TARGET static inline Sum Widen(Element x) { return x; }
-  MSSP_TARGET static inline Element Mean(Sum sum, int64_t count) { return static_cast<Element>(sum / count); }
+  static inline Sum Widen(Element x) { return x; }
+  static inline Element Mean(Sum sum, int64_t count) { return static_cast<Element>(sum / count); }
 };
 
 template <typename Column>
-MSSP_TARGET void AddColumns(const char* row, int64_t columns, int64_t prefetch, void* sums) {
+void AddColumns(const char* row, int64_t columns, int64_t prefetch, void* sums) {
   using Element = typename Column::Element;
   constexpr auto kSize = static_cast<int64_t>(sizeof(Element));
   auto* const totals = static_cast<typename Column::Sum*>(sums);
@@ -52,7 +49,7 @@ MSSP_TARGET void AddColumns(const char* row, int64_t columns, int64_t prefetch, 
 }
 
 template <typename Column>
-MSSP_TARGET void FinishColumns(const void* sums, int64_t count, int64_t columns, char* out) {
+void FinishColumns(const void* sums, int64_t count, int64_t columns, char* out) {
   using Element = typename Column::Element;
   const auto* const totals = static_cast<const typename Column::Sum*>(sums);
   for (int64_t c = 0; c < columns; ++c) {
@@ -62,22 +59,73 @@ MSSP_TARGET void FinishColumns(const void* sums, int64_t count, int64_t columns,
 }
 
 template <typename Column>
-constexpr MeanKernel Portable() {
+constexpr MeanKernel ColumnMean() {
   return {AddColumns<Column>, FinishColumns<Column>, sizeof(typename Column::Sum)};
 }
 
-constexpr MeanKernel kFloat16Mean = Portable<FloatColumn<uint16_t, Float16>>();
-constexpr MeanKernel kFloat32Mean = Portable<FloatColumn<uint32_t, Float32>>();
-constexpr MeanKernel kBFloat16Mean = Portable<FloatColumn<uint16_t, BFloat16>>();
-constexpr MeanKernel kInt8Mean = Portable<IntegerColumn<int8_t>>();
-constexpr MeanKernel kUint8Mean = Portable<IntegerColumn<uint8_t>>();
-constexpr MeanKernel kInt16Mean = Portable<IntegerColumn<int16_t>>();
-constexpr MeanKernel kUint16Mean = Portable<IntegerColumn<uint16_t>>();
-constexpr MeanKernel kInt32Mean = Portable<IntegerColumn<int32_t>>();
-constexpr MeanKernel kUint32Mean = Portable<IntegerColumn<uint32_t>>();
-constexpr MeanKernel kHiFloat8Mean = Portable<FloatColumn<uint8_t, HiFloat8>>();
-constexpr MeanKernel kFloat8E5M2Mean = Portable<FloatColumn<uint8_t, Float8E5M2>>();
-constexpr MeanKernel kFloat8E4M3FNMean = Portable<FloatColumn<uint8_t, Float8E4M3FN>>();
+// How the columns of each MsspElementType are summed: a new one needs a line.
+template <int kElementType>
+struct ColumnOf;
+template <>
+struct ColumnOf<MSSP_FLOAT16> {
+  using Type = FloatColumn<uint16_t, Float16>;
+};
+template <>
+struct ColumnOf<MSSP_FLOAT32> {
+  using Type = FloatColumn<uint32_t, Float32>;
+};
+template <>
+struct ColumnOf<MSSP_BFLOAT16> {
+  using Type = FloatColumn<uint16_t, BFloat16>;
+};
+template <>
+struct ColumnOf<MSSP_INT8> {
+  using Type = IntegerColumn<int8_t>;
+};
+template <>
+struct ColumnOf<MSSP_UINT8> {
+  using Type = IntegerColumn<uint8_t>;
+};
+template <>
+struct ColumnOf<MSSP_INT16> {
+  using Type = IntegerColumn<int16_t>;
+};
+template <>
+struct ColumnOf<MSSP_UINT16> {
+  using Type = IntegerColumn<uint16_t>;
+};
+template <>
+struct ColumnOf<MSSP_INT32> {
+  using Type = IntegerColumn<int32_t>;
+};
+template <>
+struct ColumnOf<MSSP_UINT32> {
+  using Type = IntegerColumn<uint32_t>;
+};
+template <>
+struct ColumnOf<MSSP_HIFLOAT8> {
+  using Type = FloatColumn<uint8_t, HiFloat8>;
+};
+template <>
+struct ColumnOf<MSSP_FLOAT8_E5M2> {
+  using Type = FloatColumn<uint8_t, Float8E5M2>;
+};
+template <>
+struct ColumnOf<MSSP_FLOAT8_E4M3FN> {
+  using Type = FloatColumn<uint8_t, Float8E4M3FN>;
+};
+
+// A set that knows a faster way for a type specialises this.
+template <int kElementType>
+constexpr MeanKernel MeanOf() {
+  return ColumnMean<typename ColumnOf<kElementType>::Type>();
+}
+
+// The means of all types, by MsspElementType.
+template <int... kTypes>
+constexpr Means AllMeans(std::integer_sequence<int, kTypes...>) {
+  return {{MeanOf<kTypes>()...}};
+}
 
 }  // namespace
 }  // namespace mssp

@@ -17,7 +17,7 @@ struct DecodeTable {
 struct WideFloat16 {
   using Column = FloatColumn<uint16_t, Float16>;
   static const float* Table() { return nullptr; }
-  MSSP_TARGET static inline __m256 Load8(const char* from, const float*) {
+  static inline __m256 Load8(const char* from, const float*) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
   }
 };
@@ -25,7 +25,7 @@ struct WideFloat16 {
 struct WideFloat8E5M2 {  // the upper half of a float16
   using Column = FloatColumn<uint8_t, Float8E5M2>;
   static const float* Table() { return nullptr; }
-  MSSP_TARGET static inline __m256 Load8(const char* from, const float*) {
+  static inline __m256 Load8(const char* from, const float*) {
     const __m128i codes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
     return _mm256_cvtph_ps(_mm_unpacklo_epi8(_mm_setzero_si128(), codes));
   }
@@ -38,14 +38,14 @@ struct WideByTable {
     static const DecodeTable<Format> table;
     return table.values;
   }
-  MSSP_TARGET static inline __m256 Load8(const char* from, const float* table) {
+  static inline __m256 Load8(const char* from, const float* table) {
     const __m128i codes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
     return _mm256_i32gather_ps(table, _mm256_cvtepu8_epi32(codes), 4);
   }
 };
 
 template <typename Wide>
-MSSP_TARGET void AddWide(const char* row, int64_t columns, int64_t prefetch, void* sums) {
+void AddWide(const char* row, int64_t columns, int64_t prefetch, void* sums) {
   constexpr int64_t kSize = sizeof(typename Wide::Column::Element);
   constexpr int64_t kInLine = kLine / kSize;
   float* totals = static_cast<float*>(sums);
@@ -62,6 +62,23 @@ MSSP_TARGET void AddWide(const char* row, int64_t columns, int64_t prefetch, voi
 template <typename Wide>
 constexpr MeanKernel WideMean() {
   return {AddWide<Wide>, FinishColumns<typename Wide::Column>, sizeof(float)};
+}
+
+template <>
+constexpr MeanKernel MeanOf<MSSP_FLOAT16>() {
+  return WideMean<WideFloat16>();
+}
+template <>
+constexpr MeanKernel MeanOf<MSSP_HIFLOAT8>() {
+  return WideMean<WideByTable<HiFloat8>>();
+}
+template <>
+constexpr MeanKernel MeanOf<MSSP_FLOAT8_E5M2>() {
+  return WideMean<WideFloat8E5M2>();
+}
+template <>
+constexpr MeanKernel MeanOf<MSSP_FLOAT8_E4M3FN>() {
+  return WideMean<WideByTable<Float8E4M3FN>>();
 }
 
 }  // namespace

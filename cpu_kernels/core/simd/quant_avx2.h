@@ -10,47 +10,47 @@ constexpr int64_t kWidth = 8;
 using Floats = __m256;
 using Words = __m256i;
 
-MSSP_TARGET inline Floats Set(float x) { return _mm256_set1_ps(x); }
-MSSP_TARGET inline Words SetWords(int32_t x) { return _mm256_set1_epi32(x); }
-MSSP_TARGET inline Floats LoadFloats(const float* from) { return _mm256_loadu_ps(from); }
-MSSP_TARGET inline void StoreFloats(float* to, Floats x) { _mm256_storeu_ps(to, x); }
-MSSP_TARGET inline Words Bits(Floats x) { return _mm256_castps_si256(x); }
-MSSP_TARGET inline Floats AsFloats(Words x) { return _mm256_castsi256_ps(x); }
-MSSP_TARGET inline Floats Add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
-MSSP_TARGET inline Floats Sub(Floats a, Floats b) { return _mm256_sub_ps(a, b); }
-MSSP_TARGET inline Floats Mul(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
-MSSP_TARGET inline Floats Div(Floats a, Floats b) { return _mm256_div_ps(a, b); }
-MSSP_TARGET inline Floats Max(Floats a, Floats b) { return _mm256_max_ps(a, b); }
-MSSP_TARGET inline Floats Min(Floats a, Floats b) { return _mm256_min_ps(a, b); }
-MSSP_TARGET inline Floats Fused(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
-MSSP_TARGET inline Words AddWords(Words a, Words b) { return _mm256_add_epi32(a, b); }
-MSSP_TARGET inline Words SubWords(Words a, Words b) { return _mm256_sub_epi32(a, b); }
-MSSP_TARGET inline Words AndWords(Words a, Words b) { return _mm256_and_si256(a, b); }
-MSSP_TARGET inline Words OrWords(Words a, Words b) { return _mm256_or_si256(a, b); }
+inline Floats Set(float x) { return _mm256_set1_ps(x); }
+inline Words SetWords(int32_t x) { return _mm256_set1_epi32(x); }
+inline Floats LoadFloats(const float* from) { return _mm256_loadu_ps(from); }
+inline void StoreFloats(float* to, Floats x) { _mm256_storeu_ps(to, x); }
+inline Words Bits(Floats x) { return _mm256_castps_si256(x); }
+inline Floats AsFloats(Words x) { return _mm256_castsi256_ps(x); }
+inline Floats Add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
+inline Floats Sub(Floats a, Floats b) { return _mm256_sub_ps(a, b); }
+inline Floats Mul(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
+inline Floats Div(Floats a, Floats b) { return _mm256_div_ps(a, b); }
+inline Floats Max(Floats a, Floats b) { return _mm256_max_ps(a, b); }
+inline Floats Min(Floats a, Floats b) { return _mm256_min_ps(a, b); }
+inline Floats Fused(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+inline Words AddWords(Words a, Words b) { return _mm256_add_epi32(a, b); }
+inline Words SubWords(Words a, Words b) { return _mm256_sub_epi32(a, b); }
+inline Words AndWords(Words a, Words b) { return _mm256_and_si256(a, b); }
+inline Words OrWords(Words a, Words b) { return _mm256_or_si256(a, b); }
 template <int kBits>
-MSSP_TARGET inline Words ShiftRight(Words x) {
+inline Words ShiftRight(Words x) {
   return _mm256_srli_epi32(x, kBits);
 }
 template <int kBits>
-MSSP_TARGET inline Words ShiftLeft(Words x) {
+inline Words ShiftLeft(Words x) {
   return _mm256_slli_epi32(x, kBits);
 }
-MSSP_TARGET inline Words SelectBelow(Words a, Words b, Words x, Words y) {
+inline Words SelectBelow(Words a, Words b, Words x, Words y) {
   return _mm256_blendv_epi8(y, x, _mm256_cmpgt_epi32(b, a));
 }
-MSSP_TARGET inline Floats ZeroNan(Floats x) { return _mm256_and_ps(x, _mm256_cmp_ps(x, x, _CMP_ORD_Q)); }
-MSSP_TARGET inline Floats ConvertWords(Words x) { return _mm256_cvtepi32_ps(x); }
+inline Floats ZeroNan(Floats x) { return _mm256_and_ps(x, _mm256_cmp_ps(x, x, _CMP_ORD_Q)); }
+inline Floats ConvertWords(Words x) { return _mm256_cvtepi32_ps(x); }
 
 using Doubts = __m256;
-MSSP_TARGET inline Doubts NoDoubts() { return _mm256_setzero_ps(); }
-MSSP_TARGET inline Doubts OrDoubts(Doubts a, Doubts b) { return _mm256_or_ps(a, b); }
-MSSP_TARGET inline bool HasAny(Doubts x) { return _mm256_movemask_ps(x) != 0; }
-MSSP_TARGET inline Doubts NotBelow(Floats a, Floats b) { return _mm256_cmp_ps(a, b, _CMP_NLT_UQ); }
-MSSP_TARGET inline Doubts WordsBelow(Words a, Words b) { return _mm256_castsi256_ps(_mm256_cmpgt_epi32(b, a)); }
-MSSP_TARGET inline Words MaxHalves(Words a, Words b) { return _mm256_max_epu16(a, b); }
-MSSP_TARGET inline Words MaxWords(Words a, Words b) { return _mm256_max_epu32(a, b); }
-MSSP_TARGET inline Words LoadWords(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
-MSSP_TARGET inline uint32_t LargestWord(Words x) {
+inline Doubts NoDoubts() { return _mm256_setzero_ps(); }
+inline Doubts OrDoubts(Doubts a, Doubts b) { return _mm256_or_ps(a, b); }
+inline bool HasAny(Doubts x) { return _mm256_movemask_ps(x) != 0; }
+inline Doubts NotBelow(Floats a, Floats b) { return _mm256_cmp_ps(a, b, _CMP_NLT_UQ); }
+inline Doubts WordsBelow(Words a, Words b) { return _mm256_castsi256_ps(_mm256_cmpgt_epi32(b, a)); }
+inline Words MaxHalves(Words a, Words b) { return _mm256_max_epu16(a, b); }
+inline Words MaxWords(Words a, Words b) { return _mm256_max_epu32(a, b); }
+inline Words LoadWords(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
+inline uint32_t LargestWord(Words x) {
   __m128i most = _mm_max_epu32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
   most = _mm_max_epu32(most, _mm_shuffle_epi32(most, 0x4E));
   most = _mm_max_epu32(most, _mm_shuffle_epi32(most, 0xB1));
@@ -58,29 +58,27 @@ MSSP_TARGET inline uint32_t LargestWord(Words x) {
 }
 
 // Words 0 to 0xFFFF as eight halves.
-MSSP_TARGET inline __m128i Halves(Words x) {
-  return _mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-}
-MSSP_TARGET inline void StoreBytes(char* to, Words x) {
+inline __m128i Halves(Words x) { return _mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1)); }
+inline void StoreBytes(char* to, Words x) {
   const __m128i halves = Halves(AndWords(x, SetWords(0xFF)));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packus_epi16(halves, halves));
 }
-MSSP_TARGET inline void StoreLow16(char* to, Words x) {
+inline void StoreLow16(char* to, Words x) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), Halves(AndWords(x, SetWords(0xFFFF))));
 }
-MSSP_TARGET inline Words LoadBytes(const char* from) {
+inline Words LoadBytes(const char* from) {
   return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
 }
-MSSP_TARGET inline Words LoadSignedBytes(const char* from) {
+inline Words LoadSignedBytes(const char* from) {
   return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
 }
-MSSP_TARGET inline Words LoadHalves(const char* from) {
+inline Words LoadHalves(const char* from) {
   return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
-MSSP_TARGET inline Floats HalvesToFloats(const char* from) {
+inline Floats HalvesToFloats(const char* from) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
-MSSP_TARGET inline void StoreHalves(char* to, Floats x) {
+inline void StoreHalves(char* to, Floats x) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 

@@ -10,47 +10,47 @@ constexpr int64_t kWidth = 16;
 using Floats = __m512;
 using Words = __m512i;
 
-MSSP_TARGET inline Floats Set(float x) { return _mm512_set1_ps(x); }
-MSSP_TARGET inline Words SetWords(int32_t x) { return _mm512_set1_epi32(x); }
-MSSP_TARGET inline Floats LoadFloats(const float* from) { return _mm512_loadu_ps(from); }
-MSSP_TARGET inline void StoreFloats(float* to, Floats x) { _mm512_storeu_ps(to, x); }
-MSSP_TARGET inline Words Bits(Floats x) { return _mm512_castps_si512(x); }
-MSSP_TARGET inline Floats AsFloats(Words x) { return _mm512_castsi512_ps(x); }
-MSSP_TARGET inline Floats Add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
-MSSP_TARGET inline Floats Sub(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
-MSSP_TARGET inline Floats Mul(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
-MSSP_TARGET inline Floats Div(Floats a, Floats b) { return _mm512_div_ps(a, b); }
-MSSP_TARGET inline Floats Max(Floats a, Floats b) { return _mm512_maskz_max_ps(0xFFFF, a, b); }
-MSSP_TARGET inline Floats Min(Floats a, Floats b) { return _mm512_maskz_min_ps(0xFFFF, a, b); }
-MSSP_TARGET inline Floats Fused(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
-MSSP_TARGET inline Words AddWords(Words a, Words b) { return _mm512_add_epi32(a, b); }
-MSSP_TARGET inline Words SubWords(Words a, Words b) { return _mm512_sub_epi32(a, b); }
-MSSP_TARGET inline Words AndWords(Words a, Words b) { return _mm512_and_si512(a, b); }
-MSSP_TARGET inline Words OrWords(Words a, Words b) { return _mm512_or_si512(a, b); }
+inline Floats Set(float x) { return _mm512_set1_ps(x); }
+inline Words SetWords(int32_t x) { return _mm512_set1_epi32(x); }
+inline Floats LoadFloats(const float* from) { return _mm512_loadu_ps(from); }
+inline void StoreFloats(float* to, Floats x) { _mm512_storeu_ps(to, x); }
+inline Words Bits(Floats x) { return _mm512_castps_si512(x); }
+inline Floats AsFloats(Words x) { return _mm512_castsi512_ps(x); }
+inline Floats Add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
+inline Floats Sub(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
+inline Floats Mul(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
+inline Floats Div(Floats a, Floats b) { return _mm512_div_ps(a, b); }
+inline Floats Max(Floats a, Floats b) { return _mm512_maskz_max_ps(0xFFFF, a, b); }
+inline Floats Min(Floats a, Floats b) { return _mm512_maskz_min_ps(0xFFFF, a, b); }
+inline Floats Fused(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+inline Words AddWords(Words a, Words b) { return _mm512_add_epi32(a, b); }
+inline Words SubWords(Words a, Words b) { return _mm512_sub_epi32(a, b); }
+inline Words AndWords(Words a, Words b) { return _mm512_and_si512(a, b); }
+inline Words OrWords(Words a, Words b) { return _mm512_or_si512(a, b); }
 template <int kBits>
-MSSP_TARGET inline Words ShiftRight(Words x) {
+inline Words ShiftRight(Words x) {
   return _mm512_maskz_srli_epi32(0xFFFF, x, kBits);
 }
 template <int kBits>
-MSSP_TARGET inline Words ShiftLeft(Words x) {
+inline Words ShiftLeft(Words x) {
   return _mm512_maskz_slli_epi32(0xFFFF, x, kBits);
 }
-MSSP_TARGET inline Words SelectBelow(Words a, Words b, Words x, Words y) {
+inline Words SelectBelow(Words a, Words b, Words x, Words y) {
   return _mm512_mask_blend_epi32(_mm512_cmplt_epi32_mask(a, b), y, x);
 }
-MSSP_TARGET inline Floats ZeroNan(Floats x) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, x, _CMP_ORD_Q), x); }
-MSSP_TARGET inline Floats ConvertWords(Words x) { return _mm512_maskz_cvtepi32_ps(0xFFFF, x); }
+inline Floats ZeroNan(Floats x) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, x, _CMP_ORD_Q), x); }
+inline Floats ConvertWords(Words x) { return _mm512_maskz_cvtepi32_ps(0xFFFF, x); }
 
 using Doubts = __mmask16;
-MSSP_TARGET inline Doubts NoDoubts() { return 0; }
-MSSP_TARGET inline Doubts OrDoubts(Doubts a, Doubts b) { return static_cast<Doubts>(a | b); }
-MSSP_TARGET inline bool HasAny(Doubts x) { return x != 0; }
-MSSP_TARGET inline Doubts NotBelow(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ); }
-MSSP_TARGET inline Doubts WordsBelow(Words a, Words b) { return _mm512_cmplt_epi32_mask(a, b); }
-MSSP_TARGET inline Words MaxHalves(Words a, Words b) { return _mm512_maskz_max_epu16(0xFFFFFFFF, a, b); }
-MSSP_TARGET inline Words MaxWords(Words a, Words b) { return _mm512_maskz_max_epu32(0xFFFF, a, b); }
-MSSP_TARGET inline Words LoadWords(const void* from) { return _mm512_loadu_si512(from); }
-MSSP_TARGET inline uint32_t LargestWord(Words x) {
+inline Doubts NoDoubts() { return 0; }
+inline Doubts OrDoubts(Doubts a, Doubts b) { return static_cast<Doubts>(a | b); }
+inline bool HasAny(Doubts x) { return x != 0; }
+inline Doubts NotBelow(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ); }
+inline Doubts WordsBelow(Words a, Words b) { return _mm512_cmplt_epi32_mask(a, b); }
+inline Words MaxHalves(Words a, Words b) { return _mm512_maskz_max_epu16(0xFFFFFFFF, a, b); }
+inline Words MaxWords(Words a, Words b) { return _mm512_maskz_max_epu32(0xFFFF, a, b); }
+inline Words LoadWords(const void* from) { return _mm512_loadu_si512(from); }
+inline uint32_t LargestWord(Words x) {
   __m256i halves[2];  // some GCCs warn of what is undefined inside of the extraction
   _mm512_storeu_si512(halves, x);
   const __m256i half = _mm256_max_epu32(halves[0], halves[1]);
@@ -60,25 +60,25 @@ MSSP_TARGET inline uint32_t LargestWord(Words x) {
   return static_cast<uint32_t>(_mm_cvtsi128_si32(most));
 }
 
-MSSP_TARGET inline void StoreBytes(char* to, Words x) {
+inline void StoreBytes(char* to, Words x) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_maskz_cvtepi32_epi8(0xFFFF, x));
 }
-MSSP_TARGET inline void StoreLow16(char* to, Words x) {
+inline void StoreLow16(char* to, Words x) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_maskz_cvtepi32_epi16(0xFFFF, x));
 }
-MSSP_TARGET inline Words LoadBytes(const char* from) {
+inline Words LoadBytes(const char* from) {
   return _mm512_maskz_cvtepu8_epi32(0xFFFF, _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
-MSSP_TARGET inline Words LoadSignedBytes(const char* from) {
+inline Words LoadSignedBytes(const char* from) {
   return _mm512_maskz_cvtepi8_epi32(0xFFFF, _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
-MSSP_TARGET inline Words LoadHalves(const char* from) {
+inline Words LoadHalves(const char* from) {
   return _mm512_maskz_cvtepu16_epi32(0xFFFF, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
 }
-MSSP_TARGET inline Floats HalvesToFloats(const char* from) {
+inline Floats HalvesToFloats(const char* from) {
   return _mm512_maskz_cvtph_ps(0xFFFF, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
 }
-MSSP_TARGET inline void StoreHalves(char* to, Floats x) {
+inline void StoreHalves(char* to, Floats x) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
                       _mm512_maskz_cvtps_ph(0xFFFF, x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }

@@ -22,12 +22,12 @@ using BFloat16Rows = FloatRows<uint16_t, BFloat16>;
 struct Int8Codes {
   static constexpr float kMax = 127.0f;
   static constexpr bool kIsInteger = true;
-  MSSP_TARGET static inline uint8_t FromFloat(float x, float lowest) {
+  static inline uint8_t FromFloat(float x, float lowest) {
     x = x > lowest ? x : (x == x ? lowest : 0.0f);
     x = x < kMax ? x : kMax;
     return static_cast<uint8_t>(FloatBits(x + 12582912.0f));
   }
-  MSSP_TARGET static inline float ToFloat(uint8_t code) { return static_cast<float>(static_cast<int8_t>(code)); }
+  static inline float ToFloat(uint8_t code) { return static_cast<float>(static_cast<int8_t>(code)); }
 };
 
 template <typename Format, int kLargest>
@@ -35,26 +35,25 @@ struct Float8Codes {
   static constexpr float kMax = kLargest;
   static constexpr bool kIsInteger = false;
   using Converts = Format;
-  MSSP_TARGET static inline uint8_t FromFloat(float x, float) {
+  static inline uint8_t FromFloat(float x, float) {
     x = x > kMax ? kMax : x;
     x = x < -kMax ? -kMax : x;
     return static_cast<uint8_t>(Format::FromFloat(x));
   }
-  MSSP_TARGET static inline float ToFloat(uint8_t code) { return Format::ToFloat(code); }
+  static inline float ToFloat(uint8_t code) { return Format::ToFloat(code); }
 };
 using E5M2Codes = Float8Codes<Float8E5M2, 57344>;
 using E4M3Codes = Float8Codes<Float8E4M3FN, 448>;
 
 template <typename Rows>
-MSSP_TARGET inline float LoadFloat(const char* from, int64_t i) {
+inline float LoadFloat(const char* from, int64_t i) {
   typename Rows::Element element;
   std::memcpy(&element, from + i * static_cast<int64_t>(sizeof(element)), sizeof(element));
   return Rows::Converts::ToFloat(element);
 }
 
 template <typename Rows, typename Codes>
-MSSP_TARGET void QuantiseColumns(char* to, const char* from, int64_t begin, int64_t columns, const ScaleRow& scales,
-                                 int lowest) {
+void QuantiseColumns(char* to, const char* from, int64_t begin, int64_t columns, const ScaleRow& scales, int lowest) {
   for (int64_t i = begin; i < columns; ++i) {
     float x = LoadFloat<Rows>(from, i) / scales.scale[i * scales.step];
     if (Codes::kIsInteger && scales.offset != nullptr) x += scales.offset[i * scales.step];
@@ -63,7 +62,7 @@ MSSP_TARGET void QuantiseColumns(char* to, const char* from, int64_t begin, int6
 }
 
 template <typename Rows, typename Codes>
-MSSP_TARGET void DequantiseColumns(char* to, const char* from, int64_t begin, int64_t columns, const ScaleRow& scales) {
+void DequantiseColumns(char* to, const char* from, int64_t begin, int64_t columns, const ScaleRow& scales) {
   using Element = typename Rows::Element;
   for (int64_t i = begin; i < columns; ++i) {
     float x = Codes::ToFloat(static_cast<uint8_t>(from[i]));
@@ -75,7 +74,7 @@ MSSP_TARGET void DequantiseColumns(char* to, const char* from, int64_t begin, in
 
 // Magnitudes are ordered as their bits are, and every NaN is above infinity.
 template <typename Rows>
-MSSP_TARGET uint32_t MaxBits(const char* from, int64_t begin, int64_t columns) {
+uint32_t MaxBits(const char* from, int64_t begin, int64_t columns) {
   using Element = typename Rows::Element;
   constexpr auto kMask = static_cast<Element>(Element(~Element{0}) >> 1);
   Element most = 0;
@@ -89,17 +88,17 @@ MSSP_TARGET uint32_t MaxBits(const char* from, int64_t begin, int64_t columns) {
 }
 
 template <typename Rows, typename Codes>
-MSSP_TARGET void PortableQuantise(char* to, const char* from, int64_t columns, const ScaleRow& scales, int lowest) {
+void PortableQuantise(char* to, const char* from, int64_t columns, const ScaleRow& scales, int lowest) {
   QuantiseColumns<Rows, Codes>(to, from, 0, columns, scales, lowest);
 }
 
 template <typename Rows, typename Codes>
-MSSP_TARGET void PortableDequantise(char* to, const char* from, int64_t columns, const ScaleRow& scales) {
+void PortableDequantise(char* to, const char* from, int64_t columns, const ScaleRow& scales) {
   DequantiseColumns<Rows, Codes>(to, from, 0, columns, scales);
 }
 
 template <typename Rows>
-MSSP_TARGET float PortableMaxAbs(const char* from, int64_t columns) {
+float PortableMaxAbs(const char* from, int64_t columns) {
   return Rows::Converts::ToFloat(MaxBits<Rows>(from, 0, columns));
 }
 

@@ -16,32 +16,32 @@ namespace mssp {
 namespace {
 
 template <typename Rows>
-MSSP_TARGET inline Floats LoadRow(const char* from);
+inline Floats LoadRow(const char* from);
 template <>
-MSSP_TARGET inline Floats LoadRow<Float16Rows>(const char* from) {
+inline Floats LoadRow<Float16Rows>(const char* from) {
   return HalvesToFloats(from);
 }
 template <>
-MSSP_TARGET inline Floats LoadRow<Float32Rows>(const char* from) {
+inline Floats LoadRow<Float32Rows>(const char* from) {
   return LoadFloats(reinterpret_cast<const float*>(from));
 }
 template <>
-MSSP_TARGET inline Floats LoadRow<BFloat16Rows>(const char* from) {
+inline Floats LoadRow<BFloat16Rows>(const char* from) {
   return AsFloats(ShiftLeft<16>(LoadHalves(from)));
 }
 
 template <typename Rows>
-MSSP_TARGET inline void StoreRow(char* to, Floats x);
+inline void StoreRow(char* to, Floats x);
 template <>
-MSSP_TARGET inline void StoreRow<Float16Rows>(char* to, Floats x) {
+inline void StoreRow<Float16Rows>(char* to, Floats x) {
   StoreHalves(to, x);
 }
 template <>
-MSSP_TARGET inline void StoreRow<Float32Rows>(char* to, Floats x) {
+inline void StoreRow<Float32Rows>(char* to, Floats x) {
   StoreFloats(reinterpret_cast<float*>(to), x);
 }
 template <>
-MSSP_TARGET inline void StoreRow<BFloat16Rows>(char* to, Floats x) {
+inline void StoreRow<BFloat16Rows>(char* to, Floats x) {
   const Words bits = Bits(x);
   const Words rounded = AddWords(bits, AddWords(SetWords(0x7FFF), AndWords(ShiftRight<16>(bits), SetWords(1))));
   const Words magnitude = AndWords(bits, SetWords(0x7FFFFFFF));
@@ -59,7 +59,7 @@ struct Guesses {
 
 constexpr int32_t kUnits = 4;
 
-MSSP_TARGET inline Guesses NewGuesses(const ScaleRow& scales, bool shifts) {
+inline Guesses NewGuesses(const ScaleRow& scales, bool shifts) {
   const bool exact = scales.step == 0 && (FloatBits(scales.scale[0]) & 0x007FFFFF) == 0;
   return {Set(shifts ? 0.499f : exact ? 1.0f : 0.4999f), SetWords(exact ? 0 : 2 * kUnits + 1)};
 }
@@ -70,23 +70,23 @@ struct VectorCodes {  // 8-bit floats
   static constexpr int kMantissa = Codes::kMax > 1000 ? 2 : 3;
 
   // A value half way between two codes has one bit more than a code: the bits below are zero.
-  MSSP_TARGET static inline Words Guess(Floats guess, Floats, const Guesses& guesses, Doubts* doubts) {
+  static inline Words Guess(Floats guess, Floats, const Guesses& guesses, Doubts* doubts) {
     const Floats magnitude = Magnitude(guess);
     const Words below = AndWords(AddWords(Bits(magnitude), SetWords(kUnits)), SetWords((1 << (22 - kMantissa)) - 1));
     *doubts = OrDoubts(*doubts, WordsBelow(below, guesses.near));
     return FromMagnitude(magnitude, guess);
   }
 
-  MSSP_TARGET static inline Words FromFloat(Floats x, Floats) { return FromMagnitude(Magnitude(x), x); }
+  static inline Words FromFloat(Floats x, Floats) { return FromMagnitude(Magnitude(x), x); }
 
  private:
   // A NaN stays one: Min gives its second operand. What saturates becomes a number that rounds to the largest one and
   // is near no boundary.
-  MSSP_TARGET static inline Floats Magnitude(Floats x) {
+  static inline Floats Magnitude(Floats x) {
     return Min(Set(Codes::kMax * 0.9999f), AsFloats(AndWords(Bits(x), SetWords(0x7FFFFFFF))));
   }
 
-  MSSP_TARGET static inline Words FromMagnitude(Floats magnitude, Floats signed_value) {
+  static inline Words FromMagnitude(Floats magnitude, Floats signed_value) {
     const Words sign = AndWords(ShiftRight<24>(Bits(signed_value)), SetWords(0x80));
     const Words bits = Bits(magnitude);
     constexpr int kShift = 23 - kMantissa;
@@ -102,7 +102,7 @@ struct VectorCodes {  // 8-bit floats
   }
 
  public:
-  MSSP_TARGET static inline Floats ToFloat(const char* from) {
+  static inline Floats ToFloat(const char* from) {
     const Words codes = LoadBytes(from);
     const Words sign = ShiftLeft<24>(AndWords(codes, SetWords(0x80)));
     const Words magnitude = AndWords(codes, SetWords(0x7F));
@@ -121,7 +121,7 @@ struct VectorCodes {  // 8-bit floats
 template <>
 struct VectorCodes<Int8Codes> {
   // Not sure of a NaN. What is off grows with the offset, which is kLargestOffset at most.
-  MSSP_TARGET static inline Words Guess(Floats guess, Floats lowest, const Guesses& guesses, Doubts* doubts) {
+  static inline Words Guess(Floats guess, Floats lowest, const Guesses& guesses, Doubts* doubts) {
     const Floats x = Max(lowest, Min(Set(127.0f), guess));
     const Floats shifted = Add(x, Set(12582912.0f));
     const Floats rest = Sub(x, Sub(shifted, Set(12582912.0f)));
@@ -129,18 +129,18 @@ struct VectorCodes<Int8Codes> {
     return Bits(shifted);
   }
 
-  MSSP_TARGET static inline Words FromFloat(Floats x, Floats lowest) {
+  static inline Words FromFloat(Floats x, Floats lowest) {
     x = Max(Min(ZeroNan(x), Set(127.0f)), lowest);
     return Bits(Add(x, Set(12582912.0f)));
   }
-  MSSP_TARGET static inline Floats ToFloat(const char* from) { return ConvertWords(LoadSignedBytes(from)); }
+  static inline Floats ToFloat(const char* from) { return ConvertWords(LoadSignedBytes(from)); }
 };
 
 // Processors fetch ahead within a page only, and rows go on behind it.
 constexpr int64_t kAhead = 4096;
 
 template <typename Rows, typename Codes>
-MSSP_TARGET void VectorQuantise(char* to, const char* from, int64_t columns, const ScaleRow& scales, int lowest) {
+void VectorQuantise(char* to, const char* from, int64_t columns, const ScaleRow& scales, int lowest) {
   using Vector = VectorCodes<Codes>;
   constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
   constexpr int kVectors = 2;  // that are judged at once
@@ -179,7 +179,7 @@ MSSP_TARGET void VectorQuantise(char* to, const char* from, int64_t columns, con
 }
 
 template <typename Rows>
-MSSP_TARGET float VectorMaxAbs(const char* from, int64_t columns) {
+float VectorMaxAbs(const char* from, int64_t columns) {
   using Element = typename Rows::Element;
   constexpr bool kHalf = sizeof(Element) == 2;
   constexpr int64_t kLanes = kHalf ? 2 * kWidth : kWidth;
@@ -200,7 +200,7 @@ MSSP_TARGET float VectorMaxAbs(const char* from, int64_t columns) {
 }
 
 template <typename Rows, typename Codes>
-MSSP_TARGET void VectorDequantise(char* to, const char* from, int64_t columns, const ScaleRow& scales) {
+void VectorDequantise(char* to, const char* from, int64_t columns, const ScaleRow& scales) {
   constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
   const bool shifts = Codes::kIsInteger && scales.offset != nullptr;
   Floats offset = Set(shifts ? scales.offset[0] : 0.0f);

@@ -1,6 +1,6 @@
-// Streamed copies and PA_NZ units for the x86 sets, for inclusion by their files after MSSP_TARGET is defined, and
-// after Line, LoadLine(from), StreamLine(to, line) to a line's border, past the caches, and CopyShort(to, from, bytes):
-// fewer bytes than a line.
+// Streamed copies and PA_NZ units for the x86 sets, for inclusion by their files after loops.h and after Line,
+// LoadLine(from), StreamLine(to, line) to a line's border, past the caches, and CopyShort(to, from, bytes): fewer bytes
+// than a line.
 #include <immintrin.h>
 
 #include <cstdint>
@@ -24,17 +24,15 @@ inline bool IsAligned(const void* pointer, uintptr_t bytes) {
   return (reinterpret_cast<uintptr_t>(pointer) & (bytes - 1)) == 0;
 }
 
-MSSP_TARGET inline __m128i Load16(const char* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); }
-MSSP_TARGET inline __m256i Load32(const char* from) {
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-}
-MSSP_TARGET inline void Stream16(char* to, __m128i x) { _mm_stream_si128(reinterpret_cast<__m128i*>(to), x); }
-MSSP_TARGET inline void Stream32(char* to, __m256i x) { _mm256_stream_si256(reinterpret_cast<__m256i*>(to), x); }
-MSSP_TARGET inline void Store32(char* to, __m256i x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), x); }
-MSSP_TARGET inline void Fetch(const char* from) { _mm_prefetch(from, _MM_HINT_T1); }
+inline __m128i Load16(const char* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); }
+inline __m256i Load32(const char* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
+inline void Stream16(char* to, __m128i x) { _mm_stream_si128(reinterpret_cast<__m128i*>(to), x); }
+inline void Stream32(char* to, __m256i x) { _mm256_stream_si256(reinterpret_cast<__m256i*>(to), x); }
+inline void Store32(char* to, __m256i x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), x); }
+inline void Fetch(const char* from) { _mm_prefetch(from, _MM_HINT_T1); }
 
 // Part of a line. An ordinary store would wait for the whole line, and hold up those behind it.
-MSSP_TARGET inline void StreamPart(char* to, const char* from, int64_t bytes) {
+inline void StreamPart(char* to, const char* from, int64_t bytes) {
   if (IsAligned(to, 16) && bytes % 16 == 0) {
     for (int64_t i = 0; i < bytes; i += 16) Stream16(to + i, Load16(from + i));
   } else if (bytes > 0) {
@@ -42,7 +40,7 @@ MSSP_TARGET inline void StreamPart(char* to, const char* from, int64_t bytes) {
   }
 }
 
-MSSP_TARGET void StreamLong(char* to, const char* from, int64_t bytes) {
+void StreamLong(char* to, const char* from, int64_t bytes) {
   int64_t head = static_cast<int64_t>(-reinterpret_cast<uintptr_t>(to) & (kLine - 1));
   if (head > bytes) head = bytes;
   StreamPart(to, from, head);
@@ -72,10 +70,10 @@ MSSP_TARGET void StreamLong(char* to, const char* from, int64_t bytes) {
 }
 
 // A line that begins with the `before` bytes that end at `end`, and goes on with those from `next` on.
-MSSP_TARGET inline void StreamJoined(char* to, const char* end, int64_t before, const char* next);
+inline void StreamJoined(char* to, const char* end, int64_t before, const char* next);
 
 // What one copy gets before the next one has its turn.
-MSSP_TARGET inline void StreamTurn(char* to, const char* from, int64_t prefetch) {
+inline void StreamTurn(char* to, const char* from, int64_t prefetch) {
   for (int64_t i = 0; i < kTurnBytes; i += kLine) Fetch(from + i + prefetch);
   // Loads first: a load behind a store is held up until it is known that they do not meet.
   Line lines[kTurnLines];
@@ -84,15 +82,10 @@ MSSP_TARGET inline void StreamTurn(char* to, const char* from, int64_t prefetch)
 }
 
 // Whole lines of all copies in turn; a line that two rows of a copy share is stored once, with the second row.
-MSSP_TARGET void StreamInterleaved(const InterleavedCopies& copies) {
+void StreamInterleaved(const InterleavedCopies& copies) {
   const int64_t row_bytes = copies.row_bytes;
   if (row_bytes < kLine) {
-    for (int64_t r = 0; r < copies.rows; ++r) {
-      for (int k = 0; k < copies.count; ++k) {
-        StreamPart(copies.to[k] + r * row_bytes, copies.from[k] + r * copies.stride, row_bytes);
-      }
-    }
-    return;
+    return CopyInTurn<StreamPart>(copies);
   }
   for (int64_t r = 0; r < copies.rows; ++r) {
     char* to[kMaxInterleaved];
@@ -135,7 +128,7 @@ MSSP_TARGET void StreamInterleaved(const InterleavedCopies& copies) {
 enum class Store { kOrdinary, kStream16, kStream32 };
 
 template <Store kStore>
-MSSP_TARGET inline void StoreUnit(char* to, __m256i x) {
+inline void StoreUnit(char* to, __m256i x) {
   if constexpr (kStore == Store::kStream32) {
     Stream32(to, x);
   } else if constexpr (kStore == Store::kStream16) {
@@ -147,15 +140,13 @@ MSSP_TARGET inline void StoreUnit(char* to, __m256i x) {
 }
 
 template <Store kStore>
-MSSP_TARGET void RunNzUnits(const NzRun& run, int64_t first_token, int64_t tokens, int64_t first_unit) {
-  for (int64_t u = first_unit; u < run.units; ++u) {
-    char* const to = run.to + u * run.unit_stride + first_token * kUnitBytes;
-    const char* const from = run.from + u * kUnitBytes + first_token * run.token_stride;
-    for (int64_t t = 0; t < tokens; ++t) {
-      if ((u & 1) == 0) Fetch(from + t * run.token_stride + run.prefetch);
-      StoreUnit<kStore>(to + t * kUnitBytes, Load32(from + t * run.token_stride));
-    }
-  }
+inline void CopyUnit(char* to, const char* from) {
+  StoreUnit<kStore>(to, Load32(from));
+}
+
+template <Store kStore>
+void RunNzUnits(const NzRun& run, int64_t first_token, int64_t tokens, int64_t first_unit) {
+  CopyUnits<CopyUnit<kStore>, Fetch>(run, first_token, tokens, first_unit);
 }
 
 // Ordinary stores wait for the line they go to, streamed ones for their way to memory; each kind has its own queue, so
@@ -163,8 +154,7 @@ MSSP_TARGET void RunNzUnits(const NzRun& run, int64_t first_token, int64_t token
 constexpr int kStreamedTokens = 2;
 
 template <Store kStore>
-MSSP_TARGET inline void TileNzUnits(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride,
-                                    int tokens) {
+inline void TileNzUnits(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, int tokens) {
   const int first_fetched = kStore == Store::kOrdinary ? 0 : kStreamedTokens;
   for (int64_t u = 0; u < units; ++u) {
     const int64_t at = u * unit_stride;
@@ -187,7 +177,7 @@ MSSP_TARGET inline void TileNzUnits(const NzTile& tile, const NzTile& next, int6
   }
 }
 
-MSSP_TARGET void TileNz(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, bool stream) {
+void TileNz(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, bool stream) {
   if (!stream && tile.count <= 1 && next.count <= 1) {
     return TileNzUnits<Store::kOrdinary>(tile, next, units, unit_stride, 1);  // a decode step of one sequence
   }

@@ -1,0 +1,55 @@
+// The loops that the sets have in common, around the copies and fetches of each. Everything has internal linkage: where
+// this is included, there it is compiled.
+#ifndef MS_SCATTER_PA_CORE_SIMD_LOOPS_H_
+#define MS_SCATTER_PA_CORE_SIMD_LOOPS_H_
+
+#include <cstdint>
+#include <cstring>
+
+#include "../call_sizes.h"
+#include "kernels.h"
+
+namespace mssp {
+namespace {
+
+inline void CopyBytes(char* to, const char* from, int64_t bytes) { std::memcpy(to, from, static_cast<size_t>(bytes)); }
+
+// Row by row, all copies in turn.
+template <void (*kCopy)(char* to, const char* from, int64_t bytes)>
+inline void CopyInTurn(const InterleavedCopies& copies) {
+  for (int64_t r = 0; r < copies.rows; ++r) {
+    for (int k = 0; k < copies.count; ++k) {
+      kCopy(copies.to[k] + r * copies.row_bytes, copies.from[k] + r * copies.stride, copies.row_bytes);
+    }
+  }
+}
+
+// Tokens [first_token, first_token + tokens) of a run, from unit `first_unit` on. Two units lie in one line of the
+// source, which is fetched once.
+template <void (*kCopy)(char* to, const char* from), void (*kFetch)(const char* from)>
+inline void CopyUnits(const NzRun& run, int64_t first_token, int64_t tokens, int64_t first_unit) {
+  for (int64_t u = first_unit; u < run.units; ++u) {
+    char* const to = run.to + u * run.unit_stride + first_token * kUnitBytes;
+    const char* const from = run.from + u * kUnitBytes + first_token * run.token_stride;
+    for (int64_t t = 0; t < tokens; ++t) {
+      if ((u & 1) == 0) kFetch(from + t * run.token_stride + run.prefetch);
+      kCopy(to + t * kUnitBytes, from + t * run.token_stride);
+    }
+  }
+}
+
+// Unit by unit of all tokens of a tile, the lines of the next tile on their way meanwhile.
+template <void (*kCopy)(char* to, const char* from), void (*kFetch)(const char* to)>
+inline void CopyTile(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride) {
+  for (int64_t u = 0; u < units; ++u) {
+    for (int k = 0; k < kNzTile; ++k) {
+      if (k < next.count) kFetch(next.to[k] + u * unit_stride);
+      if (k < tile.count) kCopy(tile.to[k] + u * unit_stride, tile.from[k] + u * kUnitBytes);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mssp
+
+#endif  // MS_SCATTER_PA_CORE_SIMD_LOOPS_H_
