@@ -18,9 +18,10 @@ def outputs(table: Table) -> dict[str, str]:
         cpp_headers.CPU: cpp_headers.render(table, ascend=False),
         cpp_headers.ASCEND: cpp_headers.render(table, ascend=True),
         op_host.PATH: op_host.render(table),
+        op_host.PAGED_PATH: op_host.render_paged(table),
     }
     texts = {path: _formatted(path, text) for path, text in texts.items()}
-    for operator in filter(lambda operator: operator.on_ascend, table.operators):
+    for operator in table.operators:
         for target in table.targets:
             if target.device == "Ascend":
                 texts[documents.msopgen_path(operator, target)] = documents.msopgen_json(table, operator, target)

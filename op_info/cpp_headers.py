@@ -109,7 +109,7 @@ def _operator(operator, table: Table, ascend: bool) -> list[str]:  # type: ignor
     arguments = [argument.name for argument in operator.arguments]
     lines = [f"// {operator.name}"]
     if ascend:
-        return [*lines, *_ascend_positions(operator, cpp)] if operator.on_ascend else []
+        return [*lines, *_ascend_positions(operator, cpp)]
     lines += [
         "typedef struct {",
         *(

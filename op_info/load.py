@@ -106,7 +106,7 @@ def _mean(dtype: DType) -> MeanPath:
 
 def _target(row: dict[str, Any], dtypes: tuple[DType, ...]) -> Target:
     row = dict(row)
-    without, mixed = row.pop("without"), row.pop("mixed")
+    without, mixed, codes = row.pop("without"), row.pop("mixed"), tuple(row.pop("codes"))
     unknown = set(without) - {dtype.name for dtype in dtypes}
     if unknown:
         raise ValueError(f"targets.yaml: {row['name']} is without {', '.join(unknown)}, which common.yaml lacks")
@@ -116,12 +116,13 @@ def _target(row: dict[str, Any], dtypes: tuple[DType, ...]) -> Target:
         dtypes=tuple(dtype.name for dtype in known),
         mean={dtype.name: _mean(dtype) for dtype in known},
         mixed=None if mixed is None else tuple((key, value) for key, value in mixed),
+        codes=codes,
     )
 
 
 def _operator(row: dict[str, Any], groups: dict[str, tuple[str, ...]]) -> Operator:
     arguments = tuple(Argument(**{**argument, "ranks": tuple(argument["ranks"])}) for argument in row["arguments"])
-    extra = row["ascend_inputs"] or []
+    extra = row["ascend_inputs"]
     return Operator(
         name=row["name"],
         arguments=arguments,
@@ -129,9 +130,9 @@ def _operator(row: dict[str, Any], groups: dict[str, tuple[str, ...]]) -> Operat
         dtype_groups={n: groups[g] if isinstance(g, str) else tuple(g) for n, g in row["dtype_groups"].items()},
         options=tuple(option["name"] for option in row["options"]),
         registered_name=row["registered_name"],
-        on_ascend=row["ascend_inputs"] is not None,
         ascend_inputs=tuple((tensor["name"], tensor["dtype"]) for tensor in extra),
         ascend_written=tuple(tensor["name"] for tensor in extra if tensor.get("written")),
+        ascend_arguments=tuple(row.get("ascend_arguments", ())),
     )
 
 

@@ -1,10 +1,11 @@
-"""Writes ``op_host/ms_scatter_pa_op_def.h``: dtypes, columns, inputs, outputs and parts of the op definition."""
+"""Writes the headers of ``op_host`` that the op definitions read: dtypes, columns, inputs, outputs and parts."""
 
 from ms_scatter_pa.rules.schema import Operator, Target
 
 from .load import Table
 
 PATH = "aicore_kernels/op_host/ms_scatter_pa_op_def.h"
+PAGED_PATH = "aicore_kernels/op_host/ms_scatter_pa_paged_op_def.h"
 _COLUMNS_PER_LINE = 5
 
 _HEAD = """\
@@ -36,18 +37,33 @@ _TAIL = """\
 """
 
 
-def columns(table: Table, target: Target) -> list[dict[str, str]]:
+_PAGED_HEAD = """\
+// Generated from op_info by `python -m op_info`: do not edit. The gather and the quantising write: one column per compiled
+// combination of dtypes.
+#ifndef MS_SCATTER_PA_PAGED_OP_DEF_H_
+#define MS_SCATTER_PA_PAGED_OP_DEF_H_
+
+#include "ms_scatter_pa_op_def.h"
+
+"""
+
+_PAGED_TAIL = """\
+#endif  // MS_SCATTER_PA_PAGED_OP_DEF_H_
+"""
+
+
+def columns(table: Table, operator: Operator, target: Target) -> list[dict[str, str]]:
     """Group -> dtype's name, one column of the op definition each."""
     return [
-        {"key": key, "value": value, "index": index.name}
+        {**row, "index": index.name, "scale": "float32"}
         for index in table.index_dtypes
-        for key, value in target.key_value_dtypes()
+        for row in target.dtype_rows(operator)
     ]
 
 
 def tensor_dtypes(table: Table, operator: Operator, target: Target) -> dict[str, list[str]]:
     """Every tensor of the Ascend operator by name, with one dtype per compiled combination; ``status`` comes last."""
-    rows = columns(table, target)
+    rows = columns(table, operator, target)
     dtypes = {argument.name: [row[argument.dtype_group] for row in rows] for argument in operator.arguments}
     dtypes |= {name: [dtype] * len(rows) for name, dtype in operator.ascend_inputs}
     return dtypes | {"status": ["int64"] * len(rows)}
@@ -82,21 +98,53 @@ def render(table: Table) -> str:
     for dtype in table.dtypes:
         lines += [f"case ge::{dtype.ge_name}:", f"return MSSP_{dtype.name.upper()};"]
     lines += ["default:", "return -1;", "}", "}", ""]
+    write = next(operator for operator in table.operators if not _is_paged(operator))
+    lines += _columns_of(table, write, ge)
     for family in _families(table):
-        rows = columns(table, family[0])
-        guarded = family[0].name == "ascend950"
-        lines += ["#ifdef MS_SCATTER_PA_WITH_ASCEND950"] if guarded else []
-        lines += ["// clang-format off"]
-        for group in ("key", "value", "index"):
-            lines += _list(f"{_family_name(family)}{group.capitalize()}Types", [ge[row[group]] for row in rows])
-        lines += ["// clang-format on"]
         socs = ", ".join(f'"{target.name}"' for target in family)
-        lines += [f"static const char* const {_family_name(family)}Socs[] = {{{socs}}};"]
-        lines += ["#endif"] if guarded else []
-        lines += [""]
-    for operator in filter(lambda operator: operator.on_ascend, table.operators):
-        lines += _definition(operator, ge)
+        lines += _guarded(family, [f"static const char* const {_family_name(family)}Socs[] = {{{socs}}};"])
+    lines += ["", *_definition(write, ge)]
     return "\n".join(lines) + "\n" + _TAIL
+
+
+def render_paged(table: Table) -> str:
+    """The text of the other operators' header, before the formatter."""
+    ge = {dtype.name: dtype.ge_name for dtype in (*table.index_dtypes, *table.dtypes)}
+    lines = [_PAGED_HEAD.rstrip("\n")]
+    for operator in filter(_is_paged, table.operators):
+        namespace = table.cpp[operator.name].namespace.replace("mssp", "mssp_host", 1).split("::")
+        lines += ["", *(f"namespace {part} {{" for part in namespace), ""]
+        lines += [*_columns_of(table, operator, ge), "", *_definition(operator, ge)]
+        lines += [f"}}  // namespace {part}" for part in reversed(namespace)]
+    return "\n".join(lines) + "\n\n" + _PAGED_TAIL
+
+
+def _is_paged(operator: Operator) -> bool:
+    return "key_cache" in operator.dtype_groups
+
+
+def _groups(operator: Operator) -> list[str]:
+    """Groups of dtypes that columns differ in; scales have one dtype."""
+    return [group for group in operator.dtype_groups if group != "scale"]
+
+
+def _columns_of(table: Table, operator: Operator, ge: dict[str, str]) -> list[str]:
+    lines: list[str] = []
+    for family in _families(table):
+        rows = columns(table, operator, family[0])
+        lists = ["// clang-format off"]
+        for group in _groups(operator):
+            name = "".join(word.capitalize() for word in group.split("_"))
+            lists += _list(f"{_family_name(family)}{name}Types", [ge[row[group]] for row in rows])
+        lines += _guarded(family, [*lists, "// clang-format on"])
+    return lines
+
+
+def _guarded(family: list[Target], lines: list[str]) -> list[str]:
+    """What only a CANN that knows the 950 parts compiles."""
+    if family[0].name != "ascend950":
+        return lines
+    return ["#ifdef MS_SCATTER_PA_WITH_ASCEND950", *lines, "#endif"]
 
 
 def _definition(operator: Operator, ge: dict[str, str]) -> list[str]:
@@ -105,6 +153,8 @@ def _definition(operator: Operator, ge: dict[str, str]) -> list[str]:
     fixed = dict(operator.ascend_inputs) | {"status": "int64"}
 
     def types(name: str) -> str:
+        if groups.get(name) == "scale":
+            return "std::vector<ge::DataType>(key.size(), ge::DT_FLOAT)"
         if name in groups:
             return groups[name]
         return f"std::vector<ge::DataType>(key.size(), ge::{ge.get(fixed[name], 'DT_' + fixed[name].upper())})"
@@ -113,8 +163,7 @@ def _definition(operator: Operator, ge: dict[str, str]) -> list[str]:
         f"// {operator.name}: every input and output, in order. Works on OpDef and on OpAICoreConfig.",
         "template <typename Definition, typename Describe>",
         f"void DescribeAll{operator.registered_name}(Definition& definition, Describe describe,",
-        "const std::vector<ge::DataType>& key, const std::vector<ge::DataType>& value,",
-        "const std::vector<ge::DataType>& index) {",
+        ", ".join(f"const std::vector<ge::DataType>& {group}" for group in _groups(operator)) + ") {",
     ]
     lines += [f'describe(definition.Input("{name}"), {types(name)});' for name in operator.ascend_input_names]
     lines += [f'describe(definition.Output("{name}"), {types(name)});' for name in operator.ascend_output_names]

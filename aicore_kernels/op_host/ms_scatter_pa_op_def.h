@@ -69,8 +69,6 @@ static const std::vector<ge::DataType> kA2IndexTypes = {
     ge::DT_INT64, ge::DT_INT64,
 };
 // clang-format on
-static const char* const kA2Socs[] = {"ascend910b", "ascend910_93"};
-
 #ifdef MS_SCATTER_PA_WITH_ASCEND950
 // clang-format off
 static const std::vector<ge::DataType> k950KeyTypes = {
@@ -104,6 +102,9 @@ static const std::vector<ge::DataType> k950IndexTypes = {
     ge::DT_INT64, ge::DT_INT64, ge::DT_INT64, ge::DT_INT64, ge::DT_INT64,
 };
 // clang-format on
+#endif
+static const char* const kA2Socs[] = {"ascend910b", "ascend910_93"};
+#ifdef MS_SCATTER_PA_WITH_ASCEND950
 static const char* const k950Socs[] = {"ascend950"};
 #endif
 

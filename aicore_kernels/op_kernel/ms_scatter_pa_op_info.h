@@ -103,6 +103,31 @@ MSSP_FN int64_t MsspIndexSize(int32_t type) {
   }
 }
 
+// npu_gather_pa_kv_cache
+#if defined(__cplusplus) && !defined(__CCE_AICORE__)
+namespace mssp_host {
+namespace gather {
+
+enum Input {
+  kKeyCache,
+  kValueCache,
+  kBlockTables,
+  kSeqLens,
+  kKey,
+  kValue,
+  kSeqOffset,
+  kKeyScale,
+  kValueScale,
+  kMode,
+  kLastStatus,
+  kInputs
+};
+enum Output { kStatusOutput, kKeyOutput, kValueOutput, kLastStatusOutput, kOutputs };
+
+}  // namespace gather
+}  // namespace mssp_host
+#endif
+
 // npu_scatter_pa_kv_cache
 #if defined(__cplusplus) && !defined(__CCE_AICORE__)
 namespace mssp_host {
@@ -122,6 +147,39 @@ enum Input {
 };
 enum Output { kStatusOutput, kKeyCacheOutput, kValueCacheOutput, kLastStatusOutput, kOutputs };
 
+}  // namespace mssp_host
+#endif
+
+// quant_scatter_pa_kv_cache
+#if defined(__cplusplus) && !defined(__CCE_AICORE__)
+namespace mssp_host {
+namespace quant {
+
+enum Input {
+  kKey,
+  kValue,
+  kKeyCache,
+  kValueCache,
+  kSlotMapping,
+  kKeyScale,
+  kValueScale,
+  kKeyScaleCache,
+  kValueScaleCache,
+  kMode,
+  kLastStatus,
+  kInputs
+};
+enum Output {
+  kStatusOutput,
+  kKeyCacheOutput,
+  kValueCacheOutput,
+  kKeyScaleCacheOutput,
+  kValueScaleCacheOutput,
+  kLastStatusOutput,
+  kOutputs
+};
+
+}  // namespace quant
 }  // namespace mssp_host
 #endif
 

@@ -6,6 +6,9 @@ Standard library only.
 from dataclasses import dataclass
 from typing import Literal
 
+SCALED_ROWS = ("float16", "float32", "bfloat16")
+"""What rows may be that are quantised, or read from quantised caches."""
+
 Kind = Literal["float", "int"]
 MeanPath = Literal["vector", "scalar", "lookup"]
 
@@ -73,9 +76,9 @@ class Operator:
         options: what Python decided of a call, the fields of the C++ struct, in order.
         registered_name: the operator's type in CANN and in ``ops.Custom``; CANN's own names would be shadowed in the
             whole process.
-        on_ascend: whether the Ascend parts have it too.
         ascend_inputs: (name, dtype) of what the Ascend operator takes after the arguments.
         ascend_written: those of ``ascend_inputs`` that it writes in place.
+        ascend_arguments: the arguments that the Ascend operator takes; empty: all of them.
     """
 
     name: str
@@ -86,7 +89,7 @@ class Operator:
     registered_name: str
     ascend_inputs: tuple[tuple[str, str], ...]
     ascend_written: tuple[str, ...] = ()
-    on_ascend: bool = True
+    ascend_arguments: tuple[str, ...] = ()
 
     @property
     def call(self) -> tuple[str, ...]:
@@ -101,7 +104,8 @@ class Operator:
     @property
     def ascend_input_names(self) -> tuple[str, ...]:
         """Every input of the Ascend operator, in order."""
-        return tuple(argument.name for argument in self.arguments) + tuple(name for name, _ in self.ascend_inputs)
+        arguments = self.ascend_arguments or tuple(argument.name for argument in self.arguments)
+        return arguments + tuple(name for name, _ in self.ascend_inputs)
 
     @property
     def ascend_output_names(self) -> tuple[str, ...]:
@@ -122,6 +126,7 @@ class Target:
         mean: dtype name -> how Rope's mean row runs; a dtype that is absent is refused before launch.
         mixed: (key, value) dtypes that may differ in PA_NZ; None: any two. Compiled kernels exist per combination on
             Ascend, so only those that models use are registered there.
+        codes: what a quantised cache may hold.
     """
 
     name: str
@@ -131,6 +136,7 @@ class Target:
     dtypes: tuple[str, ...]
     mean: dict[str, MeanPath]
     mixed: tuple[tuple[str, str], ...] | None = None
+    codes: tuple[str, ...] = ()
 
     def key_value_dtypes(self) -> tuple[tuple[str, str], ...]:
         """Every (key, value) dtype pair that the target's operator is registered for."""
@@ -138,3 +144,14 @@ class Target:
         if self.mixed is not None:
             return same + self.mixed
         return same + tuple((k, v) for k in self.dtypes for v in self.dtypes if k != v)
+
+    def dtype_rows(self, operator: Operator) -> tuple[dict[str, str], ...]:
+        """Group of rows or caches -> dtype, for every combination that the target's operator is registered for."""
+        pairs = self.key_value_dtypes()
+        if "key_cache" not in operator.dtype_groups:
+            return tuple({"key": key, "value": value} for key, value in pairs)
+        allowed = operator.dtype_groups["key_cache"]
+        copied = [(k, v, k, v) for k, v in pairs if k in allowed and v in allowed]
+        scaled = [(rows, rows, code, code) for code in self.codes for rows in SCALED_ROWS]
+        names = ("key", "value", "key_cache", "value_cache")
+        return tuple(dict(zip(names, row, strict=True)) for row in (*copied, *scaled))

@@ -129,6 +129,7 @@ TARGETS: tuple[Target, ...] = (
         parts="any x86-64 or AArch64 machine",
         dtypes=_DATA,
         mean=_MEAN_0,
+        codes=("int8", "float8_e5m2", "float8_e4m3fn"),
     ),
     Target(
         name="ascend910b",
@@ -138,6 +139,7 @@ TARGETS: tuple[Target, ...] = (
         dtypes=("float16", "float32", "bfloat16", "int8", "uint8", "int16", "uint16", "int32", "uint32"),
         mean=_MEAN_1,
         mixed=(("int8", "float16"), ("int8", "bfloat16")),
+        codes=("int8",),
     ),
     Target(
         name="ascend910_93",
@@ -147,6 +149,7 @@ TARGETS: tuple[Target, ...] = (
         dtypes=("float16", "float32", "bfloat16", "int8", "uint8", "int16", "uint16", "int32", "uint32"),
         mean=_MEAN_1,
         mixed=(("int8", "float16"), ("int8", "bfloat16")),
+        codes=("int8",),
     ),
     Target(
         name="ascend950",
@@ -165,6 +168,7 @@ TARGETS: tuple[Target, ...] = (
             ("float8_e4m3fn", "float16"),
             ("float8_e4m3fn", "bfloat16"),
         ),
+        codes=("int8", "float8_e5m2", "float8_e4m3fn"),
     ),
 )
 
@@ -241,8 +245,19 @@ GATHER_PA = Operator(
         "value_granularity",
     ),
     registered_name="MsGatherPaKvCache",
-    ascend_inputs=(),
-    on_ascend=False,
+    ascend_inputs=(("mode", "uint8"), ("last_status", "int64")),
+    ascend_written=("last_status",),
+    ascend_arguments=(
+        "key_cache",
+        "value_cache",
+        "block_tables",
+        "seq_lens",
+        "key",
+        "value",
+        "seq_offset",
+        "key_scale",
+        "value_scale",
+    ),
 )
 
 
@@ -365,8 +380,19 @@ QUANT_SCATTER_PA = Operator(
         "value_granularity",
     ),
     registered_name="MsQuantScatterPaKvCache",
-    ascend_inputs=(),
-    on_ascend=False,
+    ascend_inputs=(("mode", "uint8"), ("last_status", "int64")),
+    ascend_written=("last_status",),
+    ascend_arguments=(
+        "key",
+        "value",
+        "key_cache",
+        "value_cache",
+        "slot_mapping",
+        "key_scale",
+        "value_scale",
+        "key_scale_cache",
+        "value_scale_cache",
+    ),
 )
 
 ARGUMENTS = SCATTER_PA.arguments

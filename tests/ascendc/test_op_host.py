@@ -77,7 +77,7 @@ def test_the_operator_and_its_socs_are_registered(op_host: OpHost) -> None:
 def test_the_kernel_is_named_after_the_operator(op_host: OpHost) -> None:
     """CANN looks for the snake-case name, of the file and of the function."""
     snake = re.sub(r"(?<!^)(?=[A-Z])", "_", OPERATOR).lower()
-    assert list(op_host.definitions) == [OPERATOR, STRIDED]
+    assert {OPERATOR, STRIDED} <= set(op_host.definitions)
     assert f" {snake}(" in KERNEL and (KERNELS / "op_kernel" / f"{snake}.cpp").is_file()
     assert f" {snake}_strided(" in (KERNELS / "op_kernel" / f"{snake}_strided.cpp").read_text()
 

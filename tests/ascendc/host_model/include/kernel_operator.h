@@ -308,6 +308,12 @@ inline void Add(const LocalTensor<float>& to, const LocalTensor<float>& a, const
   }
 }
 
+}  // namespace AscendC
+
+#include "host_vector.h"
+
+namespace AscendC {
+
 template <HardEvent EVENT>
 inline void SetFlag(event_t event) {
   constexpr host_detail::PipePair pipes = host_detail::PipesOf(EVENT);

@@ -1,0 +1,283 @@
+"""Runs the kernels of the gather and of the quantising write on the model, from NumPy arrays, through op_host.
+
+A call's arrays may be of any dtype of NumPy or ml_dtypes; their names go to op_host.
+"""
+
+import ctypes
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ms_scatter_pa.rules.schema import Operator
+from ms_scatter_pa.rules.table import CACHE_MODES, GATHER_PA, QUANT_SCATTER_PA, SCALING_KINDS
+from tests.ascendc.host_model.runner import FLAGS, INCLUDES, PARTS, Array, Counts, HostModelFault, Output, Part, _Rates
+
+_HERE = Path(__file__).resolve().parent
+KERNELS = _HERE.parents[2] / "aicore_kernels" / "op_kernel"
+SOURCES = (
+    _HERE / "machine.cpp",
+    _HERE / "paged_runner.cpp",
+    KERNELS / "ms_gather_pa_kv_cache.cpp",
+    KERNELS / "ms_quant_scatter_pa_kv_cache.cpp",
+)
+ARCHITECTURES = {"910": 2201, "950": 3510}
+"""Whose instructions the kernels are compiled for: those of A2 and A3 parts, or those of 950 parts."""
+
+
+def build(folder: Path, architecture: int, *flags: str) -> Path:
+    """Compiles the kernels and the machine for the instructions of one architecture; warnings are errors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    library = folder / f"libpaged_{architecture}.so"
+    _compile(["-shared", f"-D__NPU_ARCH__={architecture}", *(flags or ("-O1",))], KERNELS, library, SOURCES)
+    return library
+
+
+def compile_object(target: Path, sources: Sequence[Path]) -> None:
+    """Sources as they are, to be linked with others that are changed; for 950 parts."""
+    _compile(["-r", "-nostdlib", *_PLANTED], KERNELS, target, sources)
+
+
+def build_changed(folder: Path, kernels: Path, names: Sequence[str], objects: Sequence[Path]) -> Path:
+    """The kernels ``names`` of another folder, for 950 parts, with objects for all the rest."""
+    library = folder / "libpaged.so"
+    _compile(["-shared", *_PLANTED], kernels, library, [*(kernels / name for name in names), *objects])
+    return library
+
+
+_PLANTED = (f"-D__NPU_ARCH__={ARCHITECTURES['950']}", "-O0", "-Wno-error")
+
+
+def _compile(flags: Sequence[str], kernels: Path, target: Path, sources: Sequence[Path]) -> None:
+    command = ["g++", *FLAGS, *flags, INCLUDES[0], f"-I{kernels}", f"-I{_HERE}", "-o", str(target), *map(str, sources)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr)
+
+
+class _Tensor(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_void_p), ("bytes", ctypes.c_int64), ("written", ctypes.c_int64)]
+
+
+class PagedSideTiling(ctypes.Structure):
+    """``MsspPagedSideTiling``."""
+
+    _fields_ = [
+        *[
+            (name, ctypes.c_int64)
+            for name in (
+                *("row_bytes", "head_bytes", "cache_bytes", "code_bytes", "group_bytes", "groups", "head_size"),
+                "tile_pairs",
+            )
+        ],
+        *[
+            (name, ctypes.c_int32)
+            for name in ("row_type", "cache_type", "scaling", "granularity", "has_offset", "reserved")
+        ],
+    ]
+
+
+class PagedTiling(ctypes.Structure):
+    """``MsspPagedTiling``."""
+
+    _fields_ = [
+        *[
+            (name, ctypes.c_int64)
+            for name in ("num_rows", "num_head", "num_blocks", "block_size", "batch", "width", "share", "share_rest")
+        ],
+        ("side", PagedSideTiling * 2),
+        *[
+            (name, ctypes.c_int32)
+            for name in (
+                *("layout", "is_cumsum", "has_seq_offset", "index_type", "used_cores", "block_shift", "keep_last"),
+                *("index_window", "copy_buffer_bytes", "tile_buffer_bytes", "tile_elements", "scale_floats"),
+            )
+        ],
+    ]
+    used_cores: int
+    tile_elements: int
+    scale_floats: int
+    copy_buffer_bytes: int
+    tile_buffer_bytes: int
+
+
+@dataclass
+class Side:
+    """K or V: rows, cache, and how it is scaled.
+
+    Attributes:
+        rows: [T, N, D] or [T, N*D].
+        cache: in the call's layout.
+        scale: static, [1], [N] or [N, D]; given: [T, N].
+        offset: of ``scale``'s shape.
+        scale_cache: [NB, BS, N], in NHSD [NB, N, BS, 1].
+    """
+
+    rows: Array
+    cache: Array
+    scale: Array | None = None
+    offset: Array | None = None
+    scale_cache: Array | None = None
+    rows_dtype: str | None = None  # hifloat8's bits have no dtype in NumPy
+    cache_dtype: str | None = None
+
+    @property
+    def kind(self) -> str:
+        if self.scale_cache is not None:
+            return "dynamic" if self.scale is None else "given"
+        return "copied" if self.scale is None else "static"
+
+    def mode(self) -> tuple[int, int]:
+        """The side's two dimensions of ``mode``."""
+        granularity = 0
+        if self.kind == "static":
+            assert self.scale is not None
+            granularity = 0 if self.scale.shape == (1,) else self.scale.ndim
+        return 1 + SCALING_KINDS.index(self.kind), 1 + 2 * granularity + (self.offset is not None)
+
+    def scale_input(self) -> Array:
+        """Scales with the offsets behind them; a placeholder where there are none."""
+        if self.scale is None:
+            return np.ones(1, np.float32)
+        return self.scale if self.offset is None else np.stack((self.scale, self.offset))
+
+
+@dataclass
+class PagedCall:
+    """One call of either operator; the gather has block tables, the write has slots."""
+
+    layout: str
+    key: Side
+    value: Side | None
+    slot_mapping: Array | None = None
+    block_tables: Array | None = None
+    seq_lens: Array | None = None
+    seq_offset: Array | None = None
+    is_seq_lens_cumsum: bool = False
+    last_status: Array = field(default_factory=lambda: np.zeros(1, np.int64))
+
+    @property
+    def operator(self) -> Operator:
+        return QUANT_SCATTER_PA if self.slot_mapping is not None else GATHER_PA
+
+    def inputs(self) -> dict[str, Array]:
+        """The Ascend operator's inputs by name, in its order."""
+        sides = {"key": self.key, "value": self.value}
+        index = self.slot_mapping if self.slot_mapping is not None else self.block_tables
+        assert index is not None
+        arrays: dict[str, Array | None] = {
+            "slot_mapping": self.slot_mapping,
+            "block_tables": self.block_tables,
+            "seq_lens": self.seq_lens,
+            "seq_offset": np.zeros(1, index.dtype) if self.seq_offset is None else self.seq_offset,
+            "mode": np.zeros(self.mode_shape(), np.uint8),
+            "last_status": self.last_status,
+        }
+        for name, side in sides.items():
+            own = self.key if side is None else side
+            arrays[name] = np.zeros(1, own.rows.dtype) if side is None else own.rows
+            arrays[f"{name}_cache"] = np.zeros(1, own.cache.dtype) if side is None else own.cache
+            keeps = np.zeros(1, np.float32) if side is None or own.scale_cache is None else own.scale_cache
+            if self.operator is GATHER_PA and side is not None and own.kind == "dynamic":
+                arrays[f"{name}_scale"] = keeps
+            else:
+                arrays[f"{name}_scale"] = np.ones(1, np.float32) if side is None else own.scale_input()
+            arrays[f"{name}_scale_cache"] = keeps
+        chosen = {name: arrays[name] for name in self.operator.ascend_input_names}
+        for name, array in chosen.items():
+            if array is None or not array.flags.c_contiguous:
+                raise ValueError(f"{name}: the operator takes contiguous tensors")
+        return {name: array for name, array in chosen.items() if array is not None}
+
+    def dtypes(self) -> list[str]:
+        """The inputs' dtypes as the table names them."""
+        value = self.key if self.value is None else self.value
+        named = {
+            "key": self.key.rows_dtype,
+            "value": value.rows_dtype,
+            "key_cache": self.key.cache_dtype,
+            "value_cache": value.cache_dtype,
+        }
+        return [named.get(name) or array.dtype.name for name, array in self.inputs().items()]
+
+    def mode_shape(self) -> tuple[int, ...]:
+        first: tuple[int, ...] = (1 + CACHE_MODES.index(self.layout), 1 + (self.value is None))
+        if self.operator is GATHER_PA:
+            first += (1 + self.is_seq_lens_cumsum, 1 + (self.seq_offset is not None))
+        return (*first, *self.key.mode(), *((1, 1) if self.value is None else self.value.mode()))
+
+
+@dataclass
+class PagedRun:
+    """What came of a run."""
+
+    status: list[int]
+    counts: list[Counts]
+    tiling: PagedTiling
+
+    def total(self, name: str) -> int:
+        return sum(getattr(c, name) for c in self.counts)
+
+
+class PagedHostModel:
+    """Both kernels compiled for one architecture, behind op_host."""
+
+    def __init__(self, library: Path, op_host: Any):
+        self.op_host = op_host
+        self.library = ctypes.CDLL(str(library))
+        self._message = ctypes.create_string_buffer(512)
+
+    def tile(self, call: PagedCall, cores: int, unified_buffer_bytes: int = 192 * 1024) -> tuple[PagedTiling, int]:
+        """op_host's tiling and number of cores for a call, or TilingError."""
+        shapes = [array.shape for array in call.inputs().values()]
+        data, block_dim = self.op_host.tile(
+            shapes, call.dtypes(), cores, unified_buffer_bytes, operator=call.operator.registered_name
+        )
+        return PagedTiling.from_buffer_copy(data), block_dim
+
+    def run(
+        self, call: PagedCall, part: Part = PARTS["910B1"], *, cores: int | None = None, burst_granule: int = 32
+    ) -> PagedRun:
+        """Runs a call; what the operator writes is written in place.
+
+        Raises:
+            TilingError, HostModelFault: op_host refuses it; the kernel breaks a rule.
+        """
+        inputs, name = call.inputs(), call.operator.registered_name
+        self.op_host.check_registered(part.soc, call.dtypes(), name)
+        tiling, block_dim = self.tile(call, cores or part.cores, part.unified_buffer_bytes)
+        outputs = self.op_host.infer([a.shape for a in inputs.values()], call.dtypes(), name)
+        written = set(call.operator.ascend_output_names) - {"status"}
+        for output in written:
+            if outputs[output].shape != inputs[output].shape:
+                raise HostModelFault(f"{output}: op_host infers {outputs[output]}")
+        if outputs["status"] != Output((4,), "int64"):
+            raise HostModelFault(f"status: op_host infers {outputs['status']}")
+        status = np.full(4, 0x5A, np.int64)
+        arrays = {**inputs, "status": status}
+        tensors = (_Tensor * len(arrays))()
+        for tensor, (input_name, array) in zip(tensors, arrays.items(), strict=True):
+            tensor.data, tensor.bytes = array.ctypes.data, array.nbytes
+            tensor.written = input_name in written or input_name == "status"
+        names = (ctypes.c_char_p * len(arrays))(*(text.encode() for text in arrays))
+        share = part.memory_bytes_per_cycle / part.cores
+        rates = _Rates(share, share, 600.0, 12.0, 2.0, burst_granule)
+        counts = (Counts * block_dim)()
+        failed = self.library.PagedRun(
+            ctypes.c_int(call.operator is QUANT_SCATTER_PA),
+            ctypes.byref(tiling),
+            ctypes.c_int64(block_dim),
+            ctypes.c_int64(part.unified_buffer_bytes),
+            tensors,
+            names,
+            ctypes.byref(rates),
+            counts,
+            self._message,
+            ctypes.c_int64(512),
+        )
+        if failed:
+            raise HostModelFault(self._message.value.decode())
+        return PagedRun(status.tolist(), list(counts), tiling)
