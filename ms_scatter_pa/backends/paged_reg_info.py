@@ -5,7 +5,7 @@ from typing import Any
 
 from ..rules.paged import CODES, FLOATS
 from ..rules.schema import Operator
-from ..rules.table import DTYPES, INDEX_DTYPES, QUANT_SCATTER_PA
+from ..rules.table import DTYPES, INDEX_DTYPES, QUANT_SCATTER_PA, TARGETS
 
 _STATUS = "int64"
 _FORMAT = "DefaultFormat"
@@ -52,3 +52,28 @@ def cpu_reg_info(operator: Operator, scale_caches: bool, records: bool) -> dict[
             row = [known[groups[input_name]] if input_name in groups else _STATUS for input_name in inputs]
             registration = registration.dtype_format(*((dtype, _FORMAT) for dtype in [*row, _STATUS]))
     return dict(registration.target("CPU").get_op_info())
+
+
+def ascend_reg_info(operator: Operator, target: str = "Ascend") -> dict[str, Any]:
+    """reg_info of the Ascend operator, whose ``aclnn`` interface has these inputs and then ``status``.
+
+    Args:
+        operator: of the table.
+        target: another target than Ascend is for tests, which run the same registration on a CPU stand-in.
+    """
+    from mindspore.ops import CustomRegOp
+
+    groups = {argument.name: argument.dtype_group for argument in operator.arguments}
+    extra = dict(operator.ascend_inputs)
+    registration = CustomRegOp(operator.registered_name)
+    for index, input_name in enumerate(operator.ascend_input_names):
+        registration = registration.input(index, input_name, "required")
+    registration = registration.output(0, "status", "required")
+    rows = [row for part in TARGETS if part.device == "Ascend" for row in part.dtype_rows(operator)]
+    for row in {tuple(row.items()): row for row in rows}.values():
+        for index_dtype in INDEX_DTYPES:
+            known = {**row, "index": index_dtype.name, "scale": "float32"}
+            names = operator.ascend_input_names
+            dtypes = [known[groups[name]] if name in groups else extra[name] for name in names]
+            registration = registration.dtype_format(*((dtype, _FORMAT) for dtype in [*dtypes, _STATUS]))
+    return dict(registration.target(target).get_op_info())

@@ -17,7 +17,7 @@ from ..backends.ascend import cann_pairs
 from ..backends.ascend import cann_toolkit as cann_tools
 from ..backends.ascend.compile_callback import compile_callback
 from ..backends.ascend.extension import compile_extension
-from ..backends.ascend.operator_package import HEADER, LIBRARY, VENDOR, default_install_path, export_line
+from ..backends.ascend.operator_package import HEADERS, LIBRARY, VENDOR, default_install_path, export_line
 from ..backends.ascend.sources import AICORE_KERNELS
 from ..rules.table import TARGETS
 from . import asc_project
@@ -250,7 +250,7 @@ def _run_asc_project(
 
 def _check_installed(package: Path, socs: list[str]) -> None:
     config = Path("op_impl", "ai_core", "tbe", "config")
-    expected = [Path("op_api", "include", HEADER), LIBRARY]
+    expected = [*(Path("op_api", "include", header) for header in HEADERS), LIBRARY]
     expected += [config / soc / f"aic-{soc}-ops-info.json" for soc in socs]
     missing = [str(path) for path in expected if not (package / path).is_file()]
     if missing:

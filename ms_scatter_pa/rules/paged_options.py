@@ -30,7 +30,12 @@ def arguments_of(operator: Operator, shapes: Sequence[Any], dtypes: Sequence[Any
     return PagedArguments(operator.name, known, names, cache_mode)
 
 
-def _read(operator: Operator, tensors: Sequence[Any], cache_mode: Any) -> PagedArguments:
+def read_arguments(operator: Operator, tensors: Sequence[Any], cache_mode: Any) -> PagedArguments:
+    """What the rules look at, from the tensors of an eager call.
+
+    Raises:
+        TypeError, ValueError: no Tensor; memory that is strided where the operator takes none such.
+    """
     for argument, tensor in zip(operator.arguments, tensors, strict=True):
         if tensor is None:
             continue
@@ -53,7 +58,7 @@ def gather_options_of_call(*call: Any) -> GatherPaOptions:
     """The rules for one eager gather: the arguments, the modes, and a last-status tensor or None."""
     *tensors, is_seq_lens_cumsum, cache_mode, on_error, last_status = call
     check_gather_modes(is_seq_lens_cumsum, cache_mode, on_error)
-    arguments = _read(GATHER_PA, tensors, cache_mode)
+    arguments = read_arguments(GATHER_PA, tensors, cache_mode)
     return gather_options(arguments, is_seq_lens_cumsum, on_error, last_status is not None)
 
 
@@ -61,5 +66,5 @@ def quant_options_of_call(*call: Any) -> QuantScatterPaOptions:
     """The rules for one eager quantising write."""
     *tensors, cache_mode, on_error, check_duplicates, last_status = call
     check_quant_modes(cache_mode, on_error, check_duplicates)
-    arguments = _read(QUANT_SCATTER_PA, tensors, cache_mode)
+    arguments = read_arguments(QUANT_SCATTER_PA, tensors, cache_mode)
     return quant_options(arguments, on_error, check_duplicates, last_status is not None)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import opbuild
 
-from ms_scatter_pa.rules.table import SCATTER_PA, target_named
-from op_info.load import load
+from ms_scatter_pa.rules.schema import Operator
+from ms_scatter_pa.rules.table import OPERATORS, target_named
+from op_info.load import Table, load
 from op_info.op_host import tensor_dtypes
 
 HERE = Path(__file__).resolve().parent
@@ -64,7 +65,11 @@ def make(root: Path, version: str = "9.0.0", ascend950: bool = False, header: st
     (package / "op_api" / "lib" / "libcust_opapi.so").write_text("")
     include = package / "op_api" / "include"
     include.mkdir()
-    (include / "aclnn_ms_scatter_pa_kv_cache.h").write_text(header or opbuild.header())
+    for operator in OPERATORS:
+        name, tensors = operator.registered_name, (operator.ascend_input_names, operator.ascend_output_names)
+        (include / f"aclnn_{opbuild.snake(name)}.h").write_text(opbuild.header(name, *tensors))
+    if header is not None:
+        (include / "aclnn_ms_scatter_pa_kv_cache.h").write_text(header)
     compiler = root / "compiler" / "ccec_compiler" / "bin"
     compiler.mkdir(parents=True)
     (compiler / "bisheng").write_text("")
@@ -205,10 +210,15 @@ def make_asc(root: Path, version: str = "9.0.0", ascend950: bool = True) -> Path
 
 def ops_info(soc: str) -> dict[str, dict[str, dict[str, str]]]:
     """The tensors in ``aic-<soc>-ops-info.json``, as CANN's build writes that file; MindSpore and doctor read it."""
-    dtypes = tensor_dtypes(load(), SCATTER_PA, target_named(soc))
-    tensors = [("input", index, name) for index, name in enumerate(SCATTER_PA.ascend_input_names)]
-    tensors += [("output", index, name) for index, name in enumerate(SCATTER_PA.ascend_output_names)]
-    described = {
+    table = load()
+    return {operator.registered_name: _described(table, operator, soc) for operator in OPERATORS}
+
+
+def _described(table: Table, operator: Operator, soc: str) -> dict[str, dict[str, str]]:
+    dtypes = tensor_dtypes(table, operator, target_named(soc))
+    tensors = [("input", index, name) for index, name in enumerate(operator.ascend_input_names)]
+    tensors += [("output", index, name) for index, name in enumerate(operator.ascend_output_names)]
+    return {
         f"{kind}{index}": {
             "name": name,
             "paramType": "required",
@@ -217,4 +227,3 @@ def ops_info(soc: str) -> dict[str, dict[str, dict[str, str]]]:
         }
         for kind, index, name in tensors
     }
-    return {SCATTER_PA.registered_name: described}

@@ -1,12 +1,25 @@
 """Where CANN and MindSpore look for an installed custom operator package. Standard library only."""
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from ...rules.schema import Operator
+from ...rules.table import OPERATORS
+
 VENDOR = "ms_scatter_pa"
 HEADER = "aclnn_ms_scatter_pa_kv_cache.h"
 LIBRARY = Path("op_api", "lib", "libcust_opapi.so")
+
+
+def aclnn_header(operator: Operator) -> str:
+    """The header that CANN's build writes for an operator."""
+    snake = re.sub(r"(?<!^)(?=[A-Z])", "_", operator.registered_name).lower()
+    return f"aclnn_{snake}.h"
+
+
+HEADERS = tuple(aclnn_header(operator) for operator in OPERATORS)
 
 
 def default_install_path() -> Path | None:

@@ -28,11 +28,11 @@ ARCHITECTURES = {"910": 2201, "950": 3510}
 """Whose instructions the kernels are compiled for: those of A2 and A3 parts, or those of 950 parts."""
 
 
-def build(folder: Path, architecture: int, *flags: str) -> Path:
+def build(folder: Path, architecture: int, *flags: str, sources: Sequence[Path] = SOURCES) -> Path:
     """Compiles the kernels and the machine for the instructions of one architecture; warnings are errors."""
     folder.mkdir(parents=True, exist_ok=True)
     library = folder / f"libpaged_{architecture}.so"
-    _compile(["-shared", f"-D__NPU_ARCH__={architecture}", *(flags or ("-O1",))], KERNELS, library, SOURCES)
+    _compile(["-shared", f"-D__NPU_ARCH__={architecture}", *(flags or ("-O1",))], KERNELS, library, sources)
     return library
 
 
