@@ -30,7 +30,8 @@ def npu_gather_pa_kv_cache(
 ) -> Tensor:
     """Reads the rows of sequences back from their pages into ``key`` and ``value``, in place.
 
-    Works in PyNative, under ``mindspore.jit`` and inside a ``construct`` in graph mode, on the CPU. Sequence b takes
+    Works in PyNative, under ``mindspore.jit`` and inside a ``construct`` in graph mode. The Ascend kernel has never run on
+    an NPU, and records where the CPU raises (docs/gather_and_quantise.md, section 5). Sequence b takes
     len(b) rows: row i of it is row i % BS of block ``block_tables[b, seq_offset[b] // BS + i // BS]``. The rows of
     sequence 0 come first, then those of 1, and so on. What ``npu_scatter_pa_kv_cache`` wrote comes back bit for bit.
 
@@ -130,8 +131,8 @@ def quant_scatter_pa_kv_cache(
 ) -> Tensor:
     """Quantises the step's K and V rows and writes them into paged caches of 8 bits, in place, in one pass.
 
-    Works in PyNative, under ``mindspore.jit`` and inside a ``construct`` in graph mode, on the CPU. Each side, K and V,
-    is scaled by itself:
+    Works in PyNative, under ``mindspore.jit`` and inside a ``construct`` in graph mode. The Ascend kernel has never run on
+    an NPU, and takes less (docs/gather_and_quantise.md, section 5). Each side, K and V, is scaled by itself:
 
     - static: ``key_scale`` (and ``key_offset``) given. q = saturate(round(x / scale + offset)) in float32, to nearest
       even; int8 saturates to [-128, 127], float8 to its largest number, infinities too.

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .float_environment import ieee_floats
 from .reference import BAD_LENGTHS, BAD_SLOT, DUPLICATE, OK, Array, Status
 
 BAD_SCALE, BAD_OFFSET = 5, 6
@@ -82,7 +83,7 @@ def quantise(x: Array, scale: Array, offset: Array | None, dtype: npt.DTypeLike,
     """
     dtype = np.dtype(dtype)
     largest = np.float32(LARGEST[dtype.name])
-    with np.errstate(all="ignore"):
+    with ieee_floats(), np.errstate(all="ignore"):
         q = x.astype(np.float32) / scale
         if offset is not None:
             q = q + offset
@@ -94,7 +95,7 @@ def quantise(x: Array, scale: Array, offset: Array | None, dtype: npt.DTypeLike,
 
 def dequantise(q: Array, scale: Array, offset: Array | None, dtype: npt.DTypeLike) -> Array:
     """(q - offset) * scale in float32, then one rounding to ``dtype``."""
-    with np.errstate(all="ignore"):
+    with ieee_floats(), np.errstate(all="ignore"):
         x = q.astype(np.float32)
         if offset is not None:
             x = x - offset
@@ -103,11 +104,11 @@ def dequantise(q: Array, scale: Array, offset: Array | None, dtype: npt.DTypeLik
 
 def dynamic_scale(row: Array, dtype: npt.DTypeLike) -> Array:
     """max|x| / qmax over the last axis, float32; 1.0 where that is 0."""
-    with np.errstate(all="ignore"):
+    with ieee_floats(), np.errstate(all="ignore"):
         magnitude = np.abs(row.astype(np.float32))
         most = np.max(magnitude, axis=-1, initial=0)  # a NaN stays one
         scale = np.array(most / np.float32(LARGEST[np.dtype(dtype).name]), np.float32)
-    scale[scale == 0] = 1
+        scale[scale == 0] = 1
     return scale
 
 

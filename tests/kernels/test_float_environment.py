@@ -11,6 +11,7 @@ import pytest
 
 from ms_scatter_pa import write_reference
 from ms_scatter_pa.float_environment import _mathematics, ieee_floats
+from ms_scatter_pa.paged_reference import dequantise, dynamic_scale, quantise
 from ms_scatter_pa.reference import mean_row
 
 # Where glibc's fenv_t has the register, and its bits for flush-to-zero (x86-64: denormals-are-zero too).
@@ -78,3 +79,15 @@ def test_write_reference() -> None:
             seq_lens=np.array([2]),
         )
     assert _bits(cache[0, 0, 0]) == [1] * 4
+
+
+def test_quantised_rows_and_scales_of_subnormal_numbers() -> None:
+    """The definition of the quantising write and of its inverse."""
+    row = np.array([[127.0, -63.5, 1.0, 0.0]], np.float32) * np.float32(2.0**-140)
+    with flush_to_zero():
+        scale = dynamic_scale(row, np.int8)
+        codes = quantise(row, scale[:, None], None, np.int8, -127)
+        back = dequantise(codes, scale[:, None], None, np.float32)
+    assert _bits(scale) == [2**9]  # 2**-140
+    assert codes.tolist() == [[127, -64, 1, 0]]
+    assert _bits(back[0, :3]) == [127 * 2**9, 64 * 2**9 | 1 << 31, 2**9]
