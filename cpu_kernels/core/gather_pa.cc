@@ -28,6 +28,8 @@ constexpr SideArguments kValueSide = {gather::kValue, gather::kValueCache, gathe
 
 constexpr int64_t kTileBytes = int64_t{32} << 10;  // of rows
 constexpr int64_t kLongBytes = int64_t{64} << 10;  // of a segment that is copied by itself
+constexpr int64_t kUnitsAhead = 8;                 // of a PA_NZ block, fetched ahead
+constexpr int64_t kBytesAhead = 4096;              // the same where its units lie near each other
 constexpr int64_t kReadAhead = 1024;
 constexpr int64_t kMinPieceBytes = int64_t{128} << 10;
 constexpr int64_t kMinPiece = 8;
@@ -240,12 +242,23 @@ class SideGatherer {
       }
     } else {
       const int64_t units = token_bytes_ / kUnitBytes;
-      const int64_t ahead = segment.count * kUnitBytes;
-      for (int64_t u = 0; u < units; ++u) {
-        const char* const from = block + (u * call_.block_size + segment.offset) * kUnitBytes;
-        for (int64_t i = 0; i < ahead; i += kLine) __builtin_prefetch(from + ahead + i, 0, 2);
+      // Two units at a time fill a cache line of each row. Units that lie near each other are fetched as one stream.
+      const int64_t pitch = call_.block_size * kUnitBytes;
+      const bool near = 2 * pitch <= kBytesAhead / 2;
+      const char* const first = block + segment.offset * kUnitBytes;
+      int64_t u = 0;
+      for (; u + 2 <= units; u += 2) {
+        const char* const from = first + u * pitch;
         for (int64_t i = 0; i < segment.count; ++i) {
+          const char* const far = from + (kUnitsAhead + (i & 1)) * pitch + (i & ~int64_t{1}) * kUnitBytes;
+          __builtin_prefetch(near ? from + i * 2 * kUnitBytes + kBytesAhead : far, 0, 2);
           std::memcpy(to + i * token_bytes_ + u * kUnitBytes, from + i * kUnitBytes, kUnitBytes);
+          std::memcpy(to + i * token_bytes_ + (u + 1) * kUnitBytes, from + pitch + i * kUnitBytes, kUnitBytes);
+        }
+      }
+      for (; u < units; ++u) {
+        for (int64_t i = 0; i < segment.count; ++i) {
+          std::memcpy(to + i * token_bytes_ + u * kUnitBytes, first + u * pitch + i * kUnitBytes, kUnitBytes);
         }
       }
     }
