@@ -103,7 +103,7 @@ def draw_growth(source: Path, target: Path) -> bool:
 
 
 def _ratios(result: Result) -> dict[str, float]:
-    """Contender -> time over the limit, of those that a logarithmic axis can show."""
+    """Contender -> time relative to the limit, of those that a logarithmic axis can show."""
     ratios = {n: c["ratio_to_limit"] for n, c in result["contenders"].items() if not n.startswith(LIMIT)}
     return {name: ratio for name, ratio in ratios.items() if ratio and math.isfinite(ratio)}
 

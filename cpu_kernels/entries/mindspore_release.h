@@ -1,5 +1,5 @@
 // The MindSpore release that a library was compiled for. Python reads it in the file before it loads the library
-// (ms_scatter_pa/backends/extension.py). One inclusion per library.
+// (ms_scatter_pa/backends/mindspore_release.py). One inclusion per library.
 #ifndef MS_SCATTER_PA_MINDSPORE_RELEASE_H_
 #define MS_SCATTER_PA_MINDSPORE_RELEASE_H_
 
