@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .compat.custom_ops import reshape_and_cache
     from .compat.paged_load import paged_cache_load
     from .functional import npu_scatter_pa_kv_cache
+    from .interleaved import interleaved_slot_mapping, interleaved_status
     from .paged_cell import GatherPaKvCache, QuantScatterPaKvCache
     from .paged_functional import npu_gather_pa_kv_cache, quant_scatter_pa_kv_cache
     from .paged_reference import gather_reference, quant_scatter_reference
@@ -24,6 +25,8 @@ __all__ = [
     "QuantScatterPaKvCache",
     "ScatterPaKvCache",
     "gather_reference",
+    "interleaved_slot_mapping",
+    "interleaved_status",
     "make_cache",
     "npu_gather_pa_kv_cache",
     "npu_scatter_pa_kv_cache",
@@ -45,6 +48,8 @@ _HOMES = {
     "quant_scatter_reference": "paged_reference",
     "PagedKVCache": "pages",
     "ScatterPaKvCache": "cell",
+    "interleaved_slot_mapping": "interleaved",
+    "interleaved_status": "interleaved",
     "make_cache": "cache",
     "npu_scatter_pa_kv_cache": "functional",
     "read_status": "status",

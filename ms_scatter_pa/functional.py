@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from mindspore import Tensor
@@ -9,11 +10,12 @@ from mindspore import Tensor
 from .backends import backend
 from .backends.cpu.library import require_built
 from .backends.graph import graph_backend, in_graph
+from .strided_rows import NCT, nct_rows
 
 require_built()  # at the import, where it is not yet too late to look at another folder
 
 CacheMode = Literal["Norm", "PA_NZ", "NHSD"]
-ScatterMode = Literal["None", "Alibi", "Rope", "Omni", "NHSD"]
+ScatterMode = Literal["None", "Alibi", "Rope", "Omni", "NHSD", "Nct"]
 OnError = Literal["raise", "record"]
 
 
@@ -29,6 +31,8 @@ def npu_scatter_pa_kv_cache(
     seq_lens: Tensor | None = None,
     cache_mode: CacheMode | None = None,
     scatter_mode: ScatterMode | None = None,
+    strides: Sequence[int] | None = None,
+    offsets: Sequence[int] | None = None,
     on_error: OnError = "raise",
     check_duplicates: bool = False,
 ) -> Tensor:
@@ -54,10 +58,12 @@ def npu_scatter_pa_kv_cache(
 
     Args:
         key: float16, float32, bfloat16, (u)int8, (u)int16, (u)int32, hifloat8, float8_e5m2 or float8_e4m3fn.
-        value: as ``key`` with Dv, of one dtype with it (PA_NZ: any), or None with ``value_cache`` (key-only write).
-        key_cache: contiguous; a Parameter, a Tensor or, in PyNative, a contiguous view, of another dtype than its base
-            too. Written in place. Inside a graph pass the tensor itself: what a graph reshapes, views, indexes or
-            slices is MindSpore's copy, and the write is lost without an error.
+        value: as ``key`` with Dv, of one dtype with it (PA_NZ: any), or None with ``value_cache`` (key-only write). Two
+            tensors without elements, as other frameworks spell it, mean None too.
+        key_cache: a Parameter, a Tensor or, in PyNative, a view, of another dtype than its base too; contiguous, or with
+            blocks that lie apart: strided along axis 0 only, as ``pool[:, 0]`` of [NB, 2, BS, N, D]. Written in place.
+            Inside a graph pass the tensor itself: what a graph reshapes, views, indexes or slices is MindSpore's copy, and
+            the write is lost without an error; a pool goes in whole, with ``interleaved_slot_mapping``.
         value_cache: as ``key_cache``.
         slot_mapping: int32 or int64. Slot s is row s % BS of block s // BS; a negative one is padding and skipped.
         compress_lens: [B, N] or [B*N]; Alibi: rows kept; Rope and Omni: rows that are compressed.
@@ -67,6 +73,9 @@ def npu_scatter_pa_kv_cache(
             both fit. NHSD is never inferred: where num_head equals block_size its caches have Norm's shape, and None
             means Norm.
         scatter_mode: ``"None"``, ``"Alibi"``, ``"Rope"``, ``"Omni"``, ``"NHSD"``, or None: told by the arguments given.
+            ``"Nct"``: as None, and rows lie as ``strides`` and ``offsets`` say. PyNative only.
+        strides: two ints > 0, with ``"Nct"``: elements from a row of key, and of value, to the next.
+        offsets: two ints >= 0, with ``"Nct"``: elements from the tensor's first one to row 0; None: 0.
         on_error: ``"raise"``, or ``"record"``: values never raise, the returned status tells.
         check_duplicates: refuse slots that are written twice (they are undefined otherwise). CPU only.
 
@@ -76,7 +85,8 @@ def npu_scatter_pa_kv_cache(
 
     Raises:
         TypeError: an argument that is no Tensor, a dtype that is not taken, dtypes that differ.
-        ValueError: shapes, lengths or modes that do not fit, a strided cache, an argument that shares memory with one.
+        ValueError: shapes, lengths or modes that do not fit, a cache that is strided in another axis than the first, an
+            argument that shares memory with one.
         IndexError: a slot at or past NB * BS, or, on request, a duplicate.
             Values are checked in the kernel, before anything is written: in PyNative the error surfaces at the call
             when nothing was queued, else at the next synchronization, in a graph as a RuntimeError whose text begins
@@ -100,6 +110,10 @@ def npu_scatter_pa_kv_cache(
         >>> float(key_cache.asnumpy().sum())
         4.0
     """
+    if scatter_mode == NCT or strides is not None or offsets is not None:
+        lengths = (compress_lens, compress_seq_offsets, seq_lens)
+        key, value = nct_rows(key, value, strides, offsets, scatter_mode, lengths)
+        scatter_mode = None
     call = (
         key,
         value,

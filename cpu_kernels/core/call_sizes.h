@@ -29,16 +29,38 @@ struct SideView {
   char* cache;
   int64_t head_bytes;    // D
   int64_t token_bytes;   // N * D
+  int64_t slot_bytes;    // of the cache: a token, or one head of it in a compressed mode
+  int64_t block_stride;  // of the cache
   int64_t batch_stride;  // of rows
   int64_t token_stride;
   int64_t head_stride;
   int64_t num_head;
   int64_t block_size;
+  int block_shift;  // block_size = 1 << block_shift; -1: no power of two. A division takes as long as a short copy
   int64_t head_size;
   int32_t element_type;
 
   bool IsPresent() const { return rows != nullptr && token_bytes > 0; }
   bool HeadsAreContiguous() const { return head_stride == head_bytes || num_head == 1; }
+
+  // Or there are others in between, of an interleaved cache.
+  bool BlocksAreContiguous() const { return block_stride == block_size * slot_bytes; }
+
+  // Slots are not negative here.
+  int64_t BlockOf(int64_t slot) const { return block_shift >= 0 ? slot >> block_shift : slot / block_size; }
+  int64_t OffsetOf(int64_t slot) const { return slot - BlockOf(slot) * block_size; }  // in its block
+
+  // Where a slot's block begins.
+  char* Block(int64_t slot) const { return cache + BlockOf(slot) * block_stride; }
+
+  // Where a slot's bytes are, if they are in one piece.
+  char* Slot(int64_t slot) const {
+    if (BlocksAreContiguous()) return cache + slot * slot_bytes;
+    return Block(slot) + OffsetOf(slot) * slot_bytes;
+  }
+
+  // Slots from this one on whose bytes follow one another.
+  int64_t SlotsTogether(int64_t slot) const { return BlocksAreContiguous() ? INT64_MAX : block_size - OffsetOf(slot); }
 
   // Bytes from a token's row to the row that should be on its way meanwhile.
   int64_t PrefetchDistance(int64_t ahead = kPrefetchBytes) const {
@@ -54,6 +76,9 @@ inline SideView ViewSide(const MsspCall& call, const MsspSide& side) {
   view.cache = static_cast<char*>(side.cache);
   view.head_bytes = side.head_size * itemsize;
   view.token_bytes = view.head_bytes * call.num_head;
+  view.slot_bytes = IsCompressed(call) ? view.head_bytes : view.token_bytes;
+  const bool apart = side.block_stride != 0 && call.num_blocks > 1;
+  view.block_stride = apart ? side.block_stride * itemsize : call.block_size * view.slot_bytes;
   // The stride of a dimension of one step may be any number.
   const bool has_batch = HasBatch(call);
   view.batch_stride = has_batch && call.batch > 1 ? side.batch_stride * itemsize : 0;
@@ -62,6 +87,8 @@ inline SideView ViewSide(const MsspCall& call, const MsspSide& side) {
   view.head_stride = call.num_head > 1 ? side.head_stride * itemsize : view.head_bytes;
   view.num_head = call.num_head;
   view.block_size = call.block_size;
+  const bool is_power_of_two = (call.block_size & (call.block_size - 1)) == 0;
+  view.block_shift = is_power_of_two ? __builtin_ctzll(static_cast<uint64_t>(call.block_size)) : -1;
   view.head_size = side.head_size;
   view.element_type = side.element_type;
   return view;

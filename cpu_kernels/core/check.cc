@@ -51,6 +51,10 @@ MsspStatus CheckSide(const MsspCall& call, const MsspSide& side, Argument rows, 
                 std::max<int64_t>(batch, 1))) {
     return BadShape(rows, tokens, kMaxBytes);
   }
+  const int64_t block = side.head_size * heads * call.block_size;
+  if (side.block_stride != 0 && call.num_blocks > 1 && side.block_stride < block) {
+    return BadShape(cache, side.block_stride, block);
+  }
   Region region;
   if (!RowsRegion(call, side, &region)) return BadShape(rows, side.token_stride, kMaxBytes);
   if (!CacheRegion(call, side, &region)) return BadShape(cache, call.num_blocks, kMaxBytes);
@@ -172,8 +176,10 @@ bool RowsRegion(const MsspCall& call, const MsspSide& side, Region* region) {
 }
 
 bool CacheRegion(const MsspCall& call, const MsspSide& side, Region* region) {
-  const int64_t shape[] = {call.num_blocks, call.block_size, IsCompressed(call) ? 1 : call.num_head, side.head_size};
-  return SpanOf(side.cache, shape, nullptr, 4, MsspItemSize(side.element_type), region);
+  const int64_t block = call.block_size * (IsCompressed(call) ? 1 : call.num_head) * side.head_size;
+  const int64_t shape[] = {call.num_blocks, block};
+  const int64_t strides[] = {side.block_stride != 0 ? side.block_stride : block, 1};
+  return RegionOf(side.cache, shape, strides, 2, MsspItemSize(side.element_type), region);
 }
 
 MsspStatus CheckDescription(const MsspCall& call) {

@@ -94,6 +94,16 @@ void AddBadShapes(const MsspCall* call, const MsspStatus& status, Sentence* out)
     out->Add("ValueError: key has %" PRId64 " rows: expected sum(seq_lens) = %" PRId64, status.value, status.limit);
     return;
   }
+  const MsspSide* const side = call == nullptr                  ? nullptr
+                               : status.position == kKeyCache   ? &call->key
+                               : status.position == kValueCache ? &call->value
+                                                                : nullptr;
+  if (side != nullptr && side->block_stride != 0 && status.value == side->block_stride && status.value < status.limit) {
+    out->Add("ValueError: %s has blocks that overlap: got a block stride of %" PRId64
+             " elements, expected at least %" PRId64,
+             name, status.value, status.limit);
+    return;
+  }
   out->Add("ValueError: %s has a dimension that disagrees with the other arguments: got %" PRId64 ", expected %" PRId64,
            name, status.value, status.limit);
 }

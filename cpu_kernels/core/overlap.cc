@@ -51,10 +51,21 @@ bool BlocksOf(const void* data, int64_t count, int64_t stride, int64_t block, in
   const int64_t shape[] = {count, block};
   const int64_t strides[] = {stride, 1};
   if (!SpanOf(data, shape, strides, 2, item_size, region)) return false;
-  if (region->count != 0 && count > 1 && stride >= block) {
+  if (region->count != 0 && count > 1 && stride > block) {
     *region = {reinterpret_cast<uintptr_t>(data), block * item_size, stride * item_size, count};
   }
   return true;
+}
+
+bool RegionOf(const void* data, const int64_t* shape, const int64_t* strides, int64_t ndim, int64_t item_size,
+              Region* region) {
+  int64_t block = 1;
+  bool has_blocks = strides != nullptr && ndim > 0;
+  for (int64_t i = ndim - 1; has_blocks && i > 0; --i) {
+    has_blocks = (shape[i] <= 1 || strides[i] == block) && !__builtin_mul_overflow(block, shape[i], &block);
+  }
+  return has_blocks ? BlocksOf(data, shape[0], strides[0], block, item_size, region)
+                    : SpanOf(data, shape, strides, ndim, item_size, region);
 }
 
 bool Overlap(const Region& a, const Region& b) {

@@ -52,6 +52,10 @@ bool SpanOf(const void* data, const int64_t* shape, const int64_t* strides, int6
 // as SpanOf.
 bool BlocksOf(const void* data, int64_t count, int64_t stride, int64_t block, int64_t item_size, Region* region);
 
+// The same for a cache, whose blocks may lie apart: a tensor whose blocks are each in one piece.
+bool RegionOf(const void* data, const int64_t* shape, const int64_t* strides, int64_t ndim, int64_t item_size,
+              Region* region);
+
 // Whether a byte belongs to both. Blocks of two regions whose strides differ count as touching what lies between them.
 bool Overlap(const Region& a, const Region& b);
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "call_sizes.h"
 #include "indices.h"
 
 namespace mssp {
@@ -12,8 +13,8 @@ namespace mssp {
 class PagePrefetch {
  public:
   // Jumps of tokens [begin, end), which may go beyond what the caller itself writes.
-  PagePrefetch(const IndexArray& slots, const char* cache, int64_t token_bytes, int64_t begin, int64_t end)
-      : slots_(slots), cache_(cache), token_bytes_(token_bytes), next_(begin), refill_(begin), end_(end) {}
+  PagePrefetch(const IndexArray& slots, const SideView& side, int64_t begin, int64_t end)
+      : slots_(slots), side_(side), next_(begin), refill_(begin), end_(end) {}
 
   // To be called before the row of `token` is written: keeps one to two batches of jumps on their way.
   void GoTo(int64_t token) {
@@ -31,7 +32,7 @@ class PagePrefetch {
       const int64_t slot = slots_[next_];
       if (slot >= 0 && slot != expected_) {
         if (found == 0) refill_ = next_;
-        pages[found++] = cache_ + slot * token_bytes_;
+        pages[found++] = side_.Slot(slot);
       }
       expected_ = slot + 1;
     }
@@ -39,8 +40,7 @@ class PagePrefetch {
   }
 
   const IndexArray& slots_;
-  const char* const cache_;
-  const int64_t token_bytes_;
+  const SideView& side_;
   int64_t next_;
   int64_t refill_;
   const int64_t end_;

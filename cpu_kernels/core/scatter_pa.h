@@ -14,11 +14,12 @@ extern "C" {
 // K or V: rows to read and the cache to write. Strides count elements; the innermost dimension is contiguous.
 typedef struct {
   const void* rows;      // [T, N, D], or [B, S, N, D] when scatter_mode is not NONE and packed is 0; NULL: side absent
-  void* cache;           // contiguous
+  void* cache;           // contiguous but for the distance between blocks
   int64_t head_size;     // D
   int64_t batch_stride;  // 4-D rows only
   int64_t token_stride;
   int64_t head_stride;
+  int64_t block_stride;  // of the cache, from a block to the next; 0: blocks follow one another
   int32_t element_type;  // MsspElementType
   int32_t reserved;
 } MsspSide;

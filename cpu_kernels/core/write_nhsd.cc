@@ -19,7 +19,7 @@ class NhsdWriter {
       run = 1;
       const int64_t slot = writer_.slots[token];
       if (slot < 0) continue;
-      run = writer_.RunLength(token, end, side_.block_size - slot % side_.block_size);
+      run = writer_.RunLength(token, end, side_.block_size - side_.OffsetOf(slot));
       if (run == 1 && token + kTokensAhead < end) FetchEnds(writer_.slots[token + kTokensAhead]);
       InterleavedCopier heads = writer_.NewCopier(side_.head_bytes, side_.token_stride, run, side_.PrefetchDistance());
       for (int64_t h = 0; h < side_.num_head; ++h) {
@@ -30,10 +30,7 @@ class NhsdWriter {
   }
 
  private:
-  char* Place(int64_t slot) const {
-    const int64_t offset = slot % side_.block_size;
-    return side_.cache + ((slot - offset) * side_.num_head + offset) * side_.head_bytes;
-  }
+  char* Place(int64_t slot) const { return side_.Block(slot) + side_.OffsetOf(slot) * side_.head_bytes; }
 
   // The pages of a row, and the lines that it shares with its neighbours.
   void FetchEnds(int64_t slot) const {

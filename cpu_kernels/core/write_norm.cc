@@ -1,5 +1,5 @@
-// Norm: cache[slot] = row. Slots that follow one another make one copy, over block borders too; single rows go side by
-// side, so that they wait for their pages together.
+// Norm: cache[slot] = row. Slots that follow one another make one copy, over block borders too where blocks follow one
+// another; single rows go side by side, so that they wait for their pages together.
 #include <algorithm>
 #include <cstdint>
 
@@ -19,13 +19,13 @@ void WriteNorm(const TokenWriter& writer, int64_t begin, int64_t end) {
   const int64_t prefetch = side.PrefetchDistance(std::max(kPrefetchBytes, kMaxInterleaved * side.token_bytes));
   InterleavedCopier rows = contiguous ? writer.NewCopier(side.token_bytes, side.token_stride, 1, prefetch)
                                       : writer.NewCopier(side.head_bytes, side.head_stride, side.num_head, prefetch);
-  PagePrefetch pages(writer.slots, side.cache, side.token_bytes, begin, writer.num_tokens);
+  PagePrefetch pages(writer.slots, side, begin, writer.num_tokens);
   for (int64_t token = begin, run; token < end; token += run) {
     run = 1;
     const int64_t slot = writer.slots[token];
     if (slot < 0) continue;
-    run = writer.RunLength(token, end, end - begin);
-    char* const to = side.cache + slot * side.token_bytes;
+    run = writer.RunLength(token, end, side.SlotsTogether(slot));
+    char* const to = side.Slot(slot);
     if (contiguous && run * side.token_bytes >= kLongBytes) {
       pages.GoTo(token);
       writer.CopyRows(to, writer.Row(token), side.token_bytes, side.token_stride, run);

@@ -35,13 +35,13 @@ class NzWriter {
   void Write(int64_t begin, int64_t end) {
     begin = NextRun(begin);
     end = NextRun(end);
-    PagePrefetch pages(writer_.slots, side_.cache, side_.token_bytes, begin, end);
+    PagePrefetch pages(writer_.slots, side_, begin, end);
     for (int64_t token = begin, run; token < end; token += run) {
       run = 1;
       const int64_t slot = writer_.slots[token];
       if (slot < 0) continue;
-      const int64_t offset = slot % side_.block_size;
-      char* const to = side_.cache + (slot - offset) * side_.token_bytes + offset * kUnitBytes;
+      const int64_t offset = side_.OffsetOf(slot);
+      char* const to = side_.Block(slot) + offset * kUnitBytes;
       if (segments_ == 0) {
         WritePiecewise(to, writer_.Row(token));
         continue;

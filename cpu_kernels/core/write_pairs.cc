@@ -182,7 +182,7 @@ class MeanWriter {
   }
 
   void Finish(const PairPlan& plan, const void* sums, int64_t column, int64_t columns) const {
-    char* const to = side_.cache + plan.MeanSlot() * side_.head_bytes + Bytes(column);
+    char* const to = side_.Slot(plan.MeanSlot()) + Bytes(column);
     kernel_.finish(sums, plan.mean_end - plan.mean_begin, columns, to);
   }
 
@@ -224,20 +224,25 @@ class RowWriter {
     for (int64_t row = piece_.begin, next; row < piece_.end; row = next) {
       // The same heads are copied from here to there.
       next = std::min(row + tile, piece_.end);
-      for (const PairPlan& plan : plans_) next = plan.NextChange(row, next);
+      for (const PairPlan& plan : plans_) next = NextBorder(plan, row, plan.NextChange(row, next));
       WriteTile(row, next - row);
     }
   }
 
  private:
+  // The first row after `row` that is in another block, if it is before `bound`; only where blocks lie apart.
+  int64_t NextBorder(const PairPlan& plan, int64_t row, int64_t bound) const {
+    const int64_t slot = plan.SlotOfRow(row);
+    return slot < 0 ? bound : std::min(bound - row, side_.SlotsTogether(slot)) + row;
+  }
+
   void WriteTile(int64_t row, int64_t rows) const {
     InterleavedCopier heads(work_.kernels, work_.stream, side_.head_bytes, side_.token_stride, rows,
                             side_.PrefetchDistance());
     for (size_t h = 0; h < plans_.size(); ++h) {
       const int64_t slot = plans_[h].SlotOfRow(row);
       if (slot < 0) continue;
-      heads.Add(side_.cache + slot * side_.head_bytes,
-                work_.Rows(piece_, static_cast<int64_t>(h)) + row * side_.token_stride);
+      heads.Add(side_.Slot(slot), work_.Rows(piece_, static_cast<int64_t>(h)) + row * side_.token_stride);
     }
     heads.Flush();
   }

@@ -97,6 +97,27 @@ void SetStrides(const MsspTensor& rows, bool flattened, const RowsShape& shape, 
   side->batch_stride = rows.ndim == 4 ? rows.strides[0] : 0;
 }
 
+// Only blocks may lie apart. 0 blocks, and a single one, may have any stride.
+void SetBlockStride(const MsspTensor& cache, int64_t argument, Comparison* comparison, MsspSide* side) {
+  side->block_stride = 0;
+  if (cache.strides == nullptr) {
+    return;
+  }
+  int64_t block = 1;
+  for (int64_t i = cache.ndim - 1; i > 0; --i) {
+    if (cache.shape[i] > 1) {
+      comparison->Expect(argument, cache.strides[i], block);
+    }
+    block = Times(block, cache.shape[i]);
+  }
+  if (cache.shape[0] > 1 && block > 0) {
+    if (cache.strides[0] < block) {
+      comparison->Expect(argument, cache.strides[0], block);  // blocks that overlap
+    }
+    side->block_stride = cache.strides[0];
+  }
+}
+
 // The core wants contiguous innermost dimensions, and reads flattened rows by one stride.
 bool NeedsContiguousCopy(const MsspTensor& rows, bool flattened) {
   const int64_t last = rows.ndim - 1;
@@ -207,7 +228,9 @@ MsspStatus FillRegions(const MsspTensor* tensors, const MsspOptions& options, co
     }
     const int64_t item_size = i >= kSlotMapping ? MsspIndexSize(options.index_type)
                                                 : MsspItemSize(is_value ? options.value_type : options.key_type);
-    if (!SpanOf(tensor.data, tensor.shape, tensor.strides, tensor.ndim, item_size, &regions[i]) &&
+    const bool is_cache = i == kKeyCache || i == kValueCache;
+    const auto region_of = is_cache ? RegionOf : SpanOf;
+    if (!region_of(tensor.data, tensor.shape, tensor.strides, tensor.ndim, item_size, &regions[i]) &&
         result.code == MSSP_WRITTEN) {
       result = {MSSP_BAD_SHAPES, i, tensor.ndim > 0 ? tensor.shape[0] : 0, kMaxBytes};
     }
@@ -257,6 +280,7 @@ MsspStatus FillCall(const MsspTensor* tensors, const MsspOptions& options, MsspC
     side->head_size = shape.head_size;
     side->element_type = static_cast<int32_t>(type);
     SetStrides(rows, flattened, shape, side);
+    SetBlockStride(cache, argument, &comparison, side);
   }
   const MsspTensor& key = tensors[kKey];
   const RowsShape& shape = rows_shapes[0];

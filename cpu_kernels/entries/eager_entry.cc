@@ -38,7 +38,6 @@ struct ScatterOperator {
   static constexpr int kArguments = MSSP_NUM_ARGUMENTS;
   static constexpr int kModes = MSSP_NUM_MODES;
   static constexpr int kOptions = MSSP_NUM_OPTIONS;
-  static constexpr bool kTakesBlocksApart = false;
   static constexpr auto Run = MsspRun;
   static bool IsWritten(int argument) { return argument == kKeyCache || argument == kValueCache; }
   static bool IsCache(int argument) { return IsWritten(argument); }
@@ -51,7 +50,6 @@ struct GatherOperator {
   static constexpr int kArguments = MSSP_GATHER_NUM_ARGUMENTS;
   static constexpr int kModes = MSSP_GATHER_NUM_MODES;
   static constexpr int kOptions = MSSP_GATHER_NUM_OPTIONS;
-  static constexpr bool kTakesBlocksApart = true;
   static constexpr auto Run = MsspRunGather;
   static bool IsWritten(int argument) { return argument == gather::kKey || argument == gather::kValue; }
   static bool IsCache(int argument) {
@@ -67,7 +65,6 @@ struct QuantOperator {
   static constexpr int kArguments = MSSP_QUANT_NUM_ARGUMENTS;
   static constexpr int kModes = MSSP_QUANT_NUM_MODES;
   static constexpr int kOptions = MSSP_QUANT_NUM_OPTIONS;
-  static constexpr bool kTakesBlocksApart = true;
   static constexpr auto Run = MsspRunQuant;
   static bool IsWritten(int argument) {
     return argument == quant::kKeyCache || argument == quant::kValueCache || argument == quant::kKeyScaleCache ||
@@ -254,10 +251,7 @@ void ReadArguments(PyObject* const* args, Request<Op>* call, Key* key) {
     key->push_back(static_cast<int64_t>(shape.size()) << 32 | static_cast<int64_t>(tensor->data_type()));
     key->insert(key->end(), shape.begin(), shape.end());
     if ((Op::IsCache(i) || Op::IsWritten(i)) && !tensor->is_contiguous()) {
-      (void)AskForOptions<Op>(args);  // strides are no part of the key
-      if (!Op::kTakesBlocksApart) {
-        throw py::value_error("expected a contiguous cache");
-      }
+      (void)AskForOptions<Op>(args);  // refuses all strides but that of blocks; strides are no part of the key
     }
     call->tensors[i] = std::move(tensor);
   }
@@ -350,7 +344,7 @@ PyObject* RunInQueue(const Request<Op>& call) {
       continue;
     }
     inputs.emplace_back(call.tensors[i]);
-    inputs.back().SetNeedContiguous(false);  // caches are, and the operator reads anything else as it is strided
+    inputs.back().SetNeedContiguous(false);  // the operator takes everything as it is strided
   }
   if (call.last_status != nullptr) {
     inputs.emplace_back(call.last_status);

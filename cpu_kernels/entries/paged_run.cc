@@ -199,11 +199,7 @@ bool HasBlocks(const MsspTensor& tensor) {
 bool RegionOf(const MsspTensor& tensor, int64_t item_size, Region* region) {
   *region = Region{};
   if (tensor.data == nullptr) return true;
-  if (tensor.strides != nullptr && tensor.ndim > 0 && HasBlocks(tensor)) {
-    const int64_t block = Product(tensor.shape + 1, tensor.ndim - 1);
-    return BlocksOf(tensor.data, tensor.shape[0], tensor.strides[0], block, item_size, region);
-  }
-  return SpanOf(tensor.data, tensor.shape, tensor.strides, tensor.ndim, item_size, region);
+  return RegionOf(tensor.data, tensor.shape, tensor.strides, tensor.ndim, item_size, region);
 }
 
 constexpr int64_t kStatusShape = MSSP_STATUS_SIZE;

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 // The version of this interface: a caller that was built for another one must not go on.
-#define MSSP_INTERFACE_VERSION 1
+#define MSSP_INTERFACE_VERSION 2
 int32_t MsspVersion(void);
 
 // The instruction set in use: "portable", "avx2", "avx512" or "neon". The best that the machine has unless the

@@ -19,16 +19,18 @@ class Blocks(NamedTuple):
     """Memory that holds blocks.
 
     Attributes:
-        memory: a Tensor, or an array on the host.
+        memory: a contiguous Tensor, or an array on the host.
         num_blocks: how many.
-        stride: bytes from a block to the next.
+        stride: bytes from a block to the next, a multiple of a block's.
         block_bytes: bytes of a block, which lie together.
+        offset: bytes before the first block, a multiple of a block's.
     """
 
     memory: Any
     num_blocks: int
     stride: int
     block_bytes: int
+    offset: int = 0
 
 
 class Backend(NamedTuple):

@@ -19,6 +19,13 @@ def blocks_of(memory: Any) -> Blocks:
     return Blocks(memory, memory.shape[0], block_bytes, block_bytes)
 
 
+def interleaved_blocks(pool: Any, num_parts: int) -> list[Blocks]:
+    """The blocks of each part of a pool [num_blocks * num_parts, ...]."""
+    whole = blocks_of(pool)
+    num_blocks, size = whole.num_blocks // num_parts, whole.block_bytes
+    return [Blocks(pool, num_blocks, num_parts * size, size, part * size) for part in range(num_parts)]
+
+
 def copy_blocks(
     pairs: Sequence[tuple[Blocks, Blocks]], sources: Sequence[int] | None, targets: Sequence[int] | None
 ) -> None:
@@ -40,26 +47,33 @@ def copy_with_operators(
 ) -> None:
     """A block is gathered, and written by the operator, as one row of bytes, which is the same in every layout."""
     ms.runtime.synchronize()
-    for source, target in ((source.memory, target.memory) for source, target in pairs):
-        rows = _gather(source, range(source.shape[0]) if sources is None else sources)
-        numbers = range(target.shape[0]) if targets is None else targets
-        if isinstance(target, np.ndarray):
-            _as_bytes(target)[list(numbers)] = rows if isinstance(rows, np.ndarray) else rows.asnumpy()
+    for source, target in pairs:
+        rows = _gather(source, _numbers(source, sources))
+        numbers = _numbers(target, targets)
+        if isinstance(target.memory, np.ndarray):
+            _as_rows(target)[numbers] = rows if isinstance(rows, np.ndarray) else rows.asnumpy()
             continue
         data = rows if isinstance(rows, Tensor) else Tensor(np.ascontiguousarray(rows))
-        blocks = target.view(ms.uint8).view(target.shape[0], 1, 1, -1)
-        slots = Tensor(np.array(numbers, np.int64))
+        blocks = _as_rows(target).view(-1, 1, 1, target.block_bytes)
+        slots = Tensor(numbers)
         npu_scatter_pa_kv_cache(data.view(len(numbers), 1, -1), None, blocks, None, slots, cache_mode="Norm")
     ms.runtime.synchronize()
 
 
-def _gather(memory: Any, blocks: Sequence[int]) -> Any:
-    """The blocks' bytes, [blocks, bytes]: an array of an array, a Tensor of a Tensor."""
-    if isinstance(memory, np.ndarray):
-        return _as_bytes(memory)[list(blocks)]
-    rows = memory.view(ms.uint8).view(memory.shape[0], -1)
-    return ops.gather(rows, Tensor(np.array(blocks, np.int64)), 0)
+def _numbers(blocks: Blocks, chosen: Sequence[int] | None) -> np.ndarray[Any, Any]:
+    """Which rows of the whole memory the chosen blocks are."""
+    numbers = np.array(range(blocks.num_blocks) if chosen is None else chosen, np.int64)
+    return (blocks.offset + numbers * blocks.stride) // blocks.block_bytes
 
 
-def _as_bytes(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return array.view(np.uint8).reshape(array.shape[0], -1)
+def _gather(blocks: Blocks, numbers: np.ndarray[Any, Any]) -> Any:
+    """Rows of bytes, [numbers, bytes]: an array of an array, a Tensor of a Tensor."""
+    rows = _as_rows(blocks)
+    return rows[numbers] if isinstance(rows, np.ndarray) else ops.gather(rows, Tensor(numbers), 0)
+
+
+def _as_rows(blocks: Blocks) -> Any:
+    """The whole memory, a row for each block and for what lies between them."""
+    if isinstance(blocks.memory, np.ndarray):
+        return blocks.memory.view(np.uint8).reshape(-1, blocks.block_bytes)
+    return blocks.memory.view(ms.uint8).view(-1, blocks.block_bytes)

@@ -54,6 +54,10 @@ class PagedKVCache(BlockManager):
         num_host_blocks: room for swapped-out sequences, in ordinary memory, reserved by the first ``swap_out``; pages
             of it are taken when first used, and kept.
         name: prefix of the Parameters' names, ``{name}.{layer}.key_cache``.
+        interleaved: K and V of a layer lie in one pool, block by block, as vLLM and FlashInfer hold them: block 2b of
+            ``kv_pools[layer]``, [2 * num_blocks, ...], is K's block b, block 2b + 1 V's. ``key_caches`` and ``value_caches``
+            are views of it, which PyNative writes and reads in place. MindSpore refuses views in a graph: give it the pool
+            and ``interleaved_slot_mapping``. K and V must have one head size and one dtype.
         scales: None: the caches hold what is written, as it is. Else ``dtype`` is int8, float8_e4m3fn or float8_e5m2,
             float rows are quantised when they are written, and ``read`` gives floats (``quant_scatter_pa_kv_cache``).
             ``"dynamic"``: a scale for each token and head, computed and kept in ``key_scale_caches``. A pair
@@ -61,7 +65,8 @@ class PagedKVCache(BlockManager):
             num_kv_heads, head_size]; value_scale is None for a key-only cache.
 
     Raises:
-        ValueError: a count below 1, an unknown layout, or channels that fill no whole 32 bytes (PA_NZ).
+        ValueError: a count below 1, an unknown layout, channels that fill no whole 32 bytes (PA_NZ), or an interleaved
+            cache that is key-only or whose K and V differ.
         TypeError: a dtype that the operator does not take.
 
     Source: the vocabulary is that of vLLM's block manager and MindFormers' block tables.
@@ -97,6 +102,7 @@ class PagedKVCache(BlockManager):
         num_host_blocks: int = 0,
         name: str = "kv_cache",
         scales: Any = None,
+        interleaved: bool = False,
     ):
         super().__init__(num_blocks, block_size, num_host_blocks)
         value_dtype = dtype if value_dtype is None else value_dtype
@@ -104,6 +110,8 @@ class PagedKVCache(BlockManager):
             raise ValueError(
                 f"value_dtype: given {_name(value_dtype)} with dtype {_name(dtype)}; only PA_NZ takes two dtypes"
             )
+        if interleaved:
+            _check_interleaved(head_size, v_head_size, dtype, value_dtype, key_only)
         num_layers = integer(num_layers, "num_layers")
         if num_layers < 1:
             raise ValueError(f"num_layers: given {num_layers}, expected >= 1")
@@ -117,7 +125,7 @@ class PagedKVCache(BlockManager):
             keeps_scales=check_scales(scales, (_name(dtype), _name(value_dtype))),
         )
         self._static_scales = None if scales is None or geometry.keeps_scales else static_scales(scales, geometry)
-        self._storage = CacheStorage(geometry, layout, name, self.num_host_blocks)
+        self._storage = CacheStorage(geometry, layout, name, self.num_host_blocks, interleaved)
 
     @property
     def layout(self) -> str:
@@ -138,6 +146,11 @@ class PagedKVCache(BlockManager):
     def value_caches(self) -> list[Any]:
         """The value cache of each layer, or None each where the cache is key-only."""
         return self._storage.value_caches
+
+    @property
+    def kv_pools(self) -> list[Any]:
+        """The pool of each layer, [2 * num_blocks, ...] in the layout, or None each where K and V lie apart."""
+        return self._storage.kv_pools
 
     @property
     def is_quantised(self) -> bool:
@@ -362,7 +375,8 @@ class PagedKVCache(BlockManager):
 
     def _in_layout(self, layout: str, name: str | None) -> "PagedKVCache":
         storage = self._storage
-        there = CacheStorage(storage.geometry, layout, name or f"{storage.name}.{layout}", self.num_host_blocks)
+        name = name or f"{storage.name}.{layout}"
+        there = CacheStorage(storage.geometry, layout, name, self.num_host_blocks, storage.interleaved)
         for tables, on_host in ((self._tables, False), (self._swapped, True)):
             used = sorted({block for entry in tables.values() for block in entry.blocks.tolist()})
             for layer in range(self.num_layers if used else 0):
@@ -388,6 +402,19 @@ class PagedKVCache(BlockManager):
             for tables in (self._tables, self._swapped)
         )
         return sequences, swapped
+
+
+def _check_interleaved(head_size: Any, v_head_size: Any, dtype: Any, value_dtype: Any, key_only: bool) -> None:
+    if key_only:
+        raise ValueError("interleaved: given True with key_only, expected False: there is no V to interleave")
+    if v_head_size is not None and v_head_size != head_size:
+        raise ValueError(
+            f"v_head_size: given {v_head_size} with interleaved, expected {head_size} as head_size: K and V have one block size"
+        )
+    if _name(value_dtype) != _name(dtype):
+        raise ValueError(
+            f"value_dtype: given {_name(value_dtype)} with interleaved, expected {_name(dtype)} as dtype: K and V share a pool"
+        )
 
 
 def _name(dtype: Any) -> str:

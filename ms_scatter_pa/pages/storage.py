@@ -7,13 +7,14 @@ from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor
+from mindspore import Parameter, Tensor, mint
 
 from ..backends import Blocks
 from ..cache import Array, aligned_memory, from_numpy, from_nz, make_cache, numpy_dtype, to_numpy, to_nz
+from ..interleaved import NUM_PARTS
 from ..rules.options import dtype_name
 from ..rules.table import CACHE_MODES
-from .moving import blocks_of, copy_blocks
+from .moving import blocks_of, copy_blocks, interleaved_blocks
 
 Pair = tuple[int, int]
 Rows = tuple[Array, Array | None]
@@ -57,6 +58,21 @@ class CacheGeometry:
             for layer in range(self.num_layers)
         ]
 
+    def pools(self, layout: str, name: str) -> list[Any]:
+        """New pools [2 * num_blocks, ...], one per layer: K's block b is block 2b of the pool, V's 2b + 1."""
+        return [
+            make_cache(
+                layout,
+                num_blocks=NUM_PARTS * self.num_blocks,
+                block_size=self.block_size,
+                num_head=self.num_kv_heads,
+                head_size=self.head_sizes[0],
+                dtype=self.dtypes[0],
+                name=f"{name}.{layer}.kv_pool",
+            )
+            for layer in range(self.num_layers)
+        ]
+
     def scale_caches(self, layout: str, name: str, side: int) -> list[Any]:
         """New scale caches, one per layer, of K (side 0) or V (side 1); None where no scales are kept."""
         if not self.keeps_scales or self.head_sizes[side] is None:
@@ -79,21 +95,36 @@ class CacheStorage:
         layout: ``Norm``, ``PA_NZ`` or ``NHSD``.
         name: prefix of the Parameters' names.
         num_host_blocks: room on the host.
+        interleaved: K and V of a layer are the two halves of every block of one pool, and the caches views of it.
     """
 
-    def __init__(self, geometry: CacheGeometry, layout: str, name: str, num_host_blocks: int = 0):
+    def __init__(
+        self, geometry: CacheGeometry, layout: str, name: str, num_host_blocks: int = 0, interleaved: bool = False
+    ):
         self.geometry = geometry
         self.layout = layout
         self.name = name
         self.num_host_blocks = num_host_blocks
-        self.key_caches = geometry.caches(layout, name, 0)
-        self.value_caches = geometry.caches(layout, name, 1)
+        self.interleaved = interleaved
+        self.kv_pools: list[Any] = [None] * geometry.num_layers
+        if interleaved:
+            self.kv_pools = geometry.pools(layout, name)
+            self.key_caches, self.value_caches = (
+                [_part_of(pool, part, f"{name}.{layer}.{kind}") for layer, pool in enumerate(self.kv_pools)]
+                for part, kind in enumerate(("key_cache", "value_cache"))
+            )
+        else:
+            self.key_caches = geometry.caches(layout, name, 0)
+            self.value_caches = geometry.caches(layout, name, 1)
         self.key_scale_caches = geometry.scale_caches(layout, name, 0)
         self.value_scale_caches = geometry.scale_caches(layout, name, 1)
-        scales = (self.key_scale_caches, self.value_scale_caches)
-        sides = zip(self.key_caches, self.value_caches, *scales, strict=True)
         # Of all caches, layer by layer, K before V, rows before scales.
-        self._device = [blocks_of(cache) for layer in sides for cache in layer if cache is not None]
+        self._device: list[Blocks] = []
+        for layer, pool in enumerate(self.kv_pools):
+            rows = (self.key_caches[layer], self.value_caches[layer])
+            scales = (self.key_scale_caches[layer], self.value_scale_caches[layer])
+            self._device += _blocks(rows) if pool is None else interleaved_blocks(pool, NUM_PARTS)
+            self._device += _blocks(scales)
         self._host: list[Blocks] | None = None
 
     def copy(self, pairs: Sequence[Pair]) -> None:
@@ -152,9 +183,11 @@ class CacheStorage:
         ms.runtime.synchronize()
         key, value = (_dtype_name(dtype) for dtype in self.geometry.dtypes)
         geometry = replace(self.geometry, dtypes=(key, value))
-        device = [to_numpy(cache).view(np.uint8) for cache in self._caches()]
+        device = [np.empty((blocks.num_blocks, blocks.block_bytes), np.uint8) for blocks in self._device]
+        for blocks, content in zip(self._device, device, strict=True):
+            copy_blocks([(blocks, blocks_of(content))], None, None)
         host = None if self._host is None else [np.array(blocks.memory) for blocks in self._host]
-        made = (geometry, self.layout, self.name, self.num_host_blocks)
+        made = (geometry, self.layout, self.name, self.num_host_blocks, self.interleaved)
         return {"made": made, "device": device, "host": host}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -165,11 +198,6 @@ class CacheStorage:
         if state["host"] is not None:
             for blocks, content in zip(self._host_blocks(), state["host"], strict=True):
                 blocks.memory[...] = content
-
-    def _caches(self) -> list[Any]:
-        """All caches in the order of their blocks."""
-        lists = (self.key_caches, self.value_caches, self.key_scale_caches, self.value_scale_caches)
-        return [cache for layer in zip(*lists, strict=True) for cache in layer if cache is not None]
 
     def _of_layer(self, layer: int, on_host: bool) -> list[Blocks]:
         """K's blocks and V's, if there are any. IndexError: no such layer."""
@@ -187,6 +215,22 @@ class CacheStorage:
         if pairs:
             sources, targets = zip(*pairs, strict=True)
             copy_blocks(memories, sources, targets)
+
+
+def _blocks(caches: Sequence[Any]) -> list[Blocks]:
+    return [blocks_of(cache) for cache in caches if cache is not None]
+
+
+def _part_of(pool: Any, part: int, name: str) -> Any:
+    """A cache that is every other block of a pool: a Parameter of a Parameter, a Tensor of a Tensor."""
+    halves = pool.view(pool.shape[0] // NUM_PARTS, NUM_PARTS, *pool.shape[1:])
+    view = mint.select(halves, 1, part)
+    if not isinstance(pool, Parameter):
+        return view
+    # Parameter(view) would be a copy.
+    parameter = Parameter(mint.zeros((1,), dtype=pool.dtype), name=name, requires_grad=False)
+    parameter.set_data(view)
+    return parameter
 
 
 def _dtype_name(dtype: Any) -> str:

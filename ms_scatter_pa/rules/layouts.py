@@ -1,5 +1,6 @@
 """The cache layouts without compression: which shapes fit them, and how to say what does not."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 Shape = tuple[int, ...]
@@ -133,3 +134,23 @@ def _heads_fit(cache_heads: int, cache_head_size: int, num_head: int, head_size:
 
 def _dim(value: int, name: str) -> str:
     return name if value == UNKNOWN else str(value)
+
+
+def check_strides(name: str, shape: Sequence[int], strides: Sequence[int]) -> None:
+    """Refuses memory that is strided in another axis than the first, or whose blocks overlap.
+
+    Raises:
+        ValueError: it is; the text names the argument.
+    """
+    inner = 1
+    for axis in range(len(shape) - 1, 0, -1):
+        if shape[axis] > 1 and strides[axis] != inner:
+            raise ValueError(
+                f"{name}: given a view of shape {list(shape)} with strides {list(strides)}, expected one that is "
+                "contiguous, or strided along axis 0 only"
+            )
+        inner *= shape[axis]
+    if shape[0] > 1 and strides[0] < inner and product(*shape):
+        raise ValueError(
+            f"{name}: given a view of shape {list(shape)} with strides {list(strides)}, expected parts that do not overlap"
+        )

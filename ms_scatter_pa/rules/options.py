@@ -6,7 +6,8 @@ from typing import Any
 import mindspore as ms
 
 from .checks import checked_scenario
-from .scenario import Arguments
+from .layouts import check_strides
+from .scenario import Arguments, without_empty_value
 from .table import ARGUMENTS, CACHE_MODES, DTYPES, INDEX_DTYPES, SCATTER_MODES, ScatterPaOptions
 
 ON_ERROR = ("raise", "record")
@@ -42,6 +43,7 @@ def options_of(
     Raises:
         TypeError, ValueError: as ``checked_scenario``; ValueError also for a 3-D PA_NZ cache.
     """
+    arguments = without_empty_value(arguments)
     scenario = checked_scenario(arguments)
     if scenario.device_format:
         raise ValueError(
@@ -97,5 +99,8 @@ def options_of_call(*call: Any) -> ScatterPaOptions:
     """The rules for one eager call: eight tensors or None, the four modes, and a last-status tensor or None."""
     *tensors, cache_mode, scatter_mode, on_error, check_duplicates, last_status = call
     check_modes(cache_mode, scatter_mode, on_error, check_duplicates)
-    arguments = arguments_of_tensors(tensors, cache_mode, scatter_mode)
+    arguments = arguments_of_tensors(tensors, cache_mode, scatter_mode, strided_caches=True)
+    for argument, tensor in zip(ARGUMENTS, tensors, strict=True):
+        if argument.written and tensor is not None and not tensor.is_contiguous():
+            check_strides(argument.name, tensor.shape, tensor.stride())
     return options_of(arguments, on_error, check_duplicates, last_status is not None)

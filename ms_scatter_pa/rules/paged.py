@@ -2,12 +2,11 @@
 shapes and dtypes decide. Values, and dimensions that a dynamic graph does not know yet, are the kernel's to check.
 """
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from . import checks, scenario
-from .layouts import UNKNOWN, Shape, product, same, shape_text
+from .layouts import UNKNOWN, Shape, same, shape_text
 from .schema import Operator
 from .table import (
     CACHE_MODES,
@@ -339,24 +338,4 @@ def _check_scale_cache(arguments: PagedArguments, found: scenario.Scenario, side
         raise ValueError(
             f"{side}_scale_cache: given shape {shape_text(scales)}, expected {shape_text(expected)} for {found.layout} "
             f"and {side}_cache {shape_text(cache)}"
-        )
-
-
-def check_strides(name: str, shape: Sequence[int], strides: Sequence[int]) -> None:
-    """Refuses memory that is strided in another axis than the first, or whose blocks overlap.
-
-    Raises:
-        ValueError: it is; the text names the argument.
-    """
-    inner = 1
-    for axis in range(len(shape) - 1, 0, -1):
-        if shape[axis] > 1 and strides[axis] != inner:
-            raise ValueError(
-                f"{name}: given a view of shape {list(shape)} with strides {list(strides)}, expected one that is "
-                "contiguous, or strided along axis 0 only"
-            )
-        inner *= shape[axis]
-    if shape[0] > 1 and strides[0] < inner and product(*shape):
-        raise ValueError(
-            f"{name}: given a view of shape {list(shape)} with strides {list(strides)}, expected parts that do not overlap"
         )

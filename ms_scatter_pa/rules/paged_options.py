@@ -5,8 +5,9 @@ from typing import Any
 
 import mindspore as ms
 
+from .layouts import check_strides
 from .options import check_modes, dtype_name
-from .paged import PagedArguments, check_strides, gather_options, quant_options
+from .paged import PagedArguments, gather_options, quant_options
 from .schema import Operator
 from .table import GATHER_PA, QUANT_SCATTER_PA, GatherPaOptions, QuantScatterPaOptions
 
@@ -43,11 +44,6 @@ def read_arguments(operator: Operator, tensors: Sequence[Any], cache_mode: Any) 
             raise TypeError(f"{argument.name}: given {type(tensor).__name__}, expected a Tensor")
         if tensor.is_contiguous() or not (argument.written or argument.name.endswith("_cache")):
             continue
-        if operator is QUANT_SCATTER_PA and argument.name in ("key_cache", "value_cache"):
-            raise ValueError(
-                f"{argument.name}: given a strided view of shape {list(tensor.shape)}, expected a contiguous tensor, since "
-                "the operator writes it in place"
-            )
         check_strides(argument.name, tensor.shape, tensor.stride())
     shapes = [None if tensor is None else tensor.shape for tensor in tensors]
     dtypes = [None if tensor is None else tensor.dtype for tensor in tensors]

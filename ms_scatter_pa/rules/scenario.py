@@ -166,6 +166,17 @@ def _best_reading(layout: str, sides: list[Side], slots: int) -> tuple[bool, str
     return flattened, next((problem for problem in readings[flattened] if problem), None)
 
 
+def without_empty_value(arguments: Arguments) -> Arguments:
+    """A key-only call where it is spelled with a value and a value_cache that have no elements."""
+    if not all(0 in (arguments.shape(name) or ()) for name in ("value", "value_cache")):
+        return arguments
+    absent = [ARGUMENT_NAMES.index(name) for name in ("value", "value_cache")]
+    return arguments._replace(
+        shapes=tuple(None if i in absent else shape for i, shape in enumerate(arguments.shapes)),
+        dtypes=tuple(None if i in absent else dtype for i, dtype in enumerate(arguments.dtypes)),
+    )
+
+
 def _key_only(arguments: Arguments) -> bool:
     has_value, has_cache = arguments.given("value"), arguments.given("value_cache")
     if has_value != has_cache:

@@ -51,7 +51,8 @@ class Generated:
 
     Attributes:
         sides: rows and cache of K and, unless the write is key-only, of V.
-        buffers: the bytes that the caches lie in, with a margin on both sides that nothing may touch.
+        buffers: the bytes that each cache lies in, with a margin on both sides, and bytes between blocks that lie
+            apart, that nothing may touch; one and the same buffer where K and V are interleaved in it.
         options: keyword arguments of ``write_reference`` and ``make_call``.
     """
 
@@ -68,14 +69,14 @@ class Generated:
 
     def judge(self) -> tuple[list[int], list[Array]]:
         """The reference's status and what the buffers should hold."""
-        copies = [buffer.copy() for buffer in self.buffers]
+        copies = self._copies()
         caches = [_same_view(cache, buffer, copy) for (_, cache), buffer, copy in self._triples(copies)]
         status = write_reference(*self.arguments(caches), dtype=self.dtype, **self.options)
         return status, copies
 
     def run(self, library: CoreLibrary, num_threads: int = 1) -> tuple[list[int], list[Array], str]:
         """The library's status, the buffers after it, and its sentence about the status."""
-        copies = [buffer.copy() for buffer in self.buffers]
+        copies = self._copies()
         caches = [_same_view(cache, buffer, copy) for (_, cache), buffer, copy in self._triples(copies)]
         call = self.call(caches, num_threads)
         status = library.scatter(call)
@@ -91,9 +92,14 @@ class Generated:
         if self.options["scatter_mode"] != "Rope":
             return False
         inside = [_same_view(cache, buffer, array) for array in (got, want)]
-        margins = [_without(array, cache, buffer) for array in (got, want)]
+        caches = [c for (_, c), b in zip(self.sides, self.buffers, strict=True) if b is buffer]
+        margins = [_without(array, caches, buffer) for array in (got, want)]
         differs = inside[0].view(f"u{cache.itemsize}") != inside[1].view(f"u{cache.itemsize}")
         return bool(margins[0] == margins[1] and all(_is_nan(array[differs], self.dtype).all() for array in inside))
+
+    def _copies(self) -> list[Array]:
+        copies = {id(buffer): buffer.copy() for buffer in self.buffers}
+        return [copies[id(buffer)] for buffer in self.buffers]
 
     def _triples(self, copies: Sequence[Array]) -> list[tuple[tuple[Array, Array], Array, Array]]:
         return list(zip(self.sides, self.buffers, copies, strict=True))
@@ -104,13 +110,14 @@ def _offset(cache: Array, buffer: Array) -> int:
 
 
 def _same_view(cache: Array, buffer: Array, other: Array) -> Array:
-    begin = _offset(cache, buffer)
-    return other[begin : begin + cache.nbytes].view(cache.dtype).reshape(cache.shape)
+    return np.ndarray(cache.shape, cache.dtype, other, _offset(cache, buffer), cache.strides)
 
 
-def _without(array: Array, cache: Array, buffer: Array) -> bytes:
-    begin = _offset(cache, buffer)
-    return array[:begin].tobytes() + array[begin + cache.nbytes :].tobytes()
+def _without(array: Array, caches: Sequence[Array], buffer: Array) -> bytes:
+    rest = array.copy()
+    for cache in caches:
+        _same_view(cache, buffer, rest).view(f"u{cache.itemsize}")[...] = 0
+    return rest.tobytes()
 
 
 def _is_nan(array: Array, dtype: str) -> npt.NDArray[np.bool_]:
@@ -169,6 +176,11 @@ def calls(
         rows, base = _strided_rows(draw, rng, (*shape, head_size), dtype, any_bits)
         cache_shape = _cache_shape(layout, scatter_mode, num_blocks, block_size, num_head, head_size, itemsize)
         cache, buffer = draw(caches(rng, cache_shape, dtype))
+        if sides and sides[0][1].shape == cache_shape and _has_room(sides[0][1]) and draw(st.booleans()):
+            first, buffer = sides[0][1], buffers[0]  # V's blocks behind K's
+            cache = np.ndarray(
+                cache_shape, cache.dtype, buffer, _offset(first, buffer) + first[0].nbytes, first.strides
+            )
         sides.append((rows, cache))
         buffers.append(buffer)
         keep.append(base)
@@ -275,9 +287,22 @@ def _strided_rows(
 
 @st.composite
 def caches(draw: st.DrawFn, rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> tuple[Array, Array]:
-    """A cache at some distance from a 64-byte border, full of random bytes, and the buffer around it."""
+    """A cache at some distance from a 64-byte border, full of random bytes, and the buffer around it.
+
+    Its blocks follow one another or lie apart: interleaved with others of their size, or with gaps.
+    """
     distance = draw(st.sampled_from((0, 0, 16, 16, 32, 48, 8, 2, 1, 63)), label="bytes past a line")
-    nbytes = int(np.prod(shape, dtype=np.int64)) * numpy_dtype(dtype).itemsize
+    block = int(np.prod(shape[1:], dtype=np.int64))
+    gap = draw(st.sampled_from((0, 0, block, block, 1, 7, 3 * block)), label="elements between blocks")
+    kind = numpy_dtype(dtype)
+    nbytes = shape[0] * (block + gap) * kind.itemsize
     buffer = rng.integers(0, 256, nbytes + 256, dtype=np.uint8)
     begin = 64 + (distance - buffer.ctypes.data - 64) % 64
-    return buffer[begin : begin + nbytes].view(numpy_dtype(dtype)).reshape(shape), buffer
+    strides = np.empty(shape, np.uint8).strides[1:]
+    strides = ((block + gap) * kind.itemsize, *(stride * kind.itemsize for stride in strides))
+    return np.ndarray(shape, kind, buffer, begin, strides), buffer
+
+
+def _has_room(cache: Array) -> bool:
+    """Whether between two blocks there is room for another."""
+    return bool(cache.strides[0] >= 2 * cache[0].nbytes) if len(cache) else False

@@ -75,7 +75,7 @@ def test_pa_nz_with_value_of_another_dtype(library: CoreLibrary, dtype: str, dat
         sides.append((name, rows, cache))
     want = []
     for name, rows, cache in sides:
-        alone = cache.copy()
+        alone = cache.copy()  # contiguous, whatever the blocks of the other one are
         call = make_call(rows, None, alone, None, slots, layout="PA_NZ", dtype=name)
         assert library.scatter(call) == [0, 0, 0, 0]
         want.append(alone)

@@ -59,7 +59,7 @@ def test_nothing_else_is_exported(library_path: Path) -> None:
 
 
 def test_version_and_features(library: CoreLibrary) -> None:
-    assert library.c.MsspVersion() == 1
+    assert library.c.MsspVersion() == 2
     best = library.c.MsspCpuFeatures()
     assert best in (b"portable", b"avx2", b"avx512", b"neon")
     assert library.c.MsspSetCpuFeatures(b"no such set") == 0

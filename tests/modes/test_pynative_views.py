@@ -101,7 +101,7 @@ def test_a_float8_view_is_written(write: Write) -> None:
 
 STRIDED: dict[str, Callable[[Any], Any]] = {
     "transposed": lambda base: mint.transpose(base, 1, 2),
-    "every second block": lambda base: base[::2],
+    "every second row of a block": lambda base: base[:, ::2],
     "half of each row": lambda base: base[:, :, :, : D // 2],
     "one head": lambda base: base[:, :, :1],
 }
@@ -113,7 +113,7 @@ def test_a_strided_view_is_refused_and_the_base_unchanged(name: str, write: Writ
     base = Tensor(array)
     view = STRIDED[name](base)
     key = np.zeros((2, *view.shape[2:]), np.float16)
-    with pytest.raises(ValueError, match=r"^key_cache: given a strided view of shape .* expected a contiguous tensor"):
+    with pytest.raises(ValueError, match=r"^key_cache: given a view of shape .* or strided along axis 0 only$"):
         write(Tensor(key), view, Tensor(np.array([0, 1], np.int32)))
     assert same(base, array)
 

@@ -417,11 +417,11 @@ TABLE = (
         by_values=4,
     ),
     PageRefusal(
-        "every other block of a pool",
+        "every other row of a block",
         static,
-        lambda _: {"key_cache": zeros((4, 2, 4, 2, 16), "int8")[:, 0]},
+        lambda _: {"key_cache": zeros((4, 8, 2, 16), "int8")[:, ::2]},
         V,
-        ("key_cache", "strided", "contiguous"),
+        ("key_cache", "strides", "axis 0"),
         in_graph=False,
     ),
     PageRefusal(

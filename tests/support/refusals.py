@@ -151,7 +151,7 @@ def _strided_cache(call: Call) -> None:
 
     cache = call.arrays["key_cache"]
     assert cache is not None
-    call.made["key_cache"] = Tensor(np.repeat(cache, 2, axis=0))[::2]
+    call.made["key_cache"] = Tensor(np.repeat(cache, 2, axis=1))[:, ::2]
 
 
 def _one_cache_twice(call: Call) -> None:
@@ -808,13 +808,13 @@ TABLE: tuple[Refusal, ...] = (
     ),
     # Memory
     Refusal(
-        "a strided cache",
+        "a cache that is strided inside its blocks",
         KEY_ONLY,
         _strided_cache,
         ValueError,
         "key_cache",
-        "strided view",
-        "contiguous",
+        "a view of shape [4, 4, 2, 16] with strides [256, 64, 16, 1]",
+        "strided along axis 0 only",
         MEMORY,
         why_not="MindSpore itself refuses views in a graph",
     ),

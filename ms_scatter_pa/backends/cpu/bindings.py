@@ -24,6 +24,7 @@ class Side(ctypes.Structure):
         ("batch_stride", i64),
         ("token_stride", i64),
         ("head_stride", i64),
+        ("block_stride", i64),
         ("element_type", i32),
         ("reserved", i32),
     ]
@@ -127,7 +128,7 @@ class CoreLibrary:
 def make_side(rows: Array, cache: Array, dtype: str) -> Side:
     """One side; ``rows`` may be strided in every dimension but the last one."""
     itemsize = rows.itemsize
-    assert cache.flags.c_contiguous
+    assert cache.size == 0 or cache[0].flags.c_contiguous, "only blocks may lie apart"
     assert rows.size == 0 or rows.shape[-1] == 1 or rows.strides[-1] == itemsize, (
         "the innermost dimension must be contiguous"
     )
@@ -138,6 +139,7 @@ def make_side(rows: Array, cache: Array, dtype: str) -> Side:
     side.batch_stride = rows.strides[0] // itemsize if rows.ndim == 4 else 0
     side.token_stride = rows.strides[-3] // itemsize
     side.head_stride = rows.strides[-2] // itemsize
+    side.block_stride = 0 if cache.flags.c_contiguous else cache.strides[0] // itemsize
     side.element_type = dtype_named(dtype).code
     return side
 

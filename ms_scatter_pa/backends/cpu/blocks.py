@@ -42,8 +42,8 @@ def copy_blocks(
     from_blocks, to_blocks = (0 if n is None else n.ctypes.data for n in numbers)
     fields = array("q")  # of MsspBlockCopy, ten of eight bytes
     for source, target in pairs:
-        begin = _address(source.memory)
-        to = begin if target is source else _address(target.memory)
+        begin = _address(source)
+        to = begin if target is source else _address(target)
         fields.extend((begin, to, from_blocks, to_blocks, count, source.num_blocks, target.num_blocks))
         fields.extend((source.stride, target.stride, target.block_bytes))
     status: Status = _function()(fields.buffer_info()[0], len(pairs), 0)
@@ -55,9 +55,10 @@ def copy_blocks(
         raise ValueError(f"pairs[{status.position}]: blocks of {status.value} bytes cannot lie there")
 
 
-def _address(memory: Any) -> int:
+def _address(blocks: Blocks) -> int:
+    memory = blocks.memory
     address: int = memory.ctypes.data if isinstance(memory, np.ndarray) else memory.data_ptr()
-    return address
+    return address + blocks.offset
 
 
 @lru_cache(maxsize=1)

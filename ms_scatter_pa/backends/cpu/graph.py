@@ -68,12 +68,19 @@ def _decide(shapes: Any, dtypes: Any, modes: Any, records: bool) -> tuple[tuple[
     return tuple(options_of(arguments, on_error, check_duplicates, records)), compressed, records
 
 
+@_primexpr
+def _are_empty(value: Any, value_cache: Any) -> bool:
+    return 0 in value and 0 in value_cache
+
+
 def graph_call(*call: Any) -> Any:
     """Compiled by MindSpore, never run as Python."""
     tensors, shapes, dtypes, modes, last_status = parts_of(call)
     key, value, key_cache, value_cache, slot_mapping, compress_lens, compress_seq_offsets, seq_lens = tensors
     decided, compressed, records = _decide(shapes, dtypes, modes, last_status is not None)
     options = numbers(decided)
+    if value is not None and _are_empty(value.shape, value_cache.shape):
+        value = None
     if value is None:
         # The kernel does not look at them. A constant would do, but not before MindSpore 2.9, since value_cache is written.
         value, value_cache = key, key_cache

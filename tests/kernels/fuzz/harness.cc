@@ -82,12 +82,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::vector<std::unique_ptr<Memory>> rows, caches;
   const int64_t margin = in.Below(80);
   const int sides = in.Below(4) == 0 ? 1 : 2;
+  enum { kContiguous, kGaps, kInterleaved };  // how blocks lie; interleaved: those of K and V in one pool
+  const int64_t blocks = in.Below(3);
   for (int i = 0; i < sides; ++i) {
     MsspSide& side = i == 0 ? call.key : call.value;
     side.element_type = type;
     side.head_size = 1 + in.Below(72);
     if (call.layout == MSSP_PA_NZ) side.head_size = (1 + in.Below(4)) * (32 / itemsize);
     if (call.layout == MSSP_PA_NZ && call.num_head % 2 == 0 && in.Below(2)) side.head_size /= 2;
+    if (i == 1 && in.Below(2)) side.head_size = call.key.head_size;
     const int64_t tokens = compressed && !call.packed ? call.seq_len : call.num_tokens;
     const bool heads_first = in.Below(4) == 0;
     const int64_t gap = in.Below(3) * 7;
@@ -96,10 +99,21 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     side.batch_stride = (side.head_size + gap) * tokens * call.num_head;
     const int64_t elements = side.batch_stride * (compressed && !call.packed ? call.batch : 1);
     rows.push_back(std::make_unique<Memory>(elements * itemsize, in.Below(80), &seed));
-    const int64_t heads = compressed ? 1 : call.num_head;
-    caches.push_back(std::make_unique<Memory>(capacity * heads * side.head_size * itemsize, margin, &seed));
     side.rows = rows.back()->begin();
+    const int64_t block = call.block_size * (compressed ? 1 : call.num_head) * side.head_size;
+    const int64_t gap_of_blocks = blocks == kContiguous ? 0 : in.Below(40) + (blocks == kInterleaved ? block : 0);
+    side.block_stride = block + gap_of_blocks;
+    if (blocks == kInterleaved && i == 1 && side.head_size == call.key.head_size) {
+      side.block_stride = call.key.block_stride;
+      side.cache = static_cast<char*>(call.key.cache) + block * itemsize;
+      continue;
+    }
+    // The gap after the last block belongs to it in a pool, where V may be.
+    const int64_t last = blocks == kInterleaved ? side.block_stride : block;
+    caches.push_back(
+        std::make_unique<Memory>(((call.num_blocks - 1) * side.block_stride + last) * itemsize, margin, &seed));
     side.cache = caches.back()->begin();
+    if (blocks == kContiguous && in.Below(2)) side.block_stride = 0;
   }
 
   std::vector<std::vector<char>> before, got;

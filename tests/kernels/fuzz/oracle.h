@@ -300,14 +300,13 @@ struct Calls {
       }
       const uint32_t code = IsMean(slot, head, batch, sources) ? Mean(codes, type) : codes[0];
       const int64_t channel = place * d_all + d;
-      int64_t to;
+      int64_t to = block * (side.block_stride != 0 ? side.block_stride : call.block_size * heads * d_all);
       if (call.layout == MSSP_NORM) {
-        to = (slot * heads + place) * d_all + d;
+        to += (offset * heads + place) * d_all + d;
       } else if (call.layout == MSSP_NHSD) {
-        to = ((block * heads + place) * call.block_size + offset) * d_all + d;
+        to += (place * call.block_size + offset) * d_all + d;
       } else {
-        to = block * call.block_size * heads * d_all + channel / last * call.block_size * last + offset * last +
-             channel % last;
+        to += channel / last * call.block_size * last + offset * last + channel % last;
       }
       std::memcpy(static_cast<char*>(side.cache) + to * size, &code, static_cast<size_t>(size));
     }

@@ -33,6 +33,7 @@ struct Field {
       {offsetof(MsspCall, side) + offsetof(MsspSide, batch_stride), 8}, \
       {offsetof(MsspCall, side) + offsetof(MsspSide, token_stride), 8}, \
       {offsetof(MsspCall, side) + offsetof(MsspSide, head_stride), 8},  \
+      {offsetof(MsspCall, side) + offsetof(MsspSide, block_stride), 8}, \
       {offsetof(MsspCall, side) + offsetof(MsspSide, element_type), 4}, \
       {offsetof(MsspCall, side) + offsetof(MsspSide, reserved), 4}
 
@@ -95,7 +96,9 @@ struct Judge {
   bool affordable = true;
   bool compressed = false;
   Reach rows[2];
-  Wide cache_bytes[2] = {0, 0};
+  Wide cache_bytes[2] = {0, 0};  // from the first to the last
+  Wide block_bytes[2] = {0, 0};
+  Wide block_stride[2] = {0, 0};   // bytes; that of contiguous blocks too
   Wide indices[4] = {0, 0, 0, 0};  // slot_mapping, compress_lens, compress_seq_offsets, seq_lens
 
   void Need(bool condition) { legal = legal && condition; }
@@ -142,7 +145,12 @@ struct Judge {
       const Wide block = wide_row * call.block_size;
       Need(block <= kMost && std::min(block, kMost + 1) * std::max<int64_t>(call.num_blocks, 1) <= kMost);
       if (!legal) return;
-      cache_bytes[i] = block * call.num_blocks;
+      Need(side.block_stride == 0 || call.num_blocks <= 1 || Wide{side.block_stride} * itemsize >= block);
+      if (!legal) return;
+      block_bytes[i] = block;
+      block_stride[i] = side.block_stride != 0 && call.num_blocks > 1 ? Wide{side.block_stride} * itemsize : block;
+      cache_bytes[i] = call.num_blocks == 0 ? 0 : (call.num_blocks - 1) * block_stride[i] + block;
+      Need(cache_bytes[i] <= kMost);
       rows[i] = ReachOf({{has_batch ? call.batch : 1, side.batch_stride},
                          {has_batch ? call.seq_len : call.num_tokens, side.token_stride},
                          {call.num_head, side.head_stride},
@@ -176,15 +184,37 @@ MsspCall DrawLegal(Bytes* in) {
     side->head_stride = side->head_size + in->Below(3);
     side->token_stride = side->head_stride * call.num_head;
     side->batch_stride = side->token_stride * call.seq_len;
+    const int64_t heads = call.scatter_mode != 0 ? 1 : call.num_head;
+    if (in->Below(2) != 0) side->block_stride = call.block_size * heads * side->head_size * (1 + in->Below(3));
   }
   return call;
 }
 
-bool Touch(const char* a, Wide a_bytes, const char* b, Wide b_bytes) {
-  if (a == nullptr || b == nullptr || a_bytes <= 0 || b_bytes <= 0) return false;
-  const auto first = static_cast<Wide>(reinterpret_cast<uintptr_t>(a));
-  const auto second = static_cast<Wide>(reinterpret_cast<uintptr_t>(b));
-  return first < second + b_bytes && second < first + a_bytes;
+// `count` blocks of `bytes` bytes, `stride` bytes apart.
+struct Place {
+  const char* begin;
+  Wide bytes;
+  Wide stride;
+  Wide count;
+};
+
+bool Touch(const Place& a, const Place& b) {
+  if (a.begin == nullptr || b.begin == nullptr || a.bytes * a.count <= 0 || b.bytes * b.count <= 0) return false;
+  const auto first = static_cast<Wide>(reinterpret_cast<uintptr_t>(a.begin));
+  const auto second = static_cast<Wide>(reinterpret_cast<uintptr_t>(b.begin));
+  // What lies between the blocks of two strides belongs to both.
+  const bool whole = a.count > 1 && b.count > 1 && a.stride != b.stride;
+  const Wide a_bytes = whole ? (a.count - 1) * a.stride + a.bytes : a.bytes;
+  const Wide b_bytes = whole ? (b.count - 1) * b.stride + b.bytes : b.bytes;
+  for (Wide i = 0; i < (whole ? 1 : a.count); ++i) {
+    const Wide a_at = first + i * a.stride;
+    const Wide near = whole ? 0 : (a_at - second) / b.stride;  // the others are too far away
+    for (Wide j = std::max<Wide>(near - 2, 0); j < (whole ? 1 : b.count) && j <= near + 2 + a_bytes / b.stride; ++j) {
+      const Wide b_at = second + j * b.stride;
+      if (a_at < b_at + b_bytes && b_at < a_at + a_bytes) return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace
@@ -262,8 +292,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const Argument& target = arguments[cache];
     const Wide room = moved.bytes + target.bytes;
     if (other != cache && moved.bytes > 0 && target.bytes > 0 && room <= kAffordable) {
-      // One block for both: the other one begins `shift` bytes into it, so that they touch, share or lie side by side.
-      const int64_t shift = in.Below(static_cast<int64_t>(target.bytes) + 1);
+      // One memory for both: the other one begins `shift` bytes into it, so that they touch, share or lie side by side.
+      int64_t shift = in.Below(static_cast<int64_t>(target.bytes) + 1);
+      if (in.Below(3) == 0) shift = std::min(shift, static_cast<int64_t>(judge.block_bytes[cache - 2]));
       const auto before = static_cast<int64_t>(moved.first - moved.begin);
       std::unique_ptr<char[]> shared(new char[static_cast<size_t>(room)]);
       std::memcpy(shared.get(), target.begin, static_cast<size_t>(target.bytes));
@@ -294,6 +325,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (int i = 0; i < 4; ++i) {
       if (judge.indices[i] > 0 && arguments[4 + i].first == nullptr) refused = true;
     }
+    const auto place = [&](int i) -> Place {
+      if (i != 2 && i != 3) return {arguments[i].begin, arguments[i].bytes, arguments[i].bytes, 1};
+      const Wide block = judge.block_bytes[i - 2], stride = judge.block_stride[i - 2];
+      if (stride == block) return {arguments[i].begin, arguments[i].bytes, stride, 1};
+      return {arguments[i].begin, block, stride, call.num_blocks};
+    };
     for (int cache = 2; cache < 4; ++cache) {
       if (both[cache - 2]->rows == nullptr || arguments[cache].first == nullptr) continue;
       for (int other = 0; other < 8; ++other) {
@@ -301,8 +338,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         if (other == 3 && call.value.rows == nullptr) continue;
         if (other == 2 && call.key.rows == nullptr) continue;
         if (other >= 4 && judge.indices[other - 4] == 0) continue;
-        overlaps = overlaps || Touch(arguments[cache].begin, arguments[cache].bytes, arguments[other].begin,
-                                     arguments[other].bytes);
+        overlaps = overlaps || Touch(place(cache), place(other));
       }
     }
   }

@@ -1,0 +1,106 @@
+"""Caches whose blocks are interleaved in one pool against contiguous ones of the same memory, rows and slots.
+
+The contiguous way stands where other tables have the limit: a ratio of 1 is no price at all.
+"""
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call
+
+from . import cases, harness
+from .cases import DTYPE, Array, Memory, Workload
+
+CONTIGUOUS, INTERLEAVED = "limit, contiguous", "interleaved"
+GOAL = 1.05
+GROUP = "pools"
+MAX_VARIANTS = 64
+SETTLING_BYTES = 64 << 20
+
+Slots = Callable[[Workload, int, np.random.Generator], dict[str, Any]]
+
+
+class PoolCases:
+    """Builds the cases of one run."""
+
+    def __init__(self, library: CoreLibrary, memory: Memory, threads: int):
+        self.library, self.memory, self.threads = library, memory, threads
+
+    def makers(self, only: str = "") -> list[Callable[[], harness.Case]]:
+        """One for each case whose name contains ``only``."""
+        return [
+            lambda workload=workload: self.make(workload)  # type: ignore[misc]
+            for workload in workloads()
+            if only in name_of(workload)
+        ]
+
+    def make(self, workload: Workload) -> harness.Case:
+        contiguous = self.memory.caches(self.memory.helper, workload)
+        contiguous = [c.reshape(cases.cache_shape(workload, len(c))) for c in contiguous]
+        num_blocks = len(contiguous[0])
+        pool: Array = np.ndarray((num_blocks, 2, *contiguous[0].shape[1:]), DTYPE, self.memory.helper)
+        rng = np.random.default_rng(7)
+        ways: dict[str, list[harness.Variant]] = {CONTIGUOUS: [], INTERLEAVED: []}
+        nbytes = workload.tokens * workload.token_bytes
+        shape = (workload.tokens, workload.heads, workload.head_size)
+        for i, region in enumerate(self.memory.source_regions(2 * nbytes)):
+            if i == MAX_VARIANTS:
+                break
+            rows = [region[k * nbytes : (k + 1) * nbytes].view(DTYPE).reshape(shape) for k in range(2)]
+            indices = cases.index_arrays(workload, num_blocks * workload.block_size, rng)
+            ways[CONTIGUOUS].append(self._variant(workload, rows, contiguous, indices))
+            ways[INTERLEAVED].append(self._variant(workload, rows, [pool[:, 0], pool[:, 1]], indices))
+        return harness.Case(
+            name_of(workload),
+            GROUP,
+            workload.tokens,
+            [harness.Contender(name, variants) for name, variants in ways.items()],
+            calls_per_sample=max(1, min(64, 64 // workload.tokens)),
+            goal={INTERLEAVED: GOAL} if workload.block_size >= 16 else {},
+            settling_calls=-(-SETTLING_BYTES // (workload.read_bytes + workload.written_bytes)),
+        )
+
+    def _variant(
+        self, workload: Workload, rows: list[Array], caches: list[Array], indices: dict[str, Any]
+    ) -> harness.Variant:
+        key, value = (r[None] if workload.mode != "None" else r for r in rows)
+        call = make_call(
+            key,
+            value,
+            *caches,
+            **indices,
+            layout=workload.layout,
+            scatter_mode=workload.mode,
+            num_threads=self.threads,
+        )
+        function, reference = self.library.c.MsspScatterPaKvCache, ctypes.byref(call)
+
+        def run(call: Any = call) -> None:  # which keeps its arrays alive
+            if function(reference).code != 0:
+                raise RuntimeError("the core refused a benchmark's call")
+
+        return run
+
+
+def name_of(workload: Workload) -> str:
+    """The case's name."""
+    return f"pool {workload.name}"
+
+
+def workloads() -> list[Workload]:
+    """Decode and prefill, whose blocks lie anywhere, and the compressed modes, whose runs cross block borders."""
+    found = []
+    for block_size in (16, 128):
+        for layout in ("Norm", "PA_NZ", "NHSD"):
+            found += [
+                Workload(layout, 64, "random", block_size),
+                Workload(layout, 2048, "runs", block_size),
+            ]
+        found += [
+            Workload("Norm", 2048, mode="Alibi", compress=0.5, block_size=block_size),
+            Workload("Norm", 2048, mode="Rope", compress=0.25, block_size=block_size),
+        ]
+    return found
