@@ -19,7 +19,7 @@ import numpy as np
 from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
 from ms_scatter_pa.backends.cpu.library import library_path
 
-from . import core_bench, gather_quant_bench, harness
+from . import core_bench, gather_quant_bench, harness, pools_bench
 from .cases import Memory
 
 DEFAULT_FOLDER = Path("bench-results")
@@ -31,7 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     workloads = core_bench.workloads(options.only, options.quick)
-    others = (*MINDSPORE_GROUPS, *gather_quant_bench.CASES)
+    pools = [pools_bench.name_of(workload) for workload in pools_bench.workloads()]
+    others = (*MINDSPORE_GROUPS, *gather_quant_bench.CASES, *pools)
     if not (workloads or options.networks or any(options.only in name for name in others)):
         parser.error(f"--only: no case's name contains {options.only!r}")
     options.out.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
@@ -79,6 +80,7 @@ def main(argv: list[str] | None = None) -> int:
         makers.append(lambda workload=workload: builder.make(workload))  # type: ignore[misc]
     if options.threads == 0 and not options.quick:
         makers += gather_quant_bench.PageCases(library, memory, 0, not options.no_peers).makers(options.only)
+        makers += pools_bench.PoolCases(library, memory, 0).makers(options.only)
     about["torch"] = core_bench.torch_version()
     results = harness.run(makers, seconds_per_case=seconds, total_seconds=options.total_seconds)
     _report(results, about, options.out)
@@ -109,7 +111,7 @@ def _report(results: list[harness.Result], about: dict[str, Any], folder: Path) 
     print(
         f"{about['kernels']}, {about['threads']} threads; microseconds per call (ratio to the limit; ! misses its goal)"
     )
-    for table in ("calls", "pages", "bandwidth"):
+    for table in ("calls", "pages", pools_bench.GROUP, "bandwidth"):
         if of_table := [result for result in results if _table_of(result) == table]:
             print(harness.table(of_table), end="\n\n")
     if "graph_microseconds_per_layer" in about:
@@ -137,7 +139,7 @@ def _pictures(source: Path, folder: Path) -> list[Path]:
 
 def _table_of(result: harness.Result) -> str:
     group = result.case.group
-    return "pages" if group == "pages" else "calls" if group in harness.CALL_GROUPS else "bandwidth"
+    return group if group in ("pages", pools_bench.GROUP) else "calls" if group in harness.CALL_GROUPS else "bandwidth"
 
 
 def _parser() -> argparse.ArgumentParser:

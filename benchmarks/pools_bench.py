@@ -33,15 +33,14 @@ class PoolCases:
         """One for each case whose name contains ``only``."""
         return [
             lambda workload=workload: self.make(workload)  # type: ignore[misc]
-            for workload in workloads()
-            if only in name_of(workload)
+            for workload in workloads(only)
         ]
 
     def make(self, workload: Workload) -> harness.Case:
         contiguous = self.memory.caches(self.memory.helper, workload)
         contiguous = [c.reshape(cases.cache_shape(workload, len(c))) for c in contiguous]
-        num_blocks = len(contiguous[0])
-        pool: Array = np.ndarray((num_blocks, 2, *contiguous[0].shape[1:]), DTYPE, self.memory.helper)
+        blocks = num_blocks(workload, self.memory)
+        pool: Array = np.ndarray((blocks, 2, *contiguous[0].shape[1:]), DTYPE, self.memory.helper)
         rng = np.random.default_rng(7)
         ways: dict[str, list[harness.Variant]] = {CONTIGUOUS: [], INTERLEAVED: []}
         nbytes = workload.tokens * workload.token_bytes
@@ -50,7 +49,7 @@ class PoolCases:
             if i == MAX_VARIANTS:
                 break
             rows = [region[k * nbytes : (k + 1) * nbytes].view(DTYPE).reshape(shape) for k in range(2)]
-            indices = cases.index_arrays(workload, num_blocks * workload.block_size, rng)
+            indices = cases.index_arrays(workload, blocks * workload.block_size, rng)
             ways[CONTIGUOUS].append(self._variant(workload, rows, contiguous, indices))
             ways[INTERLEAVED].append(self._variant(workload, rows, [pool[:, 0], pool[:, 1]], indices))
         return harness.Case(
@@ -85,13 +84,22 @@ class PoolCases:
         return run
 
 
+def num_blocks(workload: Workload, memory: Memory) -> int:
+    """Of each cache."""
+    return len(memory.caches(memory.helper, workload)[0]) // workload.block_size
+
+
 def name_of(workload: Workload) -> str:
     """The case's name."""
     return f"pool {workload.name}"
 
 
-def workloads() -> list[Workload]:
-    """Decode and prefill, whose blocks lie anywhere, and the compressed modes, whose runs cross block borders."""
+def workloads(only: str = "") -> list[Workload]:
+    """Decode and prefill, whose blocks lie anywhere, and the compressed modes, whose runs cross block borders.
+
+    Args:
+        only: those whose case's name contains this.
+    """
     found = []
     for block_size in (16, 128):
         for layout in ("Norm", "PA_NZ", "NHSD"):
@@ -103,4 +111,4 @@ def workloads() -> list[Workload]:
             Workload("Norm", 2048, mode="Alibi", compress=0.5, block_size=block_size),
             Workload("Norm", 2048, mode="Rope", compress=0.25, block_size=block_size),
         ]
-    return found
+    return [workload for workload in found if only in name_of(workload)]

@@ -18,7 +18,8 @@ class ScatterPaKvCache(nn.Cell):  # type: ignore[misc]
     ``ms_scatter_pa.cache.make_cache`` makes them. A deep copy of the Cell owns copies of its caches.
 
     Args:
-        key_cache: Parameter of one of the layouts of ``npu_scatter_pa_kv_cache``.
+        key_cache: Parameter of one of the layouts of ``npu_scatter_pa_kv_cache``. In PyNative its blocks may lie apart: after
+            ``set_data(pool[:, 0])`` it is that view, while ``Parameter(pool[:, 0])`` is MindSpore's copy.
         value_cache: Parameter, or None for a key-only cache (MLA).
         cache_mode, scatter_mode, on_error, check_duplicates: as ``npu_scatter_pa_kv_cache``.
 

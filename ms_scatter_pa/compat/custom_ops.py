@@ -42,7 +42,8 @@ def reshape_and_cache(
         key: [T, N*D], [B, S, N*D] with B*S = T, or [T, N, D].
         value: as ``key``, of its dtype (NZ: any), or None with ``value_cache`` (key-only write).
         key_cache: ND: [NB, BS, N, D] or [NB, BS, N*D]. NZ: [NB, N*D/LD, BS, LD] or [NB, N, D/LD, BS, LD]; the 3-D NZ
-            shape of the host, [NB, BS, N*D], means a format that Ascend devices alone know.
+            shape of the host, [NB, BS, N*D], means a format that Ascend devices alone know. In PyNative a view is written in
+            place, one whose blocks lie apart (``pool[:, 0]``) too.
         value_cache: as ``key_cache``.
         slot_mapping: int32 or int64 [T]; slot s is row s % BS of block s // BS, a negative one is skipped.
         cache_mode: 0 for ND, 1 for NZ.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import cases, core_bench, harness, mindspore_bench
+from benchmarks import cases, core_bench, harness, mindspore_bench, pools_bench
 from benchmarks.cases import Memory, Workload
 from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
 from ms_scatter_pa.backends.cpu.library import library_path
@@ -133,3 +133,26 @@ def test_strided_rows_are_the_contiguous_ones_and_all_ways_write_them() -> None:
     assert set(case.goal) <= set(ways) and mindspore_bench.CONTIGUOUS in ways
     for contender in ways.values():
         contender.variants[0]()
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [Workload(layout, 64, "runs", 16, heads=2, head_size=32) for layout in ("Norm", "PA_NZ", "NHSD")]
+    + [Workload("Norm", 64, mode="Alibi", compress=0.5, heads=2, head_size=32)],
+    ids=lambda workload: workload.name,
+)
+def test_a_pool_is_written_as_contiguous_caches_are(workload: Workload, memory: Memory) -> None:
+    """Both ways write the same rows, block by block, at the places that their caches have."""
+    case = pools_bench.PoolCases(CoreLibrary(library_path()), memory, 0).make(workload)
+    held = {}
+    for contender in case.contenders:
+        memory.helper[:] = 0
+        contender.variants[0]()
+        blocks, heads = pools_bench.num_blocks(workload, memory), 1 if workload.mode != "None" else workload.heads
+        size = workload.block_size * heads * workload.head_size * cases.DTYPE.itemsize
+        both = memory.helper[: 2 * blocks * size].reshape(-1, size)
+        interleaved = contender.name == pools_bench.INTERLEAVED
+        held[contender.name] = [both[side::2] if interleaved else both[side * blocks :][:blocks] for side in range(2)]
+        held[contender.name] = [part.tobytes() for part in held[contender.name]]
+    assert any(held[pools_bench.INTERLEAVED][0])
+    assert held[pools_bench.INTERLEAVED] == held[pools_bench.CONTIGUOUS]

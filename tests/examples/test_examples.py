@@ -14,6 +14,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CASES = {
     "chunked_prefill": (["--count", "12"], "the North Wind and the Sun. ", "and agreed that"),
     "float8_cache": ([], "one scale per head", "no scales"),
+    "interleaved_pool": ([], "block by block in one pool", "both modes wrote one sequence of 7 tokens"),
     "kv_compression": ([], "Alibi  the local ones", "Omni   the others"),
     "paged_attention": ([], "graph", "differs from plain attention"),
     "prefix_gather": ([], "differs from attention without a cache", "a second prompt reuses 3 blocks"),

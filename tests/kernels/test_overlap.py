@@ -107,3 +107,40 @@ def test_memory_shared_by_what_is_only_read(library: CoreLibrary) -> None:
     cache = np.zeros((1, 4, 1, 16), np.int32)
     assert library.scatter(make_call(key, None, cache, None, slots, layout="Norm")) == [0, 0, 0, 0]
     assert cache.reshape(4, 16)[[3, 1, 2, 0]].tobytes() == key.tobytes()
+
+
+@pytest.mark.parametrize("mode", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("gap", [0, 1, 40])
+def test_blocks_of_a_pool_touch_what_they_hold(library: CoreLibrary, mode: str, gap: int) -> None:
+    """V's cache moved through a pool byte by byte: it overlaps K's where a byte is in a block of both."""
+    blocks, block = 3, 4 * 32
+    shape = {"Norm": (blocks, 4, 1, 32), "PA_NZ": (blocks, 1, 4, 32), "NHSD": (blocks, 1, 4, 32)}[mode]
+    strides = (2 * block + gap, *np.empty(shape, np.int8).strides[1:])
+    arena = np.zeros(4096, np.uint8)
+    key = np.ones((2, 1, 32), np.int8)
+    slots = np.array([0, 5], np.int64)
+
+    def cache(at: int) -> np.ndarray:
+        return np.ndarray(shape, np.int8, arena, at, strides)
+
+    first = 1024
+    held = {first + b * strides[0] + i for b in range(blocks) for i in range(block)}
+    for at in range(first - 3 * block, first + blocks * strides[0] + 3):
+        touches = any(at + b * strides[0] + i in held for b in range(blocks) for i in (0, block - 1))
+        status = library.scatter(make_call(key, key, cache(first), cache(at), slots, layout=mode))
+        assert status == ([BAD_SHAPES, 3, -3, -1] if touches else [0, 0, 0, 0]), at - first
+
+
+def test_blocks_that_overlap_one_another_are_refused(library: CoreLibrary) -> None:
+    cache = np.zeros((3, 4, 1, 16), np.int8)
+    call = make_call(np.ones((2, 1, 16), np.int8), None, cache, None, np.array([0, 5]), layout="Norm")
+    for stride in (63, 1, -64, -(1 << 62)):
+        call.key.block_stride = stride
+        status = library.scatter(call)
+        assert status == [BAD_SHAPES, 2, stride, 64]
+        text = f"ValueError: key_cache has blocks that overlap: got a block stride of {stride} elements, expected at least 64"
+        assert library.message(call, status) == text
+    for stride in (1 << 47, (1 << 62) + 1):
+        call.key.block_stride = stride
+        assert library.scatter(call)[:2] == [BAD_SHAPES, 2]
+    assert not cache.any()

@@ -1,0 +1,131 @@
+"""What CANN's callers spell otherwise: rows by strides and offsets ("Nct"), and no value as tensors without elements."""
+
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, mint
+
+from ms_scatter_pa import npu_scatter_pa_kv_cache
+from ms_scatter_pa.backends.cpu.eager import call_through_pointers
+from tests.support.arrays import DTYPE_NAMES, random_array, to_array, to_tensor
+
+BLOCKS, BLOCK_SIZE, HEADS, SIZE, TOKENS = 4, 4, 2, 16, 5
+SLOTS = np.array([3, 4, -1, 15, 0], np.int32)
+ROW = HEADS * SIZE
+
+
+def cache_with(rows: Any, cache: Any) -> Any:
+    """Norm."""
+    want = cache.copy()
+    for token, slot in enumerate(SLOTS.tolist()):
+        if slot >= 0:
+            want[slot // BLOCK_SIZE, slot % BLOCK_SIZE] = rows[token]
+    return want
+
+
+@pytest.mark.parametrize("dtype", DTYPE_NAMES)
+def test_nct_takes_rows_from_a_fused_projection(dtype: str) -> None:
+    """K and V behind the query in one array, each named by the array's first rows, a stride and an offset."""
+    rng = np.random.default_rng(1)
+    fused = random_array(rng, (TOKENS, 3, HEADS, SIZE), dtype)
+    first = mint.select(to_tensor(fused, dtype), 1, 0)
+    arrays = [random_array(rng, (BLOCKS, BLOCK_SIZE, HEADS, SIZE), dtype) for _ in range(2)]
+    caches = [to_tensor(array, dtype) for array in arrays]
+    modes = {"cache_mode": "Norm", "scatter_mode": "Nct", "strides": (3 * ROW, 3 * ROW), "offsets": (ROW, 2 * ROW)}
+    status = npu_scatter_pa_kv_cache(first, first, *caches, Tensor(SLOTS), **modes)
+    assert status.asnumpy().tolist() == [0, 0, 0, 0]
+    for side in range(2):
+        assert to_array(caches[side], dtype).tobytes() == cache_with(fused[:, 1 + side], arrays[side]).tobytes()
+
+
+def test_nct_counts_from_the_first_element_of_a_view() -> None:
+    fused = np.random.default_rng(2).standard_normal((TOKENS, 3, HEADS, SIZE)).astype(np.float16)
+    key = Tensor(fused)[:, 1]
+    cache = np.zeros((BLOCKS, BLOCK_SIZE, HEADS, SIZE), np.float16)
+    target = Tensor(cache)
+    npu_scatter_pa_kv_cache(
+        key, None, target, None, Tensor(SLOTS), cache_mode="Norm", scatter_mode="Nct", strides=[3 * ROW, 1]
+    )
+    assert target.asnumpy().tobytes() == cache_with(fused[:, 1], cache).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("modes", "error", "says"),
+    [
+        ({"scatter_mode": "Nct"}, ValueError, "strides: given None with scatter_mode 'Nct'"),
+        ({"strides": (ROW, ROW)}, ValueError, "strides, offsets: given with scatter_mode None, expected 'Nct'"),
+        ({"scatter_mode": "Rope", "offsets": (0, 0)}, ValueError, "given with scatter_mode 'Rope', expected 'Nct'"),
+        ({"scatter_mode": "Nct", "strides": (0, ROW)}, ValueError, r"strides: given \(0, 32\), expected two ints >= 1"),
+        ({"scatter_mode": "Nct", "strides": (ROW,)}, ValueError, r"strides: given \(32,\), expected two ints"),
+        ({"scatter_mode": "Nct", "strides": ROW}, TypeError, "strides: given 32, expected two ints"),
+        ({"scatter_mode": "Nct", "strides": (ROW, 2.0)}, TypeError, "strides: given .* expected two ints"),
+        (
+            {"scatter_mode": "Nct", "strides": (ROW, ROW), "offsets": (-1, 0)},
+            ValueError,
+            r"offsets: given \(-1, 0\), expected two ints >= 0",
+        ),
+        (
+            {"scatter_mode": "Nct", "strides": (ROW + 1, ROW)},
+            ValueError,
+            r"given 33 and 0 for key \[5, 2, 16\], which has 160 elements .* not after 164",
+        ),
+        (
+            {"scatter_mode": "Nct", "strides": (ROW, ROW), "seq_lens": Tensor([1])},
+            ValueError,
+            "'Nct' with compress_lens, compress_seq_offsets or seq_lens",
+        ),
+    ],
+)
+def test_nct_refusals(modes: dict[str, Any], error: type[Exception], says: str) -> None:
+    key = Tensor(np.ones((TOKENS, HEADS, SIZE), np.float16))
+    cache = Tensor(np.zeros((BLOCKS, BLOCK_SIZE, HEADS, SIZE), np.float16))
+    with pytest.raises(error, match=says):
+        npu_scatter_pa_kv_cache(key, None, cache, None, Tensor(SLOTS), cache_mode="Norm", **modes)
+    assert not cache.asnumpy().any()
+
+
+def test_nct_is_refused_in_a_graph() -> None:
+    @ms.jit
+    def write(key: Any, cache: Any, slots: Any) -> Any:
+        return npu_scatter_pa_kv_cache(key, None, cache, None, slots, scatter_mode="Nct", strides=(ROW, ROW))
+
+    key = Tensor(np.ones((TOKENS, HEADS, SIZE), np.float16))
+    cache = Tensor(np.zeros((BLOCKS, BLOCK_SIZE, HEADS, SIZE), np.float16))
+    with pytest.raises(ValueError, match="scatter_mode: given 'Nct' in a graph, expected PyNative"):
+        write(key, cache, Tensor(SLOTS))
+
+
+# Functions of (key, value, key_cache, value_cache, slots).
+EMPTY_ENTRIES = {
+    "functional": lambda *call: npu_scatter_pa_kv_cache(*call, cache_mode="Norm"),
+    "pointers": lambda *call: call_through_pointers(*call, None, None, None, "Norm", None, "raise", False, None),
+    "graph": ms.jit(lambda *call: npu_scatter_pa_kv_cache(*call, cache_mode="Norm")),
+}
+
+
+@pytest.mark.parametrize("entry", EMPTY_ENTRIES)
+@pytest.mark.parametrize(
+    "empty", [((0,), (0,)), ((0, HEADS, SIZE), (0, BLOCK_SIZE, HEADS, SIZE)), ((TOKENS, 0), (0, 9))]
+)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])  # of what is not there
+def test_a_value_without_elements_is_none(entry: str, empty: tuple[Any, Any], dtype: Any) -> None:
+    rng = np.random.default_rng(3)
+    key, cache = (
+        rng.standard_normal((n, *m, HEADS, SIZE)).astype(np.float16) for n, m in ((TOKENS, ()), (BLOCKS, (BLOCK_SIZE,)))
+    )
+    target = Tensor(cache)
+    value, value_cache = (mint.zeros(shape, dtype=getattr(ms, np.dtype(dtype).name)) for shape in empty)
+    status = EMPTY_ENTRIES[entry](Tensor(key), value, target, value_cache, Tensor(SLOTS))
+    assert status.asnumpy().tolist() == [0, 0, 0, 0]
+    assert target.asnumpy().tobytes() == cache_with(key, cache).tobytes()
+
+
+@pytest.mark.parametrize("entry", ["functional", "pointers"])
+def test_one_empty_tensor_is_no_key_only_write(entry: str) -> None:
+    key = Tensor(np.ones((TOKENS, HEADS, SIZE), np.float16))
+    caches = [Tensor(np.zeros((BLOCKS, BLOCK_SIZE, HEADS, SIZE), np.float16)) for _ in range(2)]
+    with pytest.raises(ValueError, match="value"):
+        EMPTY_ENTRIES[entry](key, mint.zeros((0, HEADS, SIZE), dtype=ms.float16), *caches, Tensor(SLOTS))
+    assert not any(cache.asnumpy().any() for cache in caches)
