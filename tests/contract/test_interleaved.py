@@ -18,23 +18,9 @@ from ms_scatter_pa import (
 )
 from tests.support import pools
 from tests.support.arrays import DTYPE_NAMES, PARAMETER_DTYPES, random_array, to_array, to_tensor
-from tests.support.cases import Spec, cases, specs
+from tests.support.cases import ROWS, Spec, cases, specs
 from tests.support.examples import example_case
 
-ROWS: dict[str, dict[str, Any]] = {
-    "PA_NZ": {"row": "PA_NZ", "value_dtype": None},
-    "PA_NZ by head": {"row": "PA_NZ", "cache_rank": 5, "value_dtype": None},
-    "PA_NZ, K and V of two dtypes": {"row": "PA_NZ"},
-    "Norm": {"row": "Norm"},
-    "Norm, flat channels": {"row": "Norm", "cache_rank": 3},
-    "NHSD": {"row": "NHSD"},
-    "Alibi": {"row": "Alibi"},
-    "Rope": {"row": "Rope"},
-    "Omni": {"row": "Omni"},
-    "Rope packed": {"row": "Rope", "packed": True, "tokens": 9, "batch": 2},
-    "key only": {"row": "Norm", "value_size": None},
-    "key only, PA_NZ": {"row": "PA_NZ", "value_size": None, "value_dtype": None},
-}
 BLOCK_SIZES = (1, 2, 3, 8, 16, 33, 64, 128)
 
 

@@ -28,6 +28,26 @@ NAMES = (
 )
 COMPRESSED = ("Alibi", "Rope", "Omni")
 
+# What is fixed of a Spec, for every row of the contract's table and every form of it.
+ROWS: dict[str, dict[str, Any]] = {
+    "PA_NZ": {"row": "PA_NZ", "value_dtype": None},
+    "PA_NZ by head": {"row": "PA_NZ", "cache_rank": 5, "value_dtype": None},
+    "PA_NZ, K and V of two dtypes": {"row": "PA_NZ"},
+    "Norm": {"row": "Norm"},
+    "Norm, flat channels": {"row": "Norm", "cache_rank": 3},
+    "NHSD": {"row": "NHSD"},
+    "Alibi": {"row": "Alibi"},
+    "Rope": {"row": "Rope"},
+    "Omni": {"row": "Omni"},
+    "Alibi packed": {"row": "Alibi", "packed": True, "tokens": 9, "batch": 3},
+    "Rope packed": {"row": "Rope", "packed": True, "tokens": 9, "batch": 2},
+    "Omni packed": {"row": "Omni", "packed": True, "tokens": 7, "batch": 3},
+    "packed, empty batch": {"row": "Rope", "packed": True, "tokens": 0, "batch": 0},
+    "key only": {"row": "Norm", "value_size": None},
+    "key only, PA_NZ": {"row": "PA_NZ", "value_size": None, "value_dtype": None},
+    "key only, Rope": {"row": "Rope", "value_size": None},
+}
+
 
 @dataclass(frozen=True)
 class Spec:
