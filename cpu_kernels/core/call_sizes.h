@@ -68,6 +68,15 @@ struct SideView {
   }
 };
 
+// How slots of `slot_bytes` lie in the cache; `block_stride` is in bytes, 0 where blocks follow one another.
+inline void SetBlocks(SideView* view, int64_t block_size, int64_t slot_bytes, int64_t block_stride) {
+  view->block_size = block_size;
+  const bool is_power_of_two = (block_size & (block_size - 1)) == 0;
+  view->block_shift = is_power_of_two ? __builtin_ctzll(static_cast<uint64_t>(block_size)) : -1;
+  view->slot_bytes = slot_bytes;
+  view->block_stride = block_stride != 0 ? block_stride : block_size * slot_bytes;
+}
+
 inline SideView ViewSide(const MsspCall& call, const MsspSide& side) {
   SideView view{};
   if (side.rows == nullptr) return view;  // whatever its other fields say
@@ -76,9 +85,8 @@ inline SideView ViewSide(const MsspCall& call, const MsspSide& side) {
   view.cache = static_cast<char*>(side.cache);
   view.head_bytes = side.head_size * itemsize;
   view.token_bytes = view.head_bytes * call.num_head;
-  view.slot_bytes = IsCompressed(call) ? view.head_bytes : view.token_bytes;
-  const bool apart = side.block_stride != 0 && call.num_blocks > 1;
-  view.block_stride = apart ? side.block_stride * itemsize : call.block_size * view.slot_bytes;
+  SetBlocks(&view, call.block_size, IsCompressed(call) ? view.head_bytes : view.token_bytes,
+            call.num_blocks > 1 ? side.block_stride * itemsize : 0);
   // The stride of a dimension of one step may be any number.
   const bool has_batch = HasBatch(call);
   view.batch_stride = has_batch && call.batch > 1 ? side.batch_stride * itemsize : 0;
@@ -86,9 +94,6 @@ inline SideView ViewSide(const MsspCall& call, const MsspSide& side) {
       (has_batch ? call.seq_len : call.num_tokens) > 1 ? side.token_stride * itemsize : view.token_bytes;
   view.head_stride = call.num_head > 1 ? side.head_stride * itemsize : view.head_bytes;
   view.num_head = call.num_head;
-  view.block_size = call.block_size;
-  const bool is_power_of_two = (call.block_size & (call.block_size - 1)) == 0;
-  view.block_shift = is_power_of_two ? __builtin_ctzll(static_cast<uint64_t>(call.block_size)) : -1;
   view.head_size = side.head_size;
   view.element_type = side.element_type;
   return view;

@@ -65,7 +65,7 @@ class SideQuantiser {
     view_.token_bytes = view_.head_bytes * call.num_head;
     view_.batch_stride = 0;
     view_.num_head = call.num_head;
-    view_.block_size = call.block_size;
+    SetBlocks(&view_, call.block_size, view_.token_bytes, call.num_blocks > 1 ? side.block_stride * code_size : 0);
     view_.head_size = side.head_size;
     view_.element_type = side.cache_type;
     const int32_t kind = side.scaling.kind;
@@ -230,8 +230,8 @@ MsspStatus CheckQuantDescription(const MsspQuantCall& call) {
   }
   for (int i = 0; i < 2 && status.code == MSSP_WRITTEN; ++i) {
     const int64_t block = call.block_size * call.num_head * sides[i]->head_size;
-    if (sides[i]->rows != nullptr && call.num_blocks > 1 && sides[i]->block_stride != block) {
-      return {MSSP_BAD_SHAPES, arguments[i]->cache, sides[i]->block_stride, block};  // blocks apart are not written yet
+    if (sides[i]->rows != nullptr && call.num_blocks > 1 && sides[i]->block_stride < block) {
+      return {MSSP_BAD_SHAPES, arguments[i]->cache, sides[i]->block_stride, block};  // blocks that overlap
     }
   }
   return status;

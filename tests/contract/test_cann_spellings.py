@@ -97,11 +97,16 @@ def test_nct_is_refused_in_a_graph() -> None:
         write(key, cache, Tensor(SLOTS))
 
 
+@ms.jit
+def in_graph(key: Any, value: Any, key_cache: Any, value_cache: Any, slots: Any) -> Any:
+    return npu_scatter_pa_kv_cache(key, value, key_cache, value_cache, slots, cache_mode="Norm")
+
+
 # Functions of (key, value, key_cache, value_cache, slots).
 EMPTY_ENTRIES = {
     "functional": lambda *call: npu_scatter_pa_kv_cache(*call, cache_mode="Norm"),
     "pointers": lambda *call: call_through_pointers(*call, None, None, None, "Norm", None, "raise", False, None),
-    "graph": ms.jit(lambda *call: npu_scatter_pa_kv_cache(*call, cache_mode="Norm")),
+    "graph": in_graph,
 }
 
 
