@@ -325,7 +325,7 @@ void Draw(Input* in, const Shape& shape, int64_t tokens, bool gathers, bool quan
   const bool heads_first = in->Below(4) == 0;
   side->head_stride = heads_first ? (side->head_size + gap) * tokens : side->head_size + gap;
   side->token_stride = heads_first ? side->head_size + gap : side->head_stride * shape.heads;
-  side->block_stride = shape.block_size * shape.heads * side->head_size + (gathers ? in->Below(3) * unit : 0);
+  side->block_stride = shape.block_size * shape.heads * side->head_size + in->Below(3) * unit;
   memory->rows = Filled(in, tokens * shape.heads * (side->head_size + gap) * oracle::ItemSize(side->rows_type));
   if (quantised && !gathers && side->rows_type == MSSP_FLOAT32) {
     memory->rows = Floats(in, static_cast<int64_t>(memory->rows.size()) / 4, false);
