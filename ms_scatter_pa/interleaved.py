@@ -15,7 +15,7 @@ from mindspore.ops.primitive import _primexpr
 from .rules.table import BAD_SLOT, DUPLICATE
 
 NUM_PARTS = 2
-_MOST = 2**60  # of the pool's slots: one that wraps around would be taken for padding
+_MOST = 2**50  # no cache has so many slots; MindSpore divides int64 on the CPU by way of float64
 
 
 @_primexpr
@@ -52,7 +52,7 @@ def interleaved_slot_mapping(slot_mapping: Any, block_size: int, part: int, *, n
         ValueError: ``block_size`` or ``num_parts`` below 1, or no such ``part``.
 
     A slot at or past num_blocks * block_size stays one for the pool: the write refuses it and names the pool's number;
-    ``interleaved_status`` gives the caller's. Slots above 2**60 / num_parts are reported as that.
+    ``interleaved_status`` gives the caller's. Slots above 2**50 / num_parts are reported as that.
 
     Example:
         >>> from mindspore import Tensor
