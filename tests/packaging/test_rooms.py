@@ -22,7 +22,7 @@ ARROWS = {
     "strided_rows": {"backends", "rules"},
     "functional": {"backends", "strided_rows"},
     "cell": {"backends", "rules", "status"},
-    "paged_reference": {"reference"},
+    "paged_reference": {"float_environment", "reference"},
     "paged_functional": {"backends", "functional"},
     "paged_cell": {"backends", "rules", "status"},
     "cache": {"rules", "backends", "hifloat8"},
