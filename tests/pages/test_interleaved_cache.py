@@ -196,7 +196,7 @@ def test_a_bad_slot_of_a_graph_in_the_callers_terms(bad: int) -> None:
     for status in write_pool(key, key, pool, Tensor(np.array([0, -1, bad], np.int32))):
         own = interleaved_status(status, BLOCK_SIZE)
         assert own.tolist() == [1, 2, bad, NUM_BLOCKS * BLOCK_SIZE]
-        assert read_status(own).startswith(f"IndexError: slot_mapping[2] = {bad}, expected less than")
+        assert read_status(own).startswith(f"IndexError: slot_mapping[2] = {bad} is outside the cache: expected")
     assert pool.asnumpy().tobytes() == array.tobytes()
 
 
