@@ -43,6 +43,7 @@ class Backend(NamedTuple):
         gather_eager, gather_graph: the same for ``npu_gather_pa_kv_cache``; None where the device has no such operator.
         quant_eager, quant_graph: the same for ``quant_scatter_pa_kv_cache``.
         copy_blocks: moves whole blocks between ``Blocks``, as ``pages.moving.copy_blocks``; None: operators do.
+        prepare_graph: called before a graph asks for ``graph``, so that errors of the device's operators keep their type.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Backend(NamedTuple):
     quant_eager: Callable[..., Any] | None = None
     quant_graph: Callable[..., Any] | None = None
     copy_blocks: Callable[..., None] | None = None
+    prepare_graph: Callable[[], None] = lambda: None
 
 
 @lru_cache(maxsize=1)

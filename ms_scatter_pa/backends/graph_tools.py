@@ -70,7 +70,12 @@ def _end_trace() -> None:
         set_jit_context(None)
 
 
-in_graph = _InGraph("in_graph", lambda: backend() is not None)  # its errors keep their type here
+def _prepare() -> bool:
+    backend().prepare_graph()  # its errors keep their type here
+    return True
+
+
+in_graph = _InGraph("in_graph", _prepare)
 
 
 def _zeros(inputs: Any) -> Any:

@@ -86,7 +86,7 @@ def test_what_is_modelled_compiles(tmp_path: Path) -> None:
     "body",
     [
         "AscendC::Exp(f, f, 8);",
-        "AscendC::Div(f, f, f, 8);",
+        "AscendC::Sqrt(f, f, 8);",
         "AscendC::Add(b, b, b, 8);",
         "AscendC::DataCopy(b, g, 32U);",
         "AscendC::PipeBarrier<PIPE_ALL>();",

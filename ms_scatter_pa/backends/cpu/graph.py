@@ -44,6 +44,11 @@ class _Operators:
 _operators = _Operators()
 
 
+def prepare() -> None:
+    """Makes an operator before the compiler asks for one: it turns an error of an attribute into "has no attribute"."""
+    getattr(_operators, "rows")  # noqa: B009
+
+
 def _make(compressed: bool, records: bool) -> Any:
     function = f"{library_path()}:{CPU_OP_NAME}"
     names = cpu_input_names(compressed, records)
@@ -53,19 +58,12 @@ def _make(compressed: bool, records: bool) -> Any:
 
 
 @_primexpr
-def _decide(shapes: Any, dtypes: Any, modes: Any, records: bool) -> tuple[tuple[int, ...], bool, bool]:
-    """The call's options, and which operator takes it.
-
-    Makes the operator, since the compiler turns an error of an object's attribute into "has no attribute". It asks for
-    the attribute only in the branch that these answers lead to.
-    """
-    compressed = shapes[5] is not None
-    getattr(_operators, ("pairs" if compressed else "rows") + ("_recording" if records else ""))
+def _options(shapes: Any, dtypes: Any, modes: Any, keeps_last_status: bool) -> tuple[int, ...]:
     cache_mode, scatter_mode, on_error, check_duplicates = modes
     check_modes(cache_mode, scatter_mode, on_error, check_duplicates)
     names = tuple(None if dtype is None else dtype_name(dtype) for dtype in dtypes)
     arguments = Arguments(tuple(shapes), names, cache_mode, scatter_mode)
-    return tuple(options_of(arguments, on_error, check_duplicates, records)), compressed, records
+    return tuple(options_of(arguments, on_error, check_duplicates, keeps_last_status))
 
 
 @_primexpr
@@ -77,20 +75,19 @@ def graph_call(*call: Any) -> Any:
     """Compiled by MindSpore, never run as Python."""
     tensors, shapes, dtypes, modes, last_status = parts_of(call)
     key, value, key_cache, value_cache, slot_mapping, compress_lens, compress_seq_offsets, seq_lens = tensors
-    decided, compressed, records = _decide(shapes, dtypes, modes, last_status is not None)
-    options = numbers(decided)
-    if value is not None and _are_empty(value.shape, value_cache.shape):
+    options = numbers(_options(shapes, dtypes, modes, last_status is not None))
+    if value is not None and _are_empty(shapes[1], shapes[3]):
         value = None
     if value is None:
         # The kernel does not look at them. A constant would do, but not before MindSpore 2.9, since value_cache is written.
         value, value_cache = key, key_cache
-    if not compressed:
-        if not records:
+    if compress_lens is None:
+        if last_status is None:
             return _operators.rows(key, value, key_cache, value_cache, slot_mapping, options)
         return _operators.rows_recording(key, value, key_cache, value_cache, slot_mapping, last_status, options)
     if compress_seq_offsets is None:
         compress_seq_offsets = placeholder(slot_mapping.dtype)
     pairs = (compress_lens, compress_seq_offsets, seq_lens)
-    if not records:
+    if last_status is None:
         return _operators.pairs(key, value, key_cache, value_cache, slot_mapping, *pairs, options)
     return _operators.pairs_recording(key, value, key_cache, value_cache, slot_mapping, *pairs, last_status, options)

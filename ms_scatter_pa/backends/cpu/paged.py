@@ -118,39 +118,33 @@ _operators = _Operators()
 
 
 @_primexpr
-def _decide_gather(shapes: Any, dtypes: Any, modes: Any, records: bool) -> tuple[tuple[int, ...], bool]:
-    """The call's options and which operator takes it, made here as the write's is."""
-    getattr(_operators, "gather_recording" if records else "gather")
+def _gather_options(shapes: Any, dtypes: Any, modes: Any, keeps_last_status: bool) -> tuple[int, ...]:
     is_seq_lens_cumsum, cache_mode, on_error = modes
     check_gather_modes(is_seq_lens_cumsum, cache_mode, on_error)
     arguments = arguments_of(GATHER_PA, shapes, dtypes, cache_mode)
-    return tuple(gather_options(arguments, is_seq_lens_cumsum, on_error, records)), records
+    return tuple(gather_options(arguments, is_seq_lens_cumsum, on_error, keeps_last_status))
 
 
 @_primexpr
-def _decide_quant(shapes: Any, dtypes: Any, modes: Any, records: bool) -> tuple[tuple[int, ...], bool, bool]:
-    """The call's options and which operator takes it, made here as the write's is."""
-    static = shapes[9] is None and shapes[10] is None
-    getattr(_operators, ("static" if static else "dynamic") + ("_recording" if records else ""))
+def _quant_options(shapes: Any, dtypes: Any, modes: Any, keeps_last_status: bool) -> tuple[int, ...]:
     cache_mode, on_error, check_duplicates = modes
     check_quant_modes(cache_mode, on_error, check_duplicates)
     arguments = arguments_of(QUANT_SCATTER_PA, shapes, dtypes, cache_mode)
-    return tuple(quant_options(arguments, on_error, check_duplicates, records)), static, records
+    return tuple(quant_options(arguments, on_error, check_duplicates, keeps_last_status))
 
 
 def gather_graph(*call: Any) -> Any:
     """Compiled by MindSpore, never run as Python."""
     tensors, shapes, dtypes, modes, last_status = parts_of(call, 13)
     key_cache, value_cache, block_tables, seq_lens, key, value, seq_offset = tensors[:7]
-    decided, records = _decide_gather(shapes, dtypes, modes, last_status is not None)
-    options = numbers(decided)
+    options = numbers(_gather_options(shapes, dtypes, modes, last_status is not None))
     if value is None:
         value, value_cache = key, key_cache  # not looked at
     if seq_offset is None:
         seq_offset = placeholder(block_tables.dtype)
     scales = [placeholder(ms.float32) if tensor is None else tensor for tensor in tensors[7:]]
     caches = (key_cache, value_cache, block_tables, seq_lens, key, value, seq_offset)
-    if not records:
+    if last_status is None:
         return _operators.gather(*caches, *scales, options)
     return _operators.gather_recording(*caches, *scales, last_status, options)
 
@@ -160,20 +154,19 @@ def quant_graph(*call: Any) -> Any:
     tensors, shapes, dtypes, modes, last_status = parts_of(call, 11)
     key, value, key_cache, value_cache, slot_mapping = tensors[:5]
     key_scale_cache, value_scale_cache = tensors[9:]
-    decided, static, records = _decide_quant(shapes, dtypes, modes, last_status is not None)
-    options = numbers(decided)
+    options = numbers(_quant_options(shapes, dtypes, modes, last_status is not None))
     if value is None:
         value, value_cache = key, key_cache  # not looked at
     scales = [placeholder(ms.float32) if tensor is None else tensor for tensor in tensors[5:9]]
     rows = (key, value, key_cache, value_cache, slot_mapping)
-    if static:
-        if not records:
+    if key_scale_cache is None and value_scale_cache is None:
+        if last_status is None:
             return _operators.static(*rows, *scales, options)
         return _operators.static_recording(*rows, *scales, last_status, options)
     if key_scale_cache is None:
         key_scale_cache = value_scale_cache
     if value_scale_cache is None:
         value_scale_cache = key_scale_cache
-    if not records:
+    if last_status is None:
         return _operators.dynamic(*rows, *scales, key_scale_cache, value_scale_cache, options)
     return _operators.dynamic_recording(*rows, *scales, key_scale_cache, value_scale_cache, last_status, options)
