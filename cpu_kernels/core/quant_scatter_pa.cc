@@ -74,7 +74,8 @@ class SideQuantiser {
     max_abs_ = kernels_.quant.max_abs[side.rows_type];
     tile_tokens_ = std::max<int64_t>(kTileBytes / std::max<int64_t>(view_.token_bytes, 1), kNzTile);
     tile_.resize(static_cast<size_t>(tile_tokens_ * view_.token_bytes));
-    if (side.scaling.granularity == MSSP_PER_CHANNEL && call.num_tokens >= kFewTokens) Invert();
+    const bool channels = kind == MSSP_STATIC && side.scaling.granularity == MSSP_PER_CHANNEL;
+    if (channels && call.num_tokens >= kFewTokens) Invert();
   }
 
   void Write(int64_t begin, int64_t end) {

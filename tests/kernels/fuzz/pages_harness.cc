@@ -190,7 +190,7 @@ MsspStatus Quant(const MsspQuantCall& call) {
   if (status.code == 0) status = CheckScales(shape, call.value, mssp::quant::kValueScale, mssp::quant::kValueOffset);
   if (status.code != 0) return status;
   for (const MsspPagedSide* side : {&call.key, &call.value}) {
-    if (side->rows == nullptr) continue;
+    if (side->rows == nullptr || side->head_size == 0) continue;  // no byte, no scale
     const MsspScaling& scaling = side->scaling;
     char* const cache = static_cast<char*>(side->cache);
     for (int64_t t = 0; t < call.num_tokens; ++t) {
@@ -486,7 +486,7 @@ struct Judge {
     Need(scaling.kind != MSSP_STATIC || scaling.offset == nullptr || side.cache_type == MSSP_INT8);
     Need((scaling.kind != MSSP_STATIC && scaling.kind != MSSP_GIVEN) || scaling.scale != nullptr);
     Need((scaling.kind != MSSP_DYNAMIC && scaling.kind != MSSP_GIVEN) || scaling.scale_cache != nullptr);
-    Need(gathers || call.num_blocks <= 1 || side.block_stride == block);
+    Need(gathers || call.num_blocks <= 1 || side.block_stride >= block);
     if (!legal) return;
     const int64_t rows_item = oracle::ItemSize(side.rows_type);
     Span({{call.num_tokens, side.token_stride}, {call.num_head, side.head_stride}, {side.head_size, 1}}, rows_item,
@@ -605,6 +605,11 @@ void FuzzQuant(Input* in, const Shape& shape) {
   }
   const int64_t kind = in->Below(5);
   if (kind == 4 && Move(in, memory[in->Below(sides)].cache, slot_bytes.size(), &call.slot_mapping)) {
+    // Between blocks that lie apart lies what nobody writes.
+    const auto has_gaps = [&](const MsspPagedSide& side) {
+      return side.block_stride != call.block_size * call.num_head * side.head_size;
+    };
+    if (has_gaps(call.key) || (sides == 2 && has_gaps(call.value))) return;
     return ExpectRefused(call, memory, MsspQuantScatterPaKvCache, "took slots that lie in a cache");
   }
   for (int64_t broken = kind < 3 ? kind : 0; broken > 0; --broken) Break(in, &call);
