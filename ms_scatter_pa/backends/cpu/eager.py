@@ -4,7 +4,7 @@ import atexit
 import ctypes
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mindspore as ms
@@ -58,10 +58,13 @@ def call_through_pointers(*call: Any) -> Any:
 
     Errors are raised at the call itself.
     """
-    *tensors, _, _, _, _, last_status = call
-    options = options_of_call(*call)
+    return run_through_pointers("MsspRun", options_of_call(*call), call[: len(SCATTER_PA.arguments)], call[-1])
+
+
+def run_through_pointers(function: str, options: Any, tensors: Sequence[Any], last_status: Any) -> Any:
+    """The same for any operator: ``function`` of the core's library, and the options of the call."""
     wait_for_queue()
-    structs = (_Tensor * len(SCATTER_PA.arguments))()
+    structs = (_Tensor * len(tensors))()
     for struct, tensor in zip(structs, tensors, strict=True):
         if tensor is None:
             continue
@@ -72,7 +75,7 @@ def call_through_pointers(*call: Any) -> Any:
             struct.strides = (ctypes.c_int64 * MAX_RANK)(*tensor.stride())
     status = np.zeros(len(STATUS_FIELDS), np.int64)
     message = ctypes.create_string_buffer(_MESSAGE_SIZE)
-    run = library.load().MsspRun
+    run = getattr(library.load(), function)
     run.restype = Status
     code = run(
         structs,

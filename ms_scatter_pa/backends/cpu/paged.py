@@ -1,13 +1,11 @@
 """The gather and the quantising write on the CPU: the pyboost extension, or pointers after a sync; ``ops.Custom`` in a
 graph."""
 
-import ctypes
 from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
 
 import mindspore as ms
-import numpy as np
 from mindspore import ops
 from mindspore.ops.primitive import _primexpr
 
@@ -20,12 +18,11 @@ from ...rules.paged_options import (
     quant_options_of_call,
 )
 from ...rules.schema import Operator
-from ...rules.table import GATHER_PA, MAX_RANK, QUANT_SCATTER_PA, STATUS_FIELDS
+from ...rules.table import GATHER_PA, QUANT_SCATTER_PA
 from ..graph_tools import mark_writes, no_gradient, numbers, parts_of, placeholder
 from ..mindspore_release import load_extension
 from ..paged_reg_info import cpu_inputs, cpu_reg_info
 from . import eager, library
-from .bindings import Status
 
 _OPTIONS_OF_CALL: dict[str, Callable[..., Any]] = {
     GATHER_PA.name: gather_options_of_call,
@@ -35,35 +32,9 @@ _RUNNERS = {GATHER_PA.name: "MsspRunGather", QUANT_SCATTER_PA.name: "MsspRunQuan
 
 
 def call_through_pointers(operator: Operator, *call: Any) -> Any:
-    """The slow way: waits for MindSpore's queue and hands the tensors' addresses to the core."""
+    """The slow way, as the write's."""
     options = _OPTIONS_OF_CALL[operator.name](*call)
-    tensors, last_status = call[: len(operator.arguments)], call[-1]
-    eager.wait_for_queue()
-    structs = (eager._Tensor * len(tensors))()
-    for struct, tensor in zip(structs, tensors, strict=True):
-        if tensor is None:
-            continue
-        struct.data = tensor.data_ptr()
-        struct.shape = (ctypes.c_int64 * MAX_RANK)(*tensor.shape)
-        struct.ndim = len(tensor.shape)
-        if not tensor.is_contiguous():
-            struct.strides = (ctypes.c_int64 * MAX_RANK)(*tensor.stride())
-    status = np.zeros(len(STATUS_FIELDS), np.int64)
-    message = ctypes.create_string_buffer(eager._MESSAGE_SIZE)
-    run = getattr(library.load(), _RUNNERS[operator.name])
-    run.restype = Status
-    code = run(
-        structs,
-        (ctypes.c_int64 * len(options))(*options),
-        status.ctypes.data_as(ctypes.c_void_p),
-        ctypes.c_void_p(None if last_status is None else last_status.data_ptr()),
-        message,
-        ctypes.c_int64(eager._MESSAGE_SIZE),
-    ).code
-    if code and not options.record:
-        kind, _, text = message.value.decode().partition(": ")
-        raise (IndexError if kind == "IndexError" else ValueError)(text)
-    return ms.Tensor(status)
+    return eager.run_through_pointers(_RUNNERS[operator.name], options, call[: len(operator.arguments)], call[-1])
 
 
 def load_paged() -> tuple[Callable[..., Any], Callable[..., Any]]:
