@@ -3,7 +3,10 @@
 import argparse
 import io
 import math
+import os
+import stat
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from ..drawing.draw import to_text, write_drawing
 from ..drawing.picture import MAX_PROBLEMS
 from ..drawing.printable import printable, with_printable_names
 from ..pages.block_table import blocks_for
-from ..pages.occupancy import Occupancy, Pages
+from ..pages.occupancy import Occupancy, Pages, first_problems
 
 PROBLEMS_FOUND, BAD_ARGUMENTS = 1, 2
 
@@ -22,6 +25,10 @@ PROBLEMS_FOUND, BAD_ARGUMENTS = 1, 2
 MAX_BYTES = 4 << 20
 MAX_NUMBERS = 1 << 18  # blocks and slots in a file
 MAX_BLOCKS = {".png": 1 << 12, ".svg": 1 << 16, ".json": 1 << 18, "": 1 << 18}  # of the cache, by what is written
+MAX_SHAPES = {".png": 12_000, ".svg": 300_000}  # rectangles and texts of a picture
+MAX_PNG_HEIGHT = 8_000  # pixels
+MAX_DIMENSIONS = 32
+MAX_BLOCK_SIZE = (1 << 63) - 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,16 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         occupancy = _read(arguments)
         _check_size(occupancy, arguments.output)
-        problems = with_printable_names(occupancy).problems()
+        problems = first_problems(with_printable_names(occupancy), MAX_PROBLEMS)
         if arguments.output is None:
-            print(to_text(occupancy, color=sys.stdout.isatty()))
+            print(to_text(occupancy, color=sys.stdout is not None and sys.stdout.isatty()))
         else:
-            write_drawing(occupancy, arguments.output)
+            max_shapes = MAX_SHAPES.get(Path(arguments.output).suffix.lower())
+            write_drawing(occupancy, arguments.output, max_shapes, MAX_PNG_HEIGHT)
             print(f"{printable(arguments.output)}: {occupancy.summary()}")
-            for problem in problems[:MAX_PROBLEMS]:
+            for problem in problems:
                 print(f"PROBLEM: {problem}")
-            if len(problems) > MAX_PROBLEMS:
-                print(f"PROBLEM: and {len(problems) - MAX_PROBLEMS} more")
     except BrokenPipeError:
         raise
     except (ValueError, OSError, ImportError, OverflowError, RecursionError, MemoryError) as error:
@@ -94,6 +100,8 @@ def _read(arguments: argparse.Namespace) -> Occupancy:
     block_size = arguments.block_size
     if block_size is None or block_size < 1:
         raise ValueError(f"--block-size: given {block_size}, expected at least 1 with {arguments.file}")
+    if block_size > MAX_BLOCK_SIZE:
+        raise ValueError(f"--block-size: given {_short(block_size)}, expected at most {MAX_BLOCK_SIZE}")
     slots = tuple(_integers(arguments.file).reshape(-1).tolist())
     sequences = _sequences(arguments.block_tables, arguments.seq_lens, block_size)
     named = [block for pages in sequences for block in pages.blocks] + [slot // block_size for slot in slots]
@@ -119,12 +127,16 @@ def _sequences(tables_path: str | None, lengths_path: str | None, block_size: in
     for row, table in enumerate(tables.tolist()):
         blocks = tuple(block for block in table if block >= 0)
         tokens = len(blocks) * block_size if lengths is None else lengths[row]
+        if tokens < 0:
+            raise ValueError(f"{lengths_path}: given a length of {tokens}, expected at least 0")
         # Tables that are padded with blocks, such as 0, are told by the length.
         sequences.append(Pages(f"row {row}", blocks[: blocks_for(tokens, block_size)], tokens))
     return tuple(sequences)
 
 
 def _content(path: str) -> bytes:
+    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe or a device may have no end
+        raise ValueError(f"{path}: expected a regular file")
     with open(path, "rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
@@ -138,9 +150,13 @@ def _integers(path: str) -> np.ndarray[Any, Any]:
     npy: Any = np.lib.format
     try:
         read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-        shape, fortran_order, dtype = read_header[npy.read_magic(file)](file)
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{expected} ({error})") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the header is parsed as Python, which warns of odd code
+            shape, fortran_order, dtype = read_header[npy.read_magic(file)](file)
+    except Exception:  # the parser's own too: SyntaxError, TokenError, TypeError, RecursionError
+        raise ValueError(f"{expected}, its header cannot be read") from None
+    if len(shape) > MAX_DIMENSIONS or any(isinstance(size, bool) or size < 0 for size in shape):
+        raise ValueError(f"{expected}, its shape is not one")
     if dtype.kind not in "iu":
         raise ValueError(f"{expected}, given {dtype.name}")
     count, held = math.prod(shape), file.getbuffer().nbytes - file.tell()
@@ -148,6 +164,8 @@ def _integers(path: str) -> np.ndarray[Any, Any]:
         raise ValueError(
             f"{expected}; its shape {list(shape)} needs {_short(count * dtype.itemsize)} bytes, it has {held}"
         )
-    if count > MAX_NUMBERS:
-        raise ValueError(f"{path}: given {count} numbers, expected at most {MAX_NUMBERS} to be shown")
+    if max([count, *shape[:1]]) > MAX_NUMBERS:  # rows of no numbers count too
+        raise ValueError(
+            f"{path}: given shape {list(shape)}, expected at most {MAX_NUMBERS} rows and numbers to be shown"
+        )
     return np.frombuffer(file.read(), dtype).reshape(shape, order="F" if fortran_order else "C")

@@ -1,14 +1,17 @@
 """Drawing an Occupancy: as SVG, as PNG, and as text for a terminal."""
 
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from ..pages.occupancy import Occupancy, runs_of, table_runs
-from .picture import MAX_PROBLEMS, Rect, Text, draw, key_of, shorten
+from ..pages.occupancy import Occupancy, first_problems, runs_of, table_runs
+from .picture import MAX_PROBLEMS, Picture, Rect, Text, draw, key_of, shorten
 from .printable import with_printable_names
 
 TEXT_COLUMNS = 32
+PNG_SCALE = 2  # pixels of a PNG for one of the picture's
 TERMINAL_COLORS = (75, 215, 114, 174, 141, 185, 80, 180, 149, 176)
 
 
@@ -69,13 +72,20 @@ def _occupancy_of(cache: Any, slot_mapping: Any) -> Occupancy:
     return cache
 
 
-def write_drawing(occupancy: Occupancy, path: str | Path) -> None:
-    """Writes ``.svg``, ``.png`` or ``.json``; errors as ``draw_occupancy``."""
+def write_drawing(
+    occupancy: Occupancy, path: str | Path, max_shapes: int | None = None, max_height: int | None = None
+) -> None:
+    """Writes ``.svg``, ``.png`` or ``.json``; errors as ``draw_occupancy``.
+
+    ValueError: a picture of more than ``max_shapes`` rectangles and texts, or a PNG of more than ``max_height`` pixels.
+    """
     suffix = Path(path).suffix.lower()
     if suffix == ".svg":
-        Path(path).write_text(to_svg(occupancy), encoding="utf-8")
+        picture = draw(occupancy, max_shapes)
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(_svg_lines(picture))
     elif suffix == ".png":
-        _write_png(occupancy, path)
+        _write_png(occupancy, path, max_shapes, max_height)
     elif suffix == ".json":
         occupancy.save(path)
     else:
@@ -84,16 +94,19 @@ def write_drawing(occupancy: Occupancy, path: str | Path) -> None:
 
 def to_svg(occupancy: Occupancy) -> str:
     """The picture as SVG, without any library."""
-    picture = draw(occupancy)
+    return "".join(_svg_lines(draw(occupancy)))
+
+
+def _svg_lines(picture: Picture) -> Iterator[str]:
     size = f"{picture.width:g} {picture.height:g}"
-    lines = [
+    yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" width="{picture.width:g}" '
-        f'height="{picture.height:g}" font-family="system-ui, \'DejaVu Sans\', Arial, sans-serif">',
-        '<rect width="100%" height="100%" fill="#ffffff"/>',
-        *(_svg_rect(shape) if isinstance(shape, Rect) else _svg_text(shape) for shape in picture.shapes),
-        "</svg>",
-    ]
-    return "\n".join(lines) + "\n"
+        f'height="{picture.height:g}" font-family="system-ui, \'DejaVu Sans\', Arial, sans-serif">\n'
+    )
+    yield '<rect width="100%" height="100%" fill="#ffffff"/>\n'
+    for shape in picture.shapes:
+        yield (_svg_rect(shape) if isinstance(shape, Rect) else _svg_text(shape)) + "\n"
+    yield "</svg>\n"
 
 
 def _svg_rect(rect: Rect) -> str:
@@ -113,15 +126,18 @@ def _svg_text(text: Text) -> str:
     )
 
 
-def _write_png(occupancy: Occupancy, path: str | Path) -> None:
+def _write_png(occupancy: Occupancy, path: str | Path, max_shapes: int | None, max_height: int | None) -> None:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
         from matplotlib.patches import Rectangle
     except ImportError as error:
         raise ImportError("PNG needs matplotlib: pip install 'ms_scatter_pa[plot]', or write .svg") from error
-    picture = draw(occupancy)
-    figure = Figure(figsize=(picture.width / 100, picture.height / 100), dpi=200)
+    picture = draw(occupancy, max_shapes)
+    height = round(picture.height * PNG_SCALE)
+    if max_height is not None and height > max_height:
+        raise ValueError(f"the picture is {height} pixels high, expected at most {max_height}; .svg is drawn higher")
+    figure = Figure(figsize=(picture.width / 100, picture.height / 100), dpi=100 * PNG_SCALE)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(0, picture.width)
@@ -137,7 +153,9 @@ def _write_png(occupancy: Occupancy, path: str | Path) -> None:
             style |= {"ha": "center" if shape.centered else "left", "parse_math": False}
             # 100 pixels to the inch, 72 points to the inch.
             axes.text(shape.x, shape.y, shape.text, fontsize=shape.size * 0.72, **style)
-    figure.savefig(path, facecolor="white")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a name may have characters that no font has
+        figure.savefig(path, facecolor="white")
 
 
 def to_text(occupancy: Occupancy, color: bool = False) -> str:
@@ -152,10 +170,7 @@ def to_text(occupancy: Occupancy, color: bool = False) -> str:
         lines.append(f"on the host: {pages.name}, {pages.num_tokens} tokens")
     if occupancy.slot_mapping is not None:
         lines.append("slot_mapping " + ", ".join(str(run) for run in runs_of(occupancy.slot_mapping)))
-    problems = occupancy.problems()
-    lines += [f"PROBLEM: {problem}" for problem in problems[:MAX_PROBLEMS]]
-    if len(problems) > MAX_PROBLEMS:
-        lines.append(f"PROBLEM: and {len(problems) - MAX_PROBLEMS} more")
+    lines += [f"PROBLEM: {problem}" for problem in first_problems(occupancy, MAX_PROBLEMS)]
     return "\n".join(lines).rstrip()
 
 

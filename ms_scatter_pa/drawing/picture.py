@@ -1,10 +1,10 @@
 """The picture of an Occupancy as rectangles and texts, which ``draw.py`` writes as SVG and as PNG."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ..pages.occupancy import Occupancy, Pages, Run, runs_of, table_runs
+from ..pages.occupancy import Occupancy, Pages, Run, first_problems, runs_of, table_runs
 from .printable import with_printable_names
 
 WIDTH = 1000
@@ -22,7 +22,7 @@ PALETTE = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rect:
     """A filled rectangle; ``title`` is shown where the mouse rests."""
 
@@ -36,7 +36,7 @@ class Rect:
     title: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Text:
     """A line of text; ``y`` is its baseline, ``size`` its height in pixels."""
 
@@ -79,9 +79,12 @@ def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def draw(occupancy: Occupancy) -> Picture:
-    """The picture: counts and problems, the blocks, the block tables, the step's slots, a legend."""
-    page = _Page(with_printable_names(occupancy))
+def draw(occupancy: Occupancy, max_shapes: int | None = None) -> Picture:
+    """The picture: counts and problems, the blocks, the block tables, the step's slots, a legend.
+
+    ValueError: it takes more than ``max_shapes`` rectangles and texts.
+    """
+    page = _Page(with_printable_names(occupancy), max_shapes)
     page.header()
     page.blocks()
     page.tables()
@@ -93,24 +96,28 @@ def draw(occupancy: Occupancy) -> Picture:
 class _Page:
     """The shapes so far, and how far down the page is filled."""
 
-    def __init__(self, occupancy: Occupancy):
+    def __init__(self, occupancy: Occupancy, max_shapes: int | None):
         self.occupancy = occupancy
+        self.max_shapes = max_shapes
         self.shapes: list[Rect | Text] = []
         self.y: float = MARGIN
 
+    def add(self, shapes: Iterable[Rect | Text]) -> None:
+        for shape in shapes:
+            if len(self.shapes) == self.max_shapes:
+                raise ValueError(f"the picture takes more than {self.max_shapes} shapes; text and .json take more")
+            self.shapes.append(shape)
+
     def line(self, text: str, size: float = 12, fill: str = INK, bold: bool = False, space: float = 6) -> None:
-        self.shapes.append(Text(MARGIN, self.y + size, text, size, fill, bold))
+        self.add([Text(MARGIN, self.y + size, text, size, fill, bold)])
         self.y += size + space
 
     def header(self) -> None:
         description = self.occupancy.description
         self.line("KV cache" + (f": {description}" if description else ""), 18, bold=True, space=8)
         self.line(self.occupancy.summary(), fill=FAINT)
-        problems = self.occupancy.problems()
-        for problem in problems[:MAX_PROBLEMS]:
+        for problem in first_problems(self.occupancy, MAX_PROBLEMS):
             self.line(f"✗ {problem}", fill=ALARM, bold=True)
-        if len(problems) > MAX_PROBLEMS:
-            self.line(f"✗ and {len(problems) - MAX_PROBLEMS} more", fill=ALARM, bold=True)
         self.y += 8
 
     def blocks(self) -> None:
@@ -119,7 +126,7 @@ class _Page:
         pitch = (WIDTH - 2 * MARGIN) / columns
         gap = 2 if compact else 6
         height = pitch - gap if compact else 38
-        owners, filled, written = self.occupancy.owners, self.occupancy.filled, self.occupancy.written
+        owners, filled, written = self._owners_and_pages(), self.occupancy.filled, self.occupancy.written
         for block in range(self.occupancy.num_blocks):
             cell = _Cell(
                 block,
@@ -127,15 +134,25 @@ class _Page:
                 self.y + block // columns * (height + gap),
                 pitch - gap,
                 height,
-                [(index, self.occupancy.sequences[index]) for index in owners.get(block, [])],
+                [(index, page, self.occupancy.sequences[index]) for index, page in owners.get(block, ())],
             )
             if block % columns < columns - 1:
-                self.shapes += cell.link(gap)
-            self.shapes += cell.body(filled.get(block, 0) / self.occupancy.block_size)
-            self.shapes += cell.marks(written.get(block, []), self.occupancy.block_size)
+                self.add(cell.link(gap))
+            self.add(cell.body(filled.get(block, 0) / self.occupancy.block_size))
+            self.add(cell.marks(written.get(block, []), self.occupancy.block_size))
             if not compact:
-                self.shapes += cell.labels()
+                self.add(cell.labels())
         self.y += -(-self.occupancy.num_blocks // columns) * (height + gap) + 10
+
+    def _owners_and_pages(self) -> dict[int, list[tuple[int, int]]]:
+        """Block -> the indices of the sequences that have it, each with the first page that the block is."""
+        owners: dict[int, list[tuple[int, int]]] = {}
+        for index, pages in enumerate(self.occupancy.sequences):
+            first: dict[int, int] = {}
+            for page, block in enumerate(pages.blocks):
+                if first.setdefault(block, page) == page:
+                    owners.setdefault(block, []).append((index, page))
+        return owners
 
     def tables(self) -> None:
         sequences = self.occupancy.sequences
@@ -145,10 +162,10 @@ class _Page:
         width = max((len(pages.blocks) for pages in sequences), default=0)
         for index, pages in enumerate(sequences):
             color = color_of(index)
-            self.shapes.append(Rect(MARGIN, self.y, 26, 20, color))
-            self.shapes.append(Text(MARGIN + 13, self.y + 14, key_of(index), 11, bold=True, centered=True))
-            self.shapes.append(Text(MARGIN + 34, self.y + 14, shorten(pages.name, 20)))
-            self.shapes.append(Text(MARGIN + 180, self.y + 14, f"{pages.num_tokens} tokens", fill=FAINT))
+            self.add([Rect(MARGIN, self.y, 26, 20, color)])
+            self.add([Text(MARGIN + 13, self.y + 14, key_of(index), 11, bold=True, centered=True)])
+            self.add([Text(MARGIN + 34, self.y + 14, shorten(pages.name, 20))])
+            self.add([Text(MARGIN + 180, self.y + 14, f"{pages.num_tokens} tokens", fill=FAINT)])
             self.strip(table_runs(pages.blocks, width), MARGIN + 270, partial(_always, color))
         for pages in self.occupancy.swapped:
             self.line(f"on the host: {shorten(pages.name, 40)}, {pages.num_tokens} tokens", fill=FAINT)
@@ -173,6 +190,13 @@ class _Page:
     def _split_at_owners(self, runs: Sequence[Run]) -> list[Run]:
         """Cuts runs where the next block is another sequence's, so that every box has one colour."""
         owners, size = self.occupancy.owners, self.occupancy.block_size
+        borders: dict[int, bool] = {}  # each is told once, since a block may have many owners and be in many runs
+
+        def is_border(block: int) -> bool:
+            if block not in borders:
+                borders[block] = owners.get(block) != owners.get(block - 1)
+            return borders[block]
+
         parts: list[Run] = []
         for run in runs:
             if run.is_padding:
@@ -180,7 +204,7 @@ class _Page:
                 continue
             start, end = run.start, run.start + run.length
             for border in range((start // size + 1) * size, end, size):
-                if owners.get(border // size) != owners.get(border // size - 1):
+                if is_border(border // size):
                     parts.append(Run(start, border - start))
                     start = border
             parts.append(Run(start, end - start))
@@ -196,10 +220,9 @@ class _Page:
                 x, self.y = left, self.y + 26
             fill = PADDING if run.is_padding else color(run)
             title = f"{run.length} of padding" if run.is_padding else f"run of {run.length}"
-            self.shapes.append(Rect(x, self.y, width, 20, fill, LINE, run.is_padding, title))
-            self.shapes.append(
-                Text(x + width / 2, self.y + 14, label, 11, FAINT if run.is_padding else INK, centered=True)
-            )
+            ink = FAINT if run.is_padding else INK
+            self.add([Rect(x, self.y, width, 20, fill, LINE, run.is_padding, title)])
+            self.add([Text(x + width / 2, self.y + 14, label, 11, ink, centered=True)])
             x += width + 4
         self.y += 26
 
@@ -217,8 +240,8 @@ class _Page:
             items.append(("written by the step", [Rect(0, 0, 22, 14, tint(color)), Rect(6, 10, 10, 4, WRITTEN)]))
         for label, rects in items:
             for r in rects:
-                self.shapes.append(Rect(x + r.x, self.y + r.y, r.width, r.height, r.fill, r.stroke, r.dashed))
-            self.shapes.append(Text(x + 28, self.y + 11, label, 11, FAINT))
+                self.add([Rect(x + r.x, self.y + r.y, r.width, r.height, r.fill, r.stroke, r.dashed)])
+            self.add([Text(x + 28, self.y + 11, label, 11, FAINT)])
             x += 48 + 6.2 * len(label)
         self.y += 20
 
@@ -236,46 +259,42 @@ class _Cell:
     y: float
     width: float
     height: float
-    owners: list[tuple[int, Pages]]
+    owners: list[tuple[int, int, Pages]]  # a sequence's index, the page that the block is first, and the sequence
 
-    def body(self, part_filled: float) -> list[Rect]:
+    def body(self, part_filled: float) -> Iterator[Rect]:
         """A band per owner: filled slots, and the empty rest."""
         if not self.owners:
-            return [Rect(self.x, self.y, self.width, self.height, EMPTY, LINE, True, f"block {self.block}: free")]
-        shapes = []
+            yield Rect(self.x, self.y, self.width, self.height, EMPTY, LINE, True, f"block {self.block}: free")
+            return
         band = self.height / len(self.owners)
-        for place, (index, pages) in enumerate(self.owners):
+        for place, (index, page, pages) in enumerate(self.owners):
             y, color = self.y + place * band, color_of(index)
-            title = f"block {self.block}: page {pages.blocks.index(self.block)} of {pages.name}"
-            shapes.append(Rect(self.x, y, self.width, band, tint(color), title=title))
+            title = f"block {self.block}: page {page} of {shorten(pages.name, 40)}"
+            yield Rect(self.x, y, self.width, band, tint(color), title=title)
             if part_filled:
-                shapes.append(Rect(self.x, y, self.width * part_filled, band, color, title=title))
-        return shapes
+                yield Rect(self.x, y, self.width * part_filled, band, color, title=title)
 
     def link(self, gap: float) -> list[Rect]:
         """A bridge to the next block where it is the owner's next page."""
-        for index, pages in self.owners:
-            page = pages.blocks.index(self.block)
+        for index, page, pages in self.owners:
             if self.block + 1 in pages.blocks[page + 1 : page + 2]:
                 return [Rect(self.x + self.width, self.y + self.height / 2 - 3, gap, 6, color_of(index))]
         return []
 
-    def marks(self, offsets: Sequence[int], block_size: int) -> list[Rect]:
+    def marks(self, offsets: Sequence[int], block_size: int) -> Iterator[Rect]:
         """A dark bar under the slots that the step writes."""
         slot = self.width / block_size
-        return [
-            Rect(self.x + run.start * slot, self.y + self.height - 5, run.length * slot, 5, WRITTEN)
-            for run in runs_of(sorted(set(offsets)))
-        ]
+        for run in runs_of(sorted(set(offsets))):
+            yield Rect(self.x + run.start * slot, self.y + self.height - 5, run.length * slot, 5, WRITTEN)
 
     def labels(self) -> list[Text]:
         """The block's number, and which page of whom it is."""
         shapes = [Text(self.x + 4, self.y + 12, str(self.block), 10, INK if self.owners else FAINT)]
         if len(self.owners) == 1:
-            index, pages = self.owners[0]
-            label = f"{key_of(index)} {pages.blocks.index(self.block)}"
+            index, page, _ = self.owners[0]
+            label = f"{key_of(index)} {page}"
         else:
-            label = shorten("+".join(key_of(index) for index, _ in self.owners), 7)
+            label = shorten("+".join(key_of(index) for index, _, _ in self.owners[:8]), 7)
         if label:
             shapes.append(Text(self.x + self.width / 2, self.y + 27, label, 12, bold=True, centered=True))
         return shapes

@@ -7,8 +7,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from .padding import PADDING_SLOT
 
 FORMAT = "ms_scatter_pa.cache_layout"
 VERSION = 1
+MOST_NAMES = 4  # of the sequences that share a block, in a sentence
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Pages:
     num_tokens: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Run:
     """Numbers ``start``, ``start`` + 1, ... of a list, ``length`` of them; for padding, the same -1 each time."""
 
@@ -132,9 +134,13 @@ class Occupancy:
         Blocks outside the cache, twice in a table, too many or too few for the tokens, or shared at different pages;
         slots past the cache, written twice, in a block that nobody has, or in one that several have.
         """
-        return [*self._table_problems(), *self._slot_problems()]
+        return list(self._found())
 
-    def _table_problems(self) -> Iterable[str]:
+    def _found(self) -> Iterator[str]:
+        yield from self._table_problems()
+        yield from self._slot_problems()
+
+    def _table_problems(self) -> Iterator[str]:
         places: dict[int, tuple[int, str]] = {}
         for pages in self.sequences:
             for block, times in Counter(pages.blocks).items():
@@ -151,7 +157,7 @@ class Occupancy:
                 if other_page != page and other != pages.name:
                     yield f"block {block} is page {other_page} of {other} and page {page} of {pages.name}"
 
-    def _slot_problems(self) -> Iterable[str]:
+    def _slot_problems(self) -> Iterator[str]:
         owners = self.owners
         limit = self.num_blocks * self.block_size
         first: dict[int, int] = {}
@@ -166,9 +172,12 @@ class Occupancy:
             elif self.sequences and block not in owners:
                 yield f"slot_mapping[{position}] = {slot} is in block {block}, which nobody has"
             elif len(owners.get(block, ())) > 1:
-                names = " and ".join(self.sequences[index].name for index in owners[block])
-                yield f"slot_mapping[{position}] = {slot} is in block {block}, which {names} share"
+                yield f"slot_mapping[{position}] = {slot} is in block {block}, which {self._names(owners[block])} share"
             first.setdefault(slot, position)
+
+    def _names(self, indices: Sequence[int]) -> str:
+        names = [self.sequences[index].name for index in indices[:MOST_NAMES]]
+        return " and ".join(names) + (f" and {len(indices) - MOST_NAMES} more" if len(indices) > MOST_NAMES else "")
 
     def save(self, path: str | Path) -> None:
         """Writes the snapshot as JSON; see ``load``. OSError: the file cannot be written."""
@@ -193,26 +202,31 @@ class Occupancy:
         """What ``load`` makes of a file's content; errors name ``path``."""
         try:
             content = json.loads(text.decode("utf-8"))
-        except (ValueError, RecursionError) as error:
+        except UnicodeDecodeError:
+            raise ValueError(f"{path}: not JSON (not UTF-8)") from None
+        except json.JSONDecodeError as error:
             raise ValueError(f"{path}: not JSON ({error})") from None
+        except RecursionError:
+            raise ValueError(f"{path}: not read, lists or objects lie too deep in others") from None
+        except ValueError:
+            raise ValueError(f"{path}: not read, a number has too many digits") from None
         if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
             raise ValueError(f"{path}: not a saved cache layout; its 'format' is not {FORMAT!r}")
-        if content.pop("version", None) != VERSION:
+        version = content.pop("version", None)
+        if isinstance(version, bool) or version != VERSION:
             raise ValueError(f"{path}: expected version {VERSION}")
         try:
-            for name in ("sequences", "swapped"):
-                content[name] = tuple(_pages(**entry) for entry in content.get(name, ()))
-            slots = content.get("slot_mapping")
-            content["slot_mapping"] = None if slots is None else _integers(slots)
-            loaded = cls(**content)
-            sizes = _integers((loaded.num_blocks, loaded.block_size))
-            if not isinstance(loaded.description, str):
-                raise ValueError(f"description: expected a text, given {loaded.description!r}")
-        except (TypeError, ValueError, RecursionError) as error:
+            return _layout(content)
+        except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-        if min(sizes) < 1:
-            raise ValueError(f"{path}: num_blocks and block_size must be at least 1")
-        return loaded
+
+
+def first_problems(occupancy: Occupancy, most: int) -> list[str]:
+    """Its problems, of which those after the first ``most`` are only counted: the last sentence is "and 12 more"."""
+    found = occupancy._found()
+    shown = list(islice(found, most))
+    more = sum(1 for _ in found)
+    return [*shown, f"and {more} more"] if more else shown
 
 
 def table_runs(blocks: Sequence[int], width: int) -> list[Run]:
@@ -224,16 +238,72 @@ def table_runs(blocks: Sequence[int], width: int) -> list[Run]:
     return runs
 
 
-def _pages(name: Any, blocks: Any, num_tokens: Any) -> Pages:
-    if _integers((num_tokens,))[0] < 0:
-        raise ValueError(f"num_tokens: given {num_tokens}, expected at least 0")
-    return Pages(str(name), _integers(blocks), num_tokens)
+def _layout(content: dict[str, Any]) -> Occupancy:
+    """What is under ``format`` and ``version``; errors name the field."""
+    _only_fields(content, ("num_blocks", "block_size"), ("sequences", "swapped", "slot_mapping", "description"), "")
+    slots, description = content.get("slot_mapping"), content.get("description", "")
+    if not isinstance(description, str):
+        raise ValueError(f"description: expected a text, given {_kind(description)}")
+    return Occupancy(
+        _integer(content["num_blocks"], "num_blocks", 1),
+        _integer(content["block_size"], "block_size", 1),
+        _all_pages(content.get("sequences", []), "sequences"),
+        _all_pages(content.get("swapped", []), "swapped"),
+        None if slots is None else _integers(slots, "slot_mapping"),
+        description,
+    )
 
 
-def _integers(values: Any) -> tuple[int, ...]:
-    if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
-        raise ValueError(f"expected integers, given {values}")
-    return tuple(values)
+def _all_pages(entries: Any, field: str) -> tuple[Pages, ...]:
+    return tuple(_pages(entry, f"{field}[{index}]") for index, entry in enumerate(_list(entries, field)))
+
+
+def _pages(entry: Any, field: str) -> Pages:
+    if not isinstance(entry, dict):
+        raise ValueError(f"{field}: expected an object, given {_kind(entry)}")
+    _only_fields(entry, ("name", "blocks", "num_tokens"), (), f"{field}.")
+    name = entry["name"]
+    if not isinstance(name, str | int) or isinstance(name, bool):
+        raise ValueError(f"{field}.name: expected a text, given {_kind(name)}")
+    blocks = _integers(entry["blocks"], f"{field}.blocks")
+    return Pages(str(name), blocks, _integer(entry["num_tokens"], f"{field}.num_tokens", 0))
+
+
+def _only_fields(given: dict[str, Any], needed: Sequence[str], optional: Sequence[str], prefix: str) -> None:
+    for field in needed:
+        if field not in given:
+            raise ValueError(f"{prefix}{field} is missing")
+    for field in given:
+        if field not in needed and field not in optional:
+            raise ValueError(f"{prefix}{field[:40]}: no such field")
+
+
+def _list(value: Any, field: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{field}: expected a list, given {_kind(value)}")
+    return value
+
+
+def _integers(values: Any, field: str) -> tuple[int, ...]:
+    return tuple(_integer(value, f"{field}[{place}]") for place, value in enumerate(_list(values, field)))
+
+
+def _integer(value: Any, field: str, least: int = -(1 << 63)) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{field}: expected an integer, given {_kind(value)}")
+    if not -(1 << 63) <= value < 1 << 63:
+        raise ValueError(f"{field}: given a number beyond 64 bits")
+    if value < least:
+        raise ValueError(f"{field}: given {value}, expected at least {least}")
+    return value
+
+
+def _kind(value: Any) -> str:
+    """What a value of JSON is called; the value itself may be of any length."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    kinds = {str: "a text", list: "a list", dict: "an object", int: "an integer"}
+    return kinds.get(type(value), "a number that is not an integer")
 
 
 def _count(number: int, what: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from ms_scatter_pa import PagedKVCache
 from ms_scatter_pa.pages import Occupancy, Pages
-from ms_scatter_pa.pages.occupancy import runs_of
+from ms_scatter_pa.pages.occupancy import first_problems, runs_of
 
 SOUND = (Pages("a", (0, 1, 5), 10), Pages("b", (0, 2), 8))
 
@@ -58,6 +58,14 @@ def test_scheduler_bugs_are_named(sequences, slots, problem):
     assert occupancy(sequences, slots).problems() == [problem]
 
 
+def test_few_of_many_owners_are_named():
+    many = tuple(Pages(f"s{index}", (0,), 4) for index in range(16))
+    found = occupancy(many, (1, 2)).problems()
+    assert found[1] == "slot_mapping[1] = 2 is in block 0, which s0 and s1 and s2 and s3 and 12 more share"
+    assert first_problems(occupancy(many, (1, 2)), 1) == [found[0], "and 1 more"]
+    assert first_problems(occupancy(many, (1, 2)), 2) == found
+
+
 def test_slots_alone_are_judged_without_tables():
     assert occupancy((), (0, 1, 12)).problems() == []
 
@@ -94,11 +102,25 @@ def test_the_format_in_the_documents_loads(tmp_path):
         ({"format": "else"}, "not a saved cache layout"),
         ({"version": 2}, "expected version 1"),
         ({"num_blocks": 0}, "at least 1"),
-        ({"block_size": "4"}, "expected integers"),
-        ({"sequences": [{"name": "a"}]}, "missing 2 required"),
-        ({"sequences": [{"name": "a", "blocks": [0.5], "num_tokens": 1}]}, "expected integers"),
-        ({"slot_mapping": [True]}, "expected integers"),
-        ({"extra": 1}, "extra"),
+        ({"version": True}, "expected version 1"),
+        ({"block_size": "4"}, "block_size: expected an integer, given a text"),
+        ({"num_blocks": 1 << 63}, "num_blocks: given a number beyond 64 bits"),
+        ({"sequences": [{"name": "a"}]}, r"sequences\[0\].blocks is missing"),
+        (
+            {"swapped": [{"name": "a", "blocks": [0.5], "num_tokens": 1}]},
+            r"swapped\[0\].blocks\[0\]: expected an integer",
+        ),
+        ({"sequences": [{"name": ["a"], "blocks": [], "num_tokens": 0}]}, r"\[0\].name: expected a text, given a list"),
+        ({"sequences": [{"name": None, "blocks": [], "num_tokens": 0}]}, r"\[0\].name: expected a text, given null"),
+        ({"sequences": [{"name": "a", "blocks": "", "num_tokens": 0}]}, r"\[0\].blocks: expected a list, given a text"),
+        (
+            {"sequences": [{"name": "a", "blocks": {}, "num_tokens": 0}]},
+            r"\[0\].blocks: expected a list, given an object",
+        ),
+        ({"sequences": ["a"]}, r"sequences\[0\]: expected an object, given a text"),
+        ({"swapped": None}, "swapped: expected a list, given null"),
+        ({"slot_mapping": [True]}, r"slot_mapping\[0\]: expected an integer, given true"),
+        ({"extra": 1}, "extra: no such field"),
     ],
 )
 def test_other_files_are_refused(tmp_path, change, message):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -34,6 +35,14 @@ def npy(array: Any) -> bytes:
 def header(shape: str, descr: str = "<i8") -> bytes:
     text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+def raw_header(text: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+def sequences(**changed: Any) -> bytes:
+    return layout(sequences=[{"name": "a", "blocks": [1], "num_tokens": 2, **changed}])
 
 
 def many_slots(count: int) -> bytes:
@@ -72,6 +81,22 @@ FILES: dict[str, tuple[str, bytes]] = {
     "a layout named as an array": ("a.npy", layout()),
     "an array named as a layout": ("a.json", npy(np.arange(3))),
     "an archive named as an array": ("a.npy", b"PK\x03\x04" + bytes(100)),
+    "a header that is cut off": ("a.npy", raw_header("{'descr':'<i8'")),
+    "a header of brackets": ("a.npy", raw_header("(" * 9000)),
+    "a header of signs": ("a.npy", raw_header("-" * 9000 + "1")),
+    "a header with an unknown type": ("a.npy", header("(1,)", "<i0")),
+    "a header with code that is warned of": ("a.npy", raw_header("{'descr': 1(), '\\\\d': 0 is 0}")),
+    "a header with a zero byte": ("a.npy", raw_header("{\0}")),
+    "a bool in a shape": ("a.npy", header("(True,)") + bytes(8)),
+    "more sizes than an array has": ("a.npy", header(f"({'1,' * 40})") + bytes(8)),
+    "a trillion rows of no numbers": ("a.npy", header("(1000000000000, 0)")),
+    "a name that is a list": ("a.json", sequences(name=["a"])),
+    "a name that is null": ("a.json", sequences(name=None)),
+    "an empty text for blocks": ("a.json", sequences(blocks="")),
+    "an object for blocks": ("a.json", sequences(blocks={})),
+    "a sequence without fields": ("a.json", layout(sequences=[{}])),
+    "a version that is true": ("a.json", layout(version=True)),
+    "a block beyond 64 bits": ("a.json", sequences(blocks=[1 << 63])),
     "more than is read": ("a.json", b" " * (64 << 20)),
 }  # fmt: skip
 
@@ -84,6 +109,44 @@ def test_a_file_that_does_not_fit_is_one_sentence(name: str, tmp_path: Path, cap
     printed = capsys.readouterr()
     assert printed.out == "" and re.fullmatch(r"show: .+\n", printed.err), printed
     assert printed.err[:-1].isprintable() and len(printed.err) < 1500
+    assert not re.search(r"_pages|argument|not JSON serial|Error|object is not|recursion", printed.err)
+
+
+def test_a_pipe_or_a_folder_is_refused_at_once(tmp_path: Path, capsys: Any) -> None:
+    os.mkfifo(tmp_path / "pipe.npy")
+    (tmp_path / "folder.json").mkdir()
+    for file in (tmp_path / "pipe.npy", tmp_path / "folder.json", Path("/dev/zero")):
+        assert main([str(file), "--block-size", "4"]) == 2
+        assert capsys.readouterr().err == f"show: {file}: expected a regular file\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "message"),
+    [
+        ("--block-tables", header("(6000000, 0)"), "given shape [6000000, 0], expected at most"),
+        ("--seq-lens", npy(np.array([-1])), "given a length of -1"),
+    ],
+)
+def test_block_tables_that_do_not_fit(option: str, content: bytes, message: str, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "slots.npy").write_bytes(npy(np.array([1])))
+    (tmp_path / "tables.npy").write_bytes(npy(np.array([[1, -1]])))
+    (tmp_path / "bad.npy").write_bytes(content)
+    argv = [str(tmp_path / "slots.npy"), "--block-size", "4", "--block-tables", str(tmp_path / "tables.npy")]
+    assert main([*argv, option, str(tmp_path / "bad.npy")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_array_of_no_dimension_is_a_slot(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "a.npy").write_bytes(npy(np.array(3)))
+    assert main([str(tmp_path / "a.npy"), "--block-size", "4"]) == 0
+    assert capsys.readouterr().out.endswith("slot_mapping 3\n")
+
+
+def test_a_closed_output_ends_quietly(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(layout())
+    command = ["/bin/sh", "-c", f"exec {sys.executable} -m ms_scatter_pa show a.json >&-"]
+    done = subprocess.run(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 MEASURE = """
@@ -94,6 +157,8 @@ peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read()).group(1)
 print(status, int(peak) >> 10, file=sys.stderr)
 """
 ALL_BLOCKS = [{"name": f"s{i}", "blocks": [*range(i, MAX_BLOCKS[".svg"], 64)], "num_tokens": 2048} for i in range(64)]
+ONE_BLOCK = [{"name": f"s{i}", "blocks": [0], "num_tokens": 30_000} for i in range(8000)]
+TWO_BLOCKS = [{"name": f"s{i}", "blocks": [i % 2], "num_tokens": 1} for i in range(30_000)]
 LARGE = {
     "a trillion blocks": (FILES["a trillion blocks"], 2, []),
     "one slot of 2 to the 62": (FILES["one slot of 2 to the 62"], 2, []),
@@ -103,6 +168,10 @@ LARGE = {
     "as many blocks as a terminal shows": (("a.json", layout(num_blocks=MAX_BLOCKS[""])), 0, []),
     "as many blocks as an SVG shows": (("a.json", layout(num_blocks=MAX_BLOCKS[".svg"], sequences=ALL_BLOCKS)), 0, ["-o", "a.svg"]),
     "as many blocks as a PNG shows": (("a.json", layout(num_blocks=MAX_BLOCKS[".png"])), 0, ["-o", "a.png"]),
+    "as many owners of each slot's block": (("a.json", layout(num_blocks=1, block_size=30_000, sequences=ONE_BLOCK, slot_mapping=[*range(30_000)])), 0, []),
+    "owners and slots by turns": (("a.json", layout(num_blocks=2, block_size=1, sequences=TWO_BLOCKS, slot_mapping=[0, 1] * 55_000)), 2, ["-o", "a.svg"]),
+    "characters that no font has": (("a.json", layout(sequences=[{"name": "\U00020000" * 30, "blocks": [], "num_tokens": 0}] * 140)), 0, ["-o", "a.png"]),
+    "a higher picture than a PNG": (("a.json", layout(sequences=[{"name": "a", "blocks": [], "num_tokens": 0}] * 300)), 2, ["-o", "a.png"]),
     "more blocks than a PNG shows": (("a.json", layout(num_blocks=MAX_BLOCKS[".png"] + 1)), 2, ["-o", "a.png"]),
 }  # fmt: skip
 
