@@ -45,6 +45,10 @@ def sequences(**changed: Any) -> bytes:
     return layout(sequences=[{"name": "a", "blocks": [1], "num_tokens": 2, **changed}])
 
 
+def named(name: str, count: int) -> bytes:
+    return layout(sequences=[{"name": name, "blocks": [], "num_tokens": 0}] * count)
+
+
 def many_slots(count: int) -> bytes:
     return layout(num_blocks=4, slot_mapping=[9] * count)
 
@@ -159,6 +163,8 @@ print(status, int(peak) >> 10, file=sys.stderr)
 ALL_BLOCKS = [{"name": f"s{i}", "blocks": [*range(i, MAX_BLOCKS[".svg"], 64)], "num_tokens": 2048} for i in range(64)]
 ONE_BLOCK = [{"name": f"s{i}", "blocks": [0], "num_tokens": 30_000} for i in range(8000)]
 TWO_BLOCKS = [{"name": f"s{i}", "blocks": [i % 2], "num_tokens": 1} for i in range(30_000)]
+EVERY_SLOT_SHARED = layout(num_blocks=1, block_size=30_000, sequences=ONE_BLOCK, slot_mapping=[*range(30_000)])
+BY_TURNS = layout(num_blocks=2, block_size=1, sequences=TWO_BLOCKS, slot_mapping=[0, 1] * 55_000)
 LARGE = {
     "a trillion blocks": (FILES["a trillion blocks"], 2, []),
     "one slot of 2 to the 62": (FILES["one slot of 2 to the 62"], 2, []),
@@ -168,10 +174,10 @@ LARGE = {
     "as many blocks as a terminal shows": (("a.json", layout(num_blocks=MAX_BLOCKS[""])), 0, []),
     "as many blocks as an SVG shows": (("a.json", layout(num_blocks=MAX_BLOCKS[".svg"], sequences=ALL_BLOCKS)), 0, ["-o", "a.svg"]),
     "as many blocks as a PNG shows": (("a.json", layout(num_blocks=MAX_BLOCKS[".png"])), 0, ["-o", "a.png"]),
-    "as many owners of each slot's block": (("a.json", layout(num_blocks=1, block_size=30_000, sequences=ONE_BLOCK, slot_mapping=[*range(30_000)])), 0, []),
-    "owners and slots by turns": (("a.json", layout(num_blocks=2, block_size=1, sequences=TWO_BLOCKS, slot_mapping=[0, 1] * 55_000)), 2, ["-o", "a.svg"]),
-    "characters that no font has": (("a.json", layout(sequences=[{"name": "\U00020000" * 30, "blocks": [], "num_tokens": 0}] * 140)), 0, ["-o", "a.png"]),
-    "a higher picture than a PNG": (("a.json", layout(sequences=[{"name": "a", "blocks": [], "num_tokens": 0}] * 300)), 2, ["-o", "a.png"]),
+    "as many owners of each slot's block": (("a.json", EVERY_SLOT_SHARED), 0, []),
+    "owners and slots by turns": (("a.json", BY_TURNS), 2, ["-o", "a.svg"]),
+    "characters that no font has": (("a.json", named("\U00020000" * 30, 140)), 0, ["-o", "a.png"]),
+    "a higher picture than a PNG": (("a.json", named("a", 300)), 2, ["-o", "a.png"]),
     "more blocks than a PNG shows": (("a.json", layout(num_blocks=MAX_BLOCKS[".png"] + 1)), 2, ["-o", "a.png"]),
 }  # fmt: skip
 
