@@ -129,8 +129,8 @@ def _svg_text(text: Text) -> str:
 def _write_png(occupancy: Occupancy, path: str | Path, max_shapes: int | None, max_height: int | None) -> None:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.collections import PolyCollection
         from matplotlib.figure import Figure
-        from matplotlib.patches import Rectangle
     except ImportError as error:
         raise ImportError("PNG needs matplotlib: pip install 'ms_scatter_pa[plot]', or write .svg") from error
     picture = draw(occupancy, max_shapes)
@@ -143,13 +143,22 @@ def _write_png(occupancy: Occupancy, path: str | Path, max_shapes: int | None, m
     axes.set_xlim(0, picture.width)
     axes.set_ylim(picture.height, 0)
     axes.axis("off")
+    rects = [shape for shape in picture.shapes if isinstance(shape, Rect)]
+    corners = [
+        [(r.x, r.y), (r.x + r.width, r.y), (r.x + r.width, r.y + r.height), (r.x, r.y + r.height)] for r in rects
+    ]
+    # One collection: a patch for each takes a millisecond or more.
+    boxes = PolyCollection(
+        corners,
+        facecolors=[r.fill for r in rects],
+        edgecolors=[r.stroke or "none" for r in rects],
+        linestyles=["--" if r.dashed else "-" for r in rects],
+        linewidths=0.7,
+    )
+    axes.add_collection(boxes, autolim=False)
     for shape in picture.shapes:
-        if isinstance(shape, Rect):
-            style: dict[str, Any] = {"facecolor": shape.fill, "edgecolor": shape.stroke or "none", "linewidth": 0.7}
-            style["linestyle"] = "--" if shape.dashed else "-"
-            axes.add_patch(Rectangle((shape.x, shape.y), shape.width, shape.height, **style))
-        else:
-            style = {"color": shape.fill, "fontweight": "bold" if shape.bold else "normal"}
+        if isinstance(shape, Text):
+            style: dict[str, Any] = {"color": shape.fill, "fontweight": "bold" if shape.bold else "normal"}
             style |= {"ha": "center" if shape.centered else "left", "parse_math": False}
             # 100 pixels to the inch, 72 points to the inch.
             axes.text(shape.x, shape.y, shape.text, fontsize=shape.size * 0.72, **style)
