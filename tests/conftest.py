@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(tests) and str(item.path.relative_to(tests)).startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def nothing_queued() -> Iterator[None]:
+    """An error of a queued call belongs to the test that queued it, not to the next one."""
+    yield
+    runtime = getattr(sys.modules.get("mindspore"), "runtime", None)
+    if runtime is not None:
+        runtime.synchronize()
 
 
 @pytest.fixture

@@ -109,3 +109,4 @@ def test_a_bad_block_is_named() -> None:
     tables[1, 1] = 5
     with pytest.raises(IndexError, match=r"block_tables\[1, 1\]"):
         paged_cache_load(*map(Tensor, _caches(0, False)), Tensor(tables), Tensor(LENGTHS))
+        ms.runtime.synchronize()
