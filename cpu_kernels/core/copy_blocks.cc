@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <new>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "export.h"
+#include "overlap.h"
 #include "policy.h"
 #include "shares.h"
 #include "simd/cpu_features.h"
@@ -26,23 +29,42 @@ int64_t TargetBlock(const MsspBlockCopy& copy, int64_t i) {
   return copy.target_blocks == nullptr ? i : copy.target_blocks[i];
 }
 
-bool SpanFits(int64_t num_blocks, int64_t stride, int64_t block_bytes) {
+bool SpanFits(const void* data, int64_t num_blocks, int64_t stride, int64_t block_bytes) {
   int64_t bytes = 0;
-  return num_blocks >= 0 && stride >= block_bytes && !__builtin_mul_overflow(num_blocks, stride, &bytes);
+  return stride >= block_bytes && Multiply(&bytes, num_blocks, stride) && (bytes == 0 || data != nullptr) &&
+         reinterpret_cast<uintptr_t>(data) <= UINTPTR_MAX - static_cast<uintptr_t>(bytes);
 }
 
-bool SizesAreSound(const MsspBlockCopy& copy) {
+// Adds the bytes of the copy to `sum`, which is that of all copies before.
+bool SizesAreSound(const MsspBlockCopy& copy, int64_t* sum) {
   int64_t bytes = 0;
-  return copy.count >= 0 && copy.block_bytes >= 0 && !__builtin_mul_overflow(copy.count, copy.block_bytes, &bytes) &&
-         SpanFits(copy.source_num_blocks, copy.source_stride, copy.block_bytes) &&
-         SpanFits(copy.target_num_blocks, copy.target_stride, copy.block_bytes);
+  if (copy.block_bytes < 0 || !Multiply(&bytes, copy.count, copy.block_bytes)) return false;
+  *sum += bytes;
+  const bool has_lists = copy.source_blocks != nullptr || copy.target_blocks != nullptr;
+  return *sum <= kMaxBytes && (!has_lists || copy.count <= kMaxBytes / int64_t{sizeof(int64_t)}) &&
+         SpanFits(copy.source, copy.source_num_blocks, copy.source_stride, copy.block_bytes) &&
+         SpanFits(copy.target, copy.target_num_blocks, copy.target_stride, copy.block_bytes);
 }
 
-MsspStatus CheckCopies(const MsspBlockCopy* copies, int64_t num_copies) {
+MsspStatus CheckSizes(const MsspBlockCopy* copies, int64_t num_copies) {
+  if (num_copies < 0 || num_copies > kMaxBytes / int64_t{sizeof(MsspBlockCopy)} ||
+      (num_copies > 0 && copies == nullptr)) {
+    return {MSSP_BAD_SHAPES, 0, num_copies, 0};
+  }
+  int64_t sum = 0;
+  for (int64_t c = 0; c < num_copies; ++c) {
+    if (!SizesAreSound(copies[c], &sum)) return {MSSP_BAD_SHAPES, c, copies[c].block_bytes, 0};
+  }
+  return {MSSP_WRITTEN, 0, 0, 0};
+}
+
+MsspStatus CheckBlocks(const MsspBlockCopy* copies, int64_t num_copies) {
   for (int64_t c = 0; c < num_copies; ++c) {
     const MsspBlockCopy& copy = copies[c];
-    if (!SizesAreSound(copy)) return {MSSP_BAD_SHAPES, c, copy.block_bytes, 0};
-    for (int64_t i = 0; i < copy.count; ++i) {
+    // Without lists the first block that is not there is known.
+    const bool counted = copy.source_blocks == nullptr && copy.target_blocks == nullptr;
+    const int64_t first = counted ? std::min({copy.source_num_blocks, copy.target_num_blocks, copy.count}) : 0;
+    for (int64_t i = first; i < copy.count; ++i) {
       const int64_t source = SourceBlock(copy, i);
       const int64_t target = TargetBlock(copy, i);
       if (source < 0 || source >= copy.source_num_blocks) return {MSSP_BAD_SLOT, i, source, copy.source_num_blocks};
@@ -51,6 +73,34 @@ MsspStatus CheckCopies(const MsspBlockCopy* copies, int64_t num_copies) {
   }
   return {MSSP_WRITTEN, 0, 0, 0};
 }
+
+// The copies with lists of their own: they may lie in what is written, and other threads may change them. Copies that
+// share their lists, as the layers of a cache do, share those too.
+class OwnCopies {
+ public:
+  OwnCopies(const MsspBlockCopy* copies, int64_t num_copies) : copies_(copies, copies + num_copies) {
+    for (MsspBlockCopy& copy : copies_) {
+      copy.source_blocks = Own(copy.source_blocks, copy.count);
+      copy.target_blocks = Own(copy.target_blocks, copy.count);
+    }
+  }
+
+  const MsspBlockCopy* data() const { return copies_.data(); }
+
+ private:
+  const int64_t* Own(const int64_t* list, int64_t count) {
+    if (list == nullptr) return nullptr;
+    std::vector<int64_t>& own = lists_[{list, count}];
+    if (own.empty()) {
+      own.resize(static_cast<size_t>(std::max<int64_t>(count, 1)));  // never NULL, which means 0, 1, 2, ...
+      if (count > 0) std::memcpy(own.data(), list, static_cast<size_t>(count) * sizeof(int64_t));
+    }
+    return own.data();
+  }
+
+  std::vector<MsspBlockCopy> copies_;
+  std::map<std::pair<const int64_t*, int64_t>, std::vector<int64_t>> lists_;
+};
 
 // Where pairs [begin, result) of a copy may go on at the same time: none of their targets is another one's source or
 // target.
@@ -143,6 +193,12 @@ bool HaveTheSamePairs(const MsspBlockCopy& a, const MsspBlockCopy& b) {
          (a.source == a.target) == (b.source == b.target);
 }
 
+// Whether every block stays as it is; of blocks that are counted that is known without a look at each.
+bool CopiesNothing(const MsspBlockCopy& copy) {
+  return copy.block_bytes == 0 || (copy.source == copy.target && copy.source_stride == copy.target_stride &&
+                                   copy.source_blocks == nullptr && copy.target_blocks == nullptr);
+}
+
 void CopyAll(const MsspBlockCopy* copies, int64_t num_copies, int32_t num_threads) {
   std::vector<int64_t> done(static_cast<size_t>(num_copies), 0);
   std::vector<Wave> waves;
@@ -152,7 +208,12 @@ void CopyAll(const MsspBlockCopy* copies, int64_t num_copies, int32_t num_thread
     int64_t bytes = 0;
     for (int64_t c = 0; c < num_copies; ++c) {
       const MsspBlockCopy& copy = copies[c];
-      if (copy.block_bytes == 0 || done[c] == copy.count) continue;
+      if (CopiesNothing(copy)) continue;
+      while (done[c] < copy.count && copy.source == copy.target && copy.source_stride == copy.target_stride &&
+             SourceBlock(copy, done[c]) == TargetBlock(copy, done[c])) {
+        ++done[c];
+      }
+      if (done[c] == copy.count) continue;
       // The layers of a cache share their pairs.
       const bool known = !waves.empty() && waves.back().begin == done[c] && HaveTheSamePairs(*waves.back().copy, copy);
       const int64_t end = known ? waves.back().end : EndOfIndependent(copy, done[c]);
@@ -172,10 +233,12 @@ void CopyAll(const MsspBlockCopy* copies, int64_t num_copies, int32_t num_thread
 }  // namespace mssp
 
 extern "C" MSSP_EXPORT MsspStatus MsspCopyBlocks(const MsspBlockCopy* copies, int64_t num_copies, int32_t num_threads) {
-  const MsspStatus status = mssp::CheckCopies(copies, num_copies);
+  MsspStatus status = mssp::CheckSizes(copies, num_copies);
   if (status.code != MSSP_WRITTEN) return status;
   try {
-    mssp::CopyAll(copies, num_copies, num_threads);
+    const mssp::OwnCopies own(copies, num_copies);
+    status = mssp::CheckBlocks(own.data(), num_copies);
+    if (status.code == MSSP_WRITTEN) mssp::CopyAll(own.data(), num_copies, num_threads);
   } catch (const std::bad_alloc&) {
     return {MSSP_NO_MEMORY, 0, 0, 0};
   }

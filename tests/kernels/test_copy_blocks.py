@@ -113,15 +113,48 @@ def test_a_block_that_is_not_there_is_named_and_nothing_is_copied(
         {"count": -1},
         {"target_num_blocks": 2**61},
         {"source_num_blocks": -1},
+        {"block_bytes": 0, "count": 2**62, "source_num_blocks": 2**62, "target_num_blocks": 2**62},
+        {"block_bytes": 2**62, "source_stride": 2**62, "target_stride": 2**62},
+        {"source": 0},
+        {"target": 2**64 - 8},
     ],
 )
 def test_sizes_that_cannot_be_are_refused(library: CoreLibrary, change: dict[str, int]) -> None:
     target = np.zeros((3, 8), np.uint8)
     copy = make_copy(np.ones((3, 8), np.uint8), target, np.array([0]), np.array([0]), 8)
+    assert library.c.MsspCopyBlocks(ctypes.byref(copy), -1, 1).code == 4
+    assert library.c.MsspCopyBlocks(ctypes.POINTER(BlockCopy)(), 1, 1).code == 4
     for name, number in change.items():
         setattr(copy, name, number)
     assert run(library, copy)[0] == 4
     assert not target.any()
+
+
+def test_lists_that_lie_in_the_target(library: CoreLibrary) -> None:
+    """The copy overwrites them, and goes where they said before."""
+    arena = np.zeros((1024, 64), np.uint8)
+    target, source = arena[100:108], np.full((4, 64), 1, np.uint8)
+    source.view(np.int64)[...] = 500
+    targets = target.reshape(-1).view(np.int64)[:4]
+    targets[...] = [0, 2, 4, 6]
+    assert run(library, make_copy(source, target, None, targets, 64)) == [0, 0, 0, 0]
+    assert np.flatnonzero(arena.any(1)).tolist() == [100, 102, 104, 106]
+    assert (arena[100:108:2] == source).all()
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_blocks_that_stay_take_no_time(library: CoreLibrary, listed: bool) -> None:
+    """However many and large, once or in sums that no number holds."""
+    memory, zeros = np.zeros((1, 8), np.uint8), np.zeros(4, np.int64) if listed else None
+    copy = make_copy(memory, memory, zeros, zeros, 8)
+    copy.count = 1
+    copy.block_bytes = copy.source_stride = copy.target_stride = 2**46
+    assert run(library, copy)[0] == 0
+    assert run(library, *[copy] * 8)[0] == 4
+    copy.block_bytes = copy.source_stride = copy.target_stride = 0
+    copy.count = 4 if listed else 2**40
+    copy.source_num_blocks = copy.target_num_blocks = 2**40
+    assert run(library, copy)[0] == 0
 
 
 def test_nothing_to_copy(library: CoreLibrary) -> None:
