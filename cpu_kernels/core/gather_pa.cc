@@ -362,6 +362,19 @@ MsspStatus CheckGatherDescription(const MsspGatherCall& call) {
   }
   if (LengthCount(call) > 0 && call.seq_lens == nullptr) return {MSSP_BAD_SHAPES, gather::kSeqLens, 0, 1};
   if (entries > 0 && call.block_tables == nullptr) return {MSSP_BAD_SHAPES, gather::kBlockTables, 0, 1};
+  const struct {
+    int argument;
+    const void* data;
+    int64_t count;
+  } indices[] = {{gather::kBlockTables, call.block_tables, call.batch * call.table_width},
+                 {gather::kSeqLens, call.seq_lens, LengthCount(call)},
+                 {gather::kSeqOffset, call.seq_offset, call.seq_offset == nullptr ? 0 : call.batch}};
+  for (const auto& index : indices) {
+    Region region;
+    if (!SpanOf(index.data, &index.count, nullptr, 1, MsspIndexSize(call.index_type), &region)) {
+      return {MSSP_BAD_SHAPES, index.argument, index.count, kMaxBytes};
+    }
+  }
   return kGoodStatus;
 }
 

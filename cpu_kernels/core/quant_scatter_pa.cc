@@ -226,6 +226,10 @@ MsspStatus CheckQuantDescription(const MsspQuantCall& call) {
     return {MSSP_BAD_SHAPES, quant::kKey, call.num_tokens, kMaxBytes};
   }
   if (call.num_tokens > 0 && call.slot_mapping == nullptr) return {MSSP_BAD_SHAPES, quant::kSlotMapping, 0, 1};
+  Region region;
+  if (!SpanOf(call.slot_mapping, &call.num_tokens, nullptr, 1, MsspIndexSize(call.index_type), &region)) {
+    return {MSSP_BAD_SHAPES, quant::kSlotMapping, call.num_tokens, kMaxBytes};
+  }
   for (int i = 0; i < 2 && status.code == MSSP_WRITTEN; ++i) {
     status = CheckPagedSide(shape, call.num_tokens, *sides[i], *arguments[i]);
   }

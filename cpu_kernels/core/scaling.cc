@@ -119,6 +119,11 @@ MsspStatus CheckPagedSide(const PagedShape& shape, int64_t num_tokens, const Mss
   if (HasScaleCache(scaling) && !ScaleCacheRegion(shape, scaling, &region)) {
     return BadShape(at.scale_cache, scaling.scale_block_stride, kMaxBytes);
   }
+  const int64_t scales = ScaleCount(shape, num_tokens, side);
+  if (scales > 0 && !FloatsRegion(scaling.scale, scales, &region)) return BadShape(at.scale, scales, kMaxBytes);
+  if (scaling.kind == MSSP_STATIC && scaling.offset != nullptr && !FloatsRegion(scaling.offset, scales, &region)) {
+    return BadShape(at.offset, scales, kMaxBytes);
+  }
   return kGoodStatus;
 }
 

@@ -115,6 +115,26 @@ def test_every_pair_at_every_border(library: CoreLibrary, operator: str, layout:
                 assert arena.tobytes() == before
 
 
+@pytest.mark.parametrize("operator", MAKERS)
+def test_pointers_that_wrap_around_are_refused(library: CoreLibrary, operator: str) -> None:
+    make, _ = MAKERS[operator]
+
+    def a_call() -> tuple[Any, list[str]]:
+        arrays: dict[str, np.ndarray] = {}
+        call = make("Norm", "float32", "static", lambda name, kind, *n: arrays.setdefault(name, np.zeros(n, kind)))
+        call.keep_arrays = arrays
+        return call, list(arrays)
+
+    for name in a_call()[1]:
+        call, _ = a_call()
+        point(call, name, 2**64 - 4)
+        assert paged_bindings.run(library, call)[0][0] == BAD_SHAPES, name
+    if operator == "gather":
+        call, _ = a_call()
+        call.batch, call.table_width, call.num_tokens = 1 << 48, 0, 0
+        assert paged_bindings.run(library, call)[0][0] == BAD_SHAPES
+
+
 def test_interleaved_parts_of_one_pool_are_apart(library: CoreLibrary) -> None:
     """Caches and rows whose blocks lie between each other's share no byte."""
     pool = np.random.default_rng(0).integers(0, 256, (BLOCKS, 2, BLOCK_SIZE, 1, 16)).astype(np.uint8)
