@@ -56,14 +56,18 @@ class PairPieces {
         EnterBatch();
         continue;
       }
-      const int64_t bound = means_ ? call_.num_head : copied_end_;
-      if (next_ >= bound || !present_[side_]) {
-        next_ = First();
+      if (next_ >= bound_ && !means_ && !in_tails_) {
+        in_tails_ = true;
+        SetBounds();
+      }
+      if (next_ >= bound_ || !present_[side_]) {
+        in_tails_ = false;
+        SetBounds();
         ++side_;
         continue;
       }
       const int64_t begin = next_;
-      next_ = std::min(begin + (means_ ? mean_heads_ : kChunkRows), bound);
+      next_ = begin + std::min(means_ ? mean_heads_ : kChunkRows, bound_ - begin);
       *piece = {side_, means_, batch_, first_row_, length_, begin, next_};
       return true;
     }
@@ -71,29 +75,40 @@ class PairPieces {
   }
 
  private:
-  // The rows from the first to the last that some head copies: those before an Alibi tail are no work, and where all
-  // pairs are skipped the length of rows that are not packed may be anything.
+  struct Rows {
+    int64_t begin = INT64_MAX;
+    int64_t end = 0;
+
+    void Cover(int64_t first, int64_t last) {
+      if (first >= last) return;
+      begin = std::min(begin, first);
+      end = std::max(end, last);
+    }
+  };
+
+  // The rows that some head copies: what all heads drop is no work, and where all pairs are skipped the length of rows
+  // that are not packed may be anything. Heads of Rope and Omni begin with the first row, tails and those of Alibi end
+  // with the last one, so that all of either have no hole.
   void EnterBatch() {
     if (batch_ >= call_.batch) return;
     length_ = arrays_.lengths[batch_];
-    copied_begin_ = INT64_MAX;
-    copied_end_ = 0;
+    heads_ = tails_ = Rows{};
     for (int64_t h = 0; h < call_.num_head && !means_; ++h) {
       const int64_t position = batch_ * call_.num_head + h;
       const PairPlan plan = PlanPair(LoadPair(arrays_, call_.scatter_mode, position, length_), call_.scatter_mode);
-      Cover(plan.head_begin, plan.head_end);
-      Cover(plan.tail_begin, plan.tail_end);
+      heads_.Cover(plan.head_begin, plan.head_end);
+      tails_.Cover(plan.tail_begin, plan.tail_end);
     }
-    next_ = First();
+    tails_.begin = std::max(tails_.begin, heads_.end);
+    in_tails_ = false;
+    SetBounds();
   }
 
-  void Cover(int64_t begin, int64_t end) {
-    if (begin >= end) return;
-    copied_begin_ = std::min(copied_begin_, begin);
-    copied_end_ = std::max(copied_end_, end);
+  void SetBounds() {
+    const Rows rows = in_tails_ ? tails_ : heads_;
+    next_ = means_ ? 0 : rows.begin;
+    bound_ = means_ ? call_.num_head : rows.end;
   }
-
-  int64_t First() const { return means_ ? 0 : copied_begin_; }
 
   const MsspCall& call_;
   const PairArrays& arrays_;
@@ -102,8 +117,10 @@ class PairPieces {
   std::mutex mutex_;
   bool means_;
   int side_ = 0;
-  int64_t batch_ = 0, next_ = 0, first_row_ = 0;
-  int64_t length_ = 0, copied_begin_ = 0, copied_end_ = 0;
+  bool in_tails_ = false;
+  int64_t batch_ = 0, next_ = 0, bound_ = 0, first_row_ = 0;
+  int64_t length_ = 0;
+  Rows heads_, tails_;
 };
 
 struct PairWork {

@@ -297,3 +297,34 @@ def test_skipped_pairs_of_endless_rows_take_no_time(library: CoreLibrary) -> Non
     assert library.scatter(call) == [0, 0, 0, 0]
     call.seq_len = 2**62
     assert library.scatter(call)[0] == 4
+
+
+def endless_pairs(offsets: list[int], counts: list[int]) -> tuple[Call, Array]:
+    """One pair for each head, of rows that are one and the same memory, to its own four slots."""
+    heads, length = len(offsets), 2**42
+    cache = np.zeros((heads, 4, 1, 16), np.float16)
+    call = make_call(
+        np.ones((1, 1, heads, 16), np.float16),
+        None,
+        cache,
+        None,
+        np.arange(heads).reshape(1, -1) * 4,
+        layout="Norm",
+        scatter_mode="Omni",
+        compress_lens=np.array([counts]),
+        compress_seq_offsets=np.array(offsets),
+        seq_lens=np.array([length]),
+    )
+    call.seq_len, call.key.token_stride, call.num_threads = length, 0, 1
+    return call, cache
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("heads", [([2], [2**42 - 4]), ([1, 2], [2**42 - 3, 2**42 - 3]), ([3, 0], [2**42 - 3, 2**42])])
+def test_rows_that_are_dropped_take_no_time(library: CoreLibrary, heads: tuple[list[int], list[int]]) -> None:
+    """Omni drops what lies between the head and the tail; so much that no thread would ever end with it."""
+    call, cache = endless_pairs(*heads)
+    assert library.scatter(call) == WRITTEN
+    for h, count in enumerate(heads[1]):
+        written = cache[h, :, 0]
+        assert written[: 2**42 - count].all() and not written[2**42 - count :].any(), h
