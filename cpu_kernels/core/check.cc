@@ -112,19 +112,6 @@ MsspStatus CheckPackedRows(const MsspCall& call, const IndexArray& lengths) {
   return sum == call.num_tokens ? kGood : BadShape(kKey, call.num_tokens, sum);
 }
 
-bool HasBadLength(const Pair& pair, int32_t mode, int64_t* bad) {
-  if (mode != MSSP_ALIBI) {
-    if (pair.offset == -1 || pair.offset == pair.length) return false;
-    if (pair.offset < 0 || pair.offset > pair.length) {
-      *bad = pair.offset;
-      return true;
-    }
-  }
-  const int64_t room = mode == MSSP_ALIBI ? pair.length : pair.length - pair.offset;
-  *bad = pair.count;
-  return pair.count < 0 || pair.count > room;
-}
-
 MsspStatus CheckPairs(const MsspCall& call) {
   const PairArrays arrays(call);
   const int64_t capacity = Capacity(call);

@@ -13,14 +13,28 @@
 namespace mssp {
 namespace {
 
+// Whether the status is of a pair that the call has: others are not, whatever they say.
+bool HasPair(const MsspCall& call, const MsspStatus& status) {
+  const bool has_offsets = call.scatter_mode == MSSP_ALIBI || call.compress_seq_offsets != nullptr;
+  return IsCompressed(call) && call.num_head > 0 && status.position >= 0 &&
+         status.position / call.num_head < call.batch && call.slot_mapping != nullptr &&
+         call.compress_lens != nullptr && has_offsets && call.seq_lens != nullptr;
+}
+
+// 0 where the pair's lengths are not legal.
+int64_t RowsOfPair(const Pair& pair, int32_t mode) {
+  int64_t bad;
+  return HasBadLength(pair, mode, &bad) ? 0 : PlanPair(pair, mode).NumRows();
+}
+
 void AddBadSlot(const MsspCall* call, const MsspStatus& status, Sentence* out) {
   out->Add("IndexError: slot_mapping[%" PRId64 "] = %" PRId64, status.position, status.value);
-  if (call != nullptr && IsCompressed(*call)) {
+  if (call != nullptr && HasPair(*call, status)) {
     const PairArrays arrays(*call);
     const Pair pair =
         LoadPair(arrays, call->scatter_mode, status.position, arrays.lengths[status.position / call->num_head]);
-    const int64_t rows = PlanPair(pair, call->scatter_mode).NumRows();
-    if (rows > 1) {
+    const int64_t rows = RowsOfPair(pair, call->scatter_mode);
+    if (rows > 1 && status.limit >= 0) {
       out->Add(" starts a run of %" PRId64
                " rows that ends outside the cache: expected at most num_blocks * block_size - "
                "%" PRId64 " = %" PRId64 ", or a negative slot to skip",
@@ -47,7 +61,7 @@ void AddDuplicate(const MsspStatus& status, Sentence* out) {
 }
 
 void AddBadLengths(const MsspCall* call, const MsspStatus& status, Sentence* out) {
-  if (call == nullptr) {
+  if (call == nullptr || !HasPair(*call, status)) {
     out->Add("ValueError: seq_lens, compress_lens and compress_seq_offsets disagree at pair %" PRId64 ": got %" PRId64
              ", expected a value between 0 and %" PRId64,
              status.position, status.value, status.limit);

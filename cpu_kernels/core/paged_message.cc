@@ -1,4 +1,5 @@
 // The sentences for a bad status of the gather and of the quantising write.
+#include <algorithm>
 #include <cinttypes>
 #include <cstdint>
 
@@ -91,7 +92,7 @@ extern "C" MSSP_EXPORT int64_t MsspFormatGatherStatus(const MsspGatherCall* call
         out.Add("IndexError: block_tables[%" PRId64 "] (flat index)", status->position);
       }
       out.Add(" = %" PRId64 ": expected a block between 0 and num_blocks - 1 = %" PRId64, status->value,
-              status->limit - 1);
+              std::max<int64_t>(status->limit, 0) - 1);
       break;
     case MSSP_BAD_LENGTHS:
       mssp::AddGatherLengths(call, *status, &out);

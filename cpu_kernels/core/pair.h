@@ -35,6 +35,20 @@ inline Pair LoadPair(const PairArrays& arrays, int32_t mode, int64_t position, i
   return {arrays.slots[position], length, arrays.counts[position], mode == MSSP_ALIBI ? -1 : arrays.offsets[position]};
 }
 
+// Whether the count or the offset is illegal, and which.
+inline bool HasBadLength(const Pair& pair, int32_t mode, int64_t* bad) {
+  if (mode != MSSP_ALIBI) {
+    if (pair.offset == -1 || pair.offset == pair.length) return false;
+    if (pair.offset < 0 || pair.offset > pair.length) {
+      *bad = pair.offset;
+      return true;
+    }
+  }
+  const int64_t room = mode == MSSP_ALIBI ? pair.length : pair.length - pair.offset;
+  *bad = pair.count;
+  return pair.count < 0 || pair.count > room;
+}
+
 // Rows of the source in the order they are stored: [head_begin, head_end), the mean of [mean_begin, mean_end) if that
 // is not empty, then [tail_begin, tail_end).
 struct PairPlan {

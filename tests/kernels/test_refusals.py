@@ -328,3 +328,17 @@ def test_rows_that_are_dropped_take_no_time(library: CoreLibrary, heads: tuple[l
     for h, count in enumerate(heads[1]):
         written = cache[h, :, 0]
         assert written[: 2**42 - count].all() and not written[2**42 - count :].any(), h
+
+
+@pytest.mark.parametrize("mode", ["Alibi", "Rope", "Omni"])
+@pytest.mark.parametrize("position", [-1, 4, 2**40, 2**63 - 1, -(2**63)])
+@pytest.mark.parametrize("code", [1, 3])
+def test_a_status_of_another_call(library: CoreLibrary, mode: str, position: int, code: int) -> None:
+    """What it names is not there: the sentence says what the status alone knows."""
+    call = Pairs(mode).call()
+    assert library.message(call, [code, position, 70, 64]) == library.message(None, [code, position, 70, 64])
+    call.num_head = 0
+    assert library.message(call, [code, 0, 7, 64]).startswith(("IndexError: slot_mapping[0]", "ValueError: seq_lens"))
+    broken = Pairs(mode, compress_lens=[[2**63 - 1] * 2] * 2, compress_seq_offsets=[2**63 - 1] * 4).call()
+    for limit in (-(2**63), 2**63 - 1):
+        assert library.message(broken, [code, 0, 7, limit])
