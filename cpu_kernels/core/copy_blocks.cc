@@ -4,12 +4,12 @@
 #include <cstdint>
 #include <cstring>
 #include <map>
-#include <new>
 #include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "export.h"
+#include "no_memory.h"
 #include "overlap.h"
 #include "policy.h"
 #include "shares.h"
@@ -233,14 +233,12 @@ void CopyAll(const MsspBlockCopy* copies, int64_t num_copies, int32_t num_thread
 }  // namespace mssp
 
 extern "C" MSSP_EXPORT MsspStatus MsspCopyBlocks(const MsspBlockCopy* copies, int64_t num_copies, int32_t num_threads) {
-  MsspStatus status = mssp::CheckSizes(copies, num_copies);
+  const MsspStatus status = mssp::CheckSizes(copies, num_copies);
   if (status.code != MSSP_WRITTEN) return status;
-  try {
+  return mssp::WithoutExceptions([&] {
     const mssp::OwnCopies own(copies, num_copies);
-    status = mssp::CheckBlocks(own.data(), num_copies);
-    if (status.code == MSSP_WRITTEN) mssp::CopyAll(own.data(), num_copies, num_threads);
-  } catch (const std::bad_alloc&) {
-    return {MSSP_NO_MEMORY, 0, 0, 0};
-  }
-  return status;
+    const MsspStatus found = mssp::CheckBlocks(own.data(), num_copies);
+    if (found.code == MSSP_WRITTEN) mssp::CopyAll(own.data(), num_copies, num_threads);
+    return found;
+  });
 }

@@ -25,16 +25,15 @@ typedef struct {
   int64_t block_bytes;
 } MsspBlockCopy;
 
-#define MSSP_NO_MEMORY (-1)
-
-// Checks every number of every copy, then copies, by lists of its own, so that they may lie anywhere: one team of threads for all of them. The result is that of one block
-// after another in the order given, which tells what happens where a target is also a source, or is listed twice; where
-// `source` and `target` overlap they must be the same memory with the same stride, and two copies must not touch the
-// same blocks. A block copied to itself stays as it is.
+// Checks every number of every copy, then copies, by lists of its own, so that they may lie anywhere: one team of
+// threads for all of them. The result is that of one block after another in the order given, which tells what happens
+// where a target is also a source, or is listed twice; where `source` and `target` overlap they must be the same memory
+// with the same stride, and two copies must not touch the same blocks. A block copied to itself stays as it is.
 //
 // num_threads: 0: chosen by the core. code MSSP_BAD_SLOT: position is the index of the block in its copy, value the
 // block, limit the number of blocks there are. MSSP_BAD_SHAPES: sizes that cannot be, or that no memory has in all
-// copies together; position is the index of the copy. Nothing was copied then. MSSP_NO_MEMORY: none for the notes of a call; some blocks may have been copied.
+// copies together; position is the index of the copy. Nothing was copied then. MSSP_NO_MEMORY: none for the notes of a
+// call; some blocks may have been copied.
 MsspStatus MsspCopyBlocks(const MsspBlockCopy* copies, int64_t num_copies, int32_t num_threads);
 
 #ifdef __cplusplus

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "call_sizes.h"
 #include "float_environment.h"
 #include "indices.h"
 #include "interleaved_copy.h"
+#include "no_memory.h"
 #include "policy.h"
 #include "scaling.h"
 #include "shares.h"
@@ -133,15 +135,20 @@ class SideGatherer {
                              side_.token_stride == side.head_size * call.num_head) {
     if (dequantises_) dequantise_ = kernels_.quant.dequantise[side.rows_type][CodeIndex(side.cache_type)];
     tile_tokens_ = std::max<int64_t>(kTileBytes / row_bytes_, 1);
+    if (!NeedsTile()) return;
+    tile_.resize(static_cast<size_t>(tile_tokens_ * row_bytes_));
+    if (dequantises_ && call_.layout == MSSP_PA_NZ) codes_.resize(static_cast<size_t>(tile_tokens_ * token_bytes_));
   }
 
   void Run(int64_t begin, int64_t end) {
-    if (dequantises_ || call_.layout == MSSP_PA_NZ || !rows_are_contiguous_) return RunInTiles(begin, end);
+    if (NeedsTile()) return RunInTiles(begin, end);
     if (call_.layout == MSSP_NORM) return CopyNorm(begin, end);
     CopyNhsd(begin, end);
   }
 
  private:
+  bool NeedsTile() const { return dequantises_ || call_.layout == MSSP_PA_NZ || !rows_are_contiguous_; }
+
   const char* Block(int64_t block) const {
     return static_cast<const char*>(side_.cache) + block * side_.block_stride * code_size_;
   }
@@ -210,8 +217,6 @@ class SideGatherer {
   }
 
   void RunInTiles(int64_t begin, int64_t end) {
-    tile_.resize(static_cast<size_t>(tile_tokens_ * row_bytes_));
-    if (dequantises_ && call_.layout == MSSP_PA_NZ) codes_.resize(static_cast<size_t>(tile_tokens_ * token_bytes_));
     for (int64_t first = begin; first < end; first += tile_tokens_) {
       const int64_t last = std::min(first + tile_tokens_, end);
       SegmentWalk walk(call_, starts_, first, last);
@@ -442,11 +447,14 @@ void Gather(const MsspGatherCall& call, const std::vector<int64_t>& starts) {
   const Team team = ChooseTeam(call.num_threads, row_bytes * call.num_tokens);
   const int64_t least = std::max(kMinPieceBytes * num_sides / row_bytes, kMinPiece);
   Shares shares(call.num_tokens * num_sides, team.num_threads, least);  // of the key, then of the value
-  RunOnThreads(team, [&] {
+  const auto prepare = [&] {
+    return std::make_pair(SideGatherer(call, starts, *sides[0], stream),
+                          SideGatherer(call, starts, *sides[num_sides - 1], stream));
+  };
+  RunWithMemory(team, prepare, [&](std::pair<SideGatherer, SideGatherer>& gatherers) {
     const IeeeScope ieee;
     const int self = shares.Join();
-    SideGatherer first(call, starts, *sides[0], stream);
-    SideGatherer second(call, starts, *sides[num_sides - 1], stream);
+    auto& [first, second] = gatherers;
     for (Range piece; shares.Take(self, &piece);) {
       if (piece.begin < call.num_tokens) first.Run(piece.begin, std::min(piece.end, call.num_tokens));
       if (piece.end > call.num_tokens) {

@@ -131,6 +131,9 @@ extern "C" MSSP_EXPORT int64_t MsspFormatStatus(const MsspCall* call, const Mssp
   switch (status->code) {
     case MSSP_WRITTEN:
       break;
+    case MSSP_NO_MEMORY:
+      out.Add("%s", mssp::kNoMemory);
+      break;
     case MSSP_BAD_SLOT:
       mssp::AddBadSlot(call, *status, &out);
       break;

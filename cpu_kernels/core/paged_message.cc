@@ -84,6 +84,9 @@ extern "C" MSSP_EXPORT int64_t MsspFormatGatherStatus(const MsspGatherCall* call
   switch (status->code) {
     case MSSP_WRITTEN:
       break;
+    case MSSP_NO_MEMORY:
+      out.Add("%s", mssp::kNoMemory);
+      break;
     case MSSP_BAD_SLOT:
       if (call != nullptr && call->table_width > 0) {
         out.Add("IndexError: block_tables[%" PRId64 ", %" PRId64 "]", status->position / call->table_width,
@@ -115,6 +118,9 @@ extern "C" MSSP_EXPORT int64_t MsspFormatQuantStatus(const MsspQuantCall* /*call
   mssp::Sentence out(buffer, size);
   switch (status->code) {
     case MSSP_WRITTEN:
+      break;
+    case MSSP_NO_MEMORY:
+      out.Add("%s", mssp::kNoMemory);
       break;
     case MSSP_BAD_SLOT:
       out.Add("IndexError: slot_mapping[%" PRId64 "] = %" PRId64

@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "call_sizes.h"
 #include "check.h"
 #include "float_environment.h"
+#include "no_memory.h"
 #include "policy.h"
 #include "scaling.h"
 #include "shares.h"
@@ -277,11 +279,14 @@ void WriteQuantised(const MsspQuantCall& call) {
   const Team team = ChooseTeam(call.num_threads, source_bytes * call.num_tokens);
   const int64_t least = std::max(kMinPieceBytes * num_sides / source_bytes, kMinPiece);
   Shares shares(call.num_tokens * num_sides, team.num_threads, least);  // of the key, then of the value
-  RunOnThreads(team, [&] {
+  const auto prepare = [&] {
+    const IeeeScope ieee;  // inverses of scales
+    return std::make_pair(SideQuantiser(call, *sides[0], stream), SideQuantiser(call, *sides[num_sides - 1], stream));
+  };
+  RunWithMemory(team, prepare, [&](std::pair<SideQuantiser, SideQuantiser>& quantisers) {
     const IeeeScope ieee;
     const int self = shares.Join();
-    SideQuantiser first(call, *sides[0], stream);
-    SideQuantiser second(call, *sides[num_sides - 1], stream);
+    auto& [first, second] = quantisers;
     for (Range piece; shares.Take(self, &piece);) {
       if (piece.begin < call.num_tokens) first.Write(piece.begin, std::min(piece.end, call.num_tokens));
       if (piece.end > call.num_tokens) {

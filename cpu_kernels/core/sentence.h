@@ -8,6 +8,8 @@
 
 namespace mssp {
 
+inline constexpr const char* kNoMemory = "MemoryError: no memory for the call's own copies of its arguments";
+
 class Sentence {
  public:
   Sentence(char* buffer, int64_t size) : buffer_(buffer), size_(size) {

@@ -8,6 +8,7 @@
 #include "call_sizes.h"
 #include "float_environment.h"
 #include "interleaved_copy.h"
+#include "no_memory.h"
 #include "pair.h"
 #include "policy.h"
 #include "simd/cpu_features.h"
@@ -230,8 +231,9 @@ int64_t MeanHeads(const MsspCall& call, int num_threads) {
 // Heads side by side, in the order in which their rows lie in memory.
 class RowWriter {
  public:
-  RowWriter(const PairWork& work, const PairPiece& piece)
-      : work_(work), piece_(piece), side_(work.sides[piece.side]), plans_(static_cast<size_t>(work.call.num_head)) {
+  // `plans` is room for one of each head.
+  RowWriter(const PairWork& work, const PairPiece& piece, std::vector<PairPlan>* plans)
+      : work_(work), piece_(piece), side_(work.sides[piece.side]), plans_(*plans) {
     for (size_t h = 0; h < plans_.size(); ++h) plans_[h] = work.Plan(piece, static_cast<int64_t>(h));
   }
 
@@ -267,7 +269,7 @@ class RowWriter {
   const PairWork& work_;
   const PairPiece& piece_;
   const SideView& side_;
-  std::vector<PairPlan> plans_;  // by head
+  std::vector<PairPlan>& plans_;  // by head
 };
 
 }  // namespace
@@ -280,13 +282,14 @@ void WritePairs(const MsspCall& call) {
   if (row_bytes == 0) return;
   const Team team = ChooseTeam(call.num_threads, NumRows(call) * row_bytes);
   PairPieces pieces(call, work.arrays, present, MeanHeads(call, team.num_threads));
-  RunOnThreads(team, [&] {
+  const auto prepare = [&] { return std::vector<PairPlan>(static_cast<size_t>(call.num_head)); };
+  RunWithMemory(team, prepare, [&](std::vector<PairPlan>& plans) {
     const IeeeScope ieee;
     for (PairPiece piece; pieces.Take(&piece);) {
       if (piece.is_mean) {
         MeanWriter(work, piece).Write();
       } else {
-        RowWriter(work, piece).Write();
+        RowWriter(work, piece, &plans).Write();
       }
     }
     if (work.stream) work.kernels.fence();

@@ -8,6 +8,7 @@
 #include "core/export.h"
 #include "core/gather_pa.h"
 #include "core/indices.h"
+#include "core/no_memory.h"
 #include "core/policy.h"
 #include "core/quant_scatter_pa.h"
 #include "core/scaling.h"
@@ -50,11 +51,7 @@ void UseOwnScales(const mssp::PagedShape& shape, Call* call, IndexCopies* copies
   }
 }
 
-}  // namespace
-
-extern "C" {
-
-MSSP_EXPORT MsspStatus MsspScatterPaKvCache(const MsspCall* call) {
+MsspStatus Scatter(const MsspCall* call) {
   MsspCall own = *call;
   MsspStatus status = mssp::CheckDescription(own);
   if (status.code != MSSP_WRITTEN) return status;
@@ -70,7 +67,7 @@ MSSP_EXPORT MsspStatus MsspScatterPaKvCache(const MsspCall* call) {
   return status;
 }
 
-MSSP_EXPORT MsspStatus MsspGatherPaKvCache(const MsspGatherCall* call) {
+MsspStatus GatherRows(const MsspGatherCall* call) {
   MsspGatherCall own = *call;
   MsspStatus status = mssp::CheckGatherDescription(own);
   if (status.code == MSSP_WRITTEN) status = mssp::CheckGatherOverlap(own);
@@ -91,7 +88,7 @@ MSSP_EXPORT MsspStatus MsspGatherPaKvCache(const MsspGatherCall* call) {
   return status;
 }
 
-MSSP_EXPORT MsspStatus MsspQuantScatterPaKvCache(const MsspQuantCall* call) {
+MsspStatus QuantScatter(const MsspQuantCall* call) {
   MsspQuantCall own = *call;
   MsspStatus status = mssp::CheckQuantDescription(own);
   if (status.code == MSSP_WRITTEN) status = mssp::CheckQuantOverlap(own);
@@ -104,6 +101,22 @@ MSSP_EXPORT MsspStatus MsspQuantScatterPaKvCache(const MsspQuantCall* call) {
   status = mssp::CheckQuantValues(own);
   if (status.code == MSSP_WRITTEN) mssp::WriteQuantised(own);
   return status;
+}
+
+}  // namespace
+
+extern "C" {
+
+MSSP_EXPORT MsspStatus MsspScatterPaKvCache(const MsspCall* call) {
+  return mssp::WithoutExceptions([call] { return Scatter(call); });
+}
+
+MSSP_EXPORT MsspStatus MsspGatherPaKvCache(const MsspGatherCall* call) {
+  return mssp::WithoutExceptions([call] { return GatherRows(call); });
+}
+
+MSSP_EXPORT MsspStatus MsspQuantScatterPaKvCache(const MsspQuantCall* call) {
+  return mssp::WithoutExceptions([call] { return QuantScatter(call); });
 }
 
 MSSP_EXPORT int32_t MsspVersion(void) { return MSSP_INTERFACE_VERSION; }

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ms_scatter_pa.backends.cpu.bindings import Call, CoreLibrary, Status, make_call
+from ms_scatter_pa.backends.cpu import paged_bindings
+from ms_scatter_pa.backends.cpu.bindings import BlockCopy, Call, CoreLibrary, Status, make_call
 from ms_scatter_pa.reference import write_reference
 
 Array = npt.NDArray[Any]
@@ -342,3 +343,26 @@ def test_a_status_of_another_call(library: CoreLibrary, mode: str, position: int
     broken = Pairs(mode, compress_lens=[[2**63 - 1] * 2] * 2, compress_seq_offsets=[2**63 - 1] * 4).call()
     for limit in (-(2**63), 2**63 - 1):
         assert library.message(broken, [code, 0, 7, limit])
+
+
+def test_no_memory_is_a_status_of_every_operator(library: CoreLibrary) -> None:
+    """Index arrays of 2**47 bytes, which no process can copy; their callers know no exceptions."""
+    many = 2**44
+    row, cache, slots = np.ones((1, 1, 1), np.int8), np.zeros((1, 1, 1, 1), np.int8), np.zeros(1, np.int64)
+    write = make_call(row, None, cache, None, slots, layout="Norm")
+    quantise = paged_bindings.make_quant_call(row, None, cache, None, slots, layout="Norm")
+    gather = paged_bindings.make_gather_call(cache, None, slots[None], slots, row.copy(), None, layout="Norm")
+    for call in (write, quantise):
+        call.num_tokens, call.key.token_stride = many, 0
+    gather.batch, gather.table_width, gather.num_tokens = many, 0, 0
+    copy = BlockCopy(row.ctypes.data, cache.ctypes.data, slots.ctypes.data, None, many, 1, 1, 1, 1, 1)
+    assert library.c.MsspCopyBlocks(ctypes.byref(copy), 1, 1).as_list() == [-1, 0, 0, 0]
+    status = library.scatter(write)
+    for found, sentence in [
+        (status, library.message(write, status)),
+        paged_bindings.run(library, quantise),
+        paged_bindings.run(library, gather),
+    ]:
+        assert found == [-1, 0, 0, 0]
+        assert sentence.startswith("MemoryError: no memory")
+    assert not cache.any()
