@@ -348,10 +348,12 @@ def test_a_status_of_another_call(library: CoreLibrary, mode: str, position: int
 def test_no_memory_is_a_status_of_every_operator(library: CoreLibrary) -> None:
     """Index arrays of 2**47 bytes, which no process can copy; their callers know no exceptions."""
     many = 2**44
-    row, cache, slots = np.ones((1, 1, 1), np.int8), np.zeros((1, 1, 1, 1), np.int8), np.zeros(1, np.int64)
+    arena = np.zeros(4, np.int64)  # the array of indices comes last: nothing that is written lies in it
+    row, rows, cache = (arena[i : i + 1].view(np.int8)[:1].reshape(1, 1, 1) for i in range(3))
+    slots, cache = arena[3:], cache[None]
     write = make_call(row, None, cache, None, slots, layout="Norm")
     quantise = paged_bindings.make_quant_call(row, None, cache, None, slots, layout="Norm")
-    gather = paged_bindings.make_gather_call(cache, None, slots[None], slots, row.copy(), None, layout="Norm")
+    gather = paged_bindings.make_gather_call(cache, None, slots[None], slots, rows, None, layout="Norm")
     for call in (write, quantise):
         call.num_tokens, call.key.token_stride = many, 0
     gather.batch, gather.table_width, gather.num_tokens = many, 0, 0
