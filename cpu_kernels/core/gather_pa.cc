@@ -11,7 +11,6 @@
 #include "call_sizes.h"
 #include "float_environment.h"
 #include "indices.h"
-#include "interleaved_copy.h"
 #include "no_memory.h"
 #include "policy.h"
 #include "scaling.h"
@@ -30,9 +29,9 @@ constexpr SideArguments kValueSide = {gather::kValue, gather::kValueCache, gathe
 
 constexpr int64_t kTileBytes = int64_t{32} << 10;  // of rows
 constexpr int64_t kLongBytes = int64_t{64} << 10;  // of a segment that is copied by itself
-constexpr int64_t kUnitsAhead = 8;                 // of a PA_NZ block, fetched ahead
-constexpr int64_t kBytesAhead = 4096;              // the same where its units lie near each other
+constexpr int64_t kNzPiece = 16;                   // tokens of a PA_NZ block
 constexpr int64_t kReadAhead = 1024;
+constexpr int64_t kPage = 4096;
 constexpr int64_t kMinPieceBytes = int64_t{128} << 10;
 constexpr int64_t kMinPiece = 8;
 
@@ -113,6 +112,51 @@ class SegmentWalk {
   int64_t sequence_;
 };
 
+// Segments in pieces of a few rows. The rows of the next piece can be on their way meanwhile, and of the one after it
+// the pages, where it begins a segment.
+class PieceWalk {
+ public:
+  PieceWalk(const MsspGatherCall& call, const std::vector<int64_t>& starts, int64_t begin, int64_t end, int64_t most)
+      : walk_(call, starts, begin, end), most_(most) {
+    for (int i = 1; i < kPieces; ++i) Cut(&pieces_[i]);
+  }
+
+  bool Next() {
+    for (int i = 0; i + 1 < kPieces; ++i) pieces_[i] = pieces_[i + 1];
+    Cut(&pieces_[kPieces - 1]);
+    return pieces_[0].count > 0;
+  }
+
+  const Segment& Piece() const { return pieces_[0]; }
+
+  // The last piece comes after itself.
+  const Segment& After() const { return pieces_[1].count > 0 ? pieces_[1] : pieces_[0]; }
+
+  // Null where it goes on in a block of which pieces were there before.
+  const Segment* NewBlock() const {
+    return begins_ && pieces_[kPieces - 1].count > 0 ? &pieces_[kPieces - 1] : nullptr;
+  }
+
+ private:
+  static constexpr int kPieces = 6;
+
+  void Cut(Segment* piece) {
+    begins_ = rest_.count == 0;
+    if (begins_ && !walk_.Next(&rest_)) rest_.count = 0;
+    *piece = rest_;
+    piece->count = std::min(rest_.count, most_);
+    rest_.row += piece->count;
+    rest_.offset += piece->count;
+    rest_.count -= piece->count;
+  }
+
+  SegmentWalk walk_;
+  const int64_t most_;
+  Segment rest_{};
+  Segment pieces_[kPieces]{};
+  bool begins_ = true;
+};
+
 int CodeIndex(int32_t type) { return type == MSSP_INT8 ? 0 : type == MSSP_FLOAT8_E5M2 ? 1 : 2; }
 
 // One side of a call, for one thread.
@@ -143,11 +187,15 @@ class SideGatherer {
   void Run(int64_t begin, int64_t end) {
     if (NeedsTile()) return RunInTiles(begin, end);
     if (call_.layout == MSSP_NORM) return CopyNorm(begin, end);
-    CopyNhsd(begin, end);
+    if (call_.layout == MSSP_NHSD) return CopyNhsd(begin, end);
+    CopyNz(begin, end);
   }
 
  private:
-  bool NeedsTile() const { return dequantises_ || call_.layout == MSSP_PA_NZ || !rows_are_contiguous_; }
+  bool NeedsTile() const {
+    const auto lines = reinterpret_cast<uintptr_t>(side_.rows) | static_cast<uintptr_t>(row_bytes_);
+    return dequantises_ || !rows_are_contiguous_ || (call_.layout == MSSP_PA_NZ && stream_ && lines % kLine != 0);
+  }
 
   const char* Block(int64_t block) const {
     return static_cast<const char*>(side_.cache) + block * side_.block_stride * code_size_;
@@ -204,36 +252,84 @@ class SideGatherer {
     flush();
   }
 
+  // What lies side by side in the cache of one token.
+  int64_t StripBytes() const { return call_.layout == MSSP_NHSD ? head_bytes_ : kUnitBytes; }
+
+  const char* Source(const Segment& piece) const { return Block(piece.block) + piece.offset * StripBytes(); }
+
+  void FetchPages(const Segment* piece) const {
+    if (piece == nullptr) return;
+    const int64_t strip = call_.block_size * StripBytes();
+    const int64_t step = std::max(strip, kPage);
+    const char* const first = Source(*piece);
+    for (int64_t at = 0; at < call_.block_size * token_bytes_; at += step) __builtin_prefetch(first + at, 0, 2);
+  }
+
   // A token is a copy of one row per head.
   void CopyNhsd(int64_t begin, int64_t end) const {
-    InterleavedCopier tokens(kernels_, stream_, head_bytes_, call_.block_size * head_bytes_, call_.num_head,
-                             kMaxInterleaved * head_bytes_);
-    SegmentWalk walk(call_, starts_, begin, end);
-    for (Segment segment; walk.Next(&segment);) {
-      const char* const source = Block(segment.block) + segment.offset * head_bytes_;
-      for (int64_t i = 0; i < segment.count; ++i) tokens.Add(Row(segment.row + i), source + i * head_bytes_);
+    InterleavedCopies copies;
+    copies.row_bytes = head_bytes_;
+    copies.stride = call_.block_size * head_bytes_;
+    copies.rows = call_.num_head;
+    for (PieceWalk walk(call_, starts_, begin, end, kMaxInterleaved); walk.Next();) {
+      FetchPages(walk.NewBlock());
+      const Segment& piece = walk.Piece();
+      const char* const source = Source(piece);
+      copies.prefetch = Source(walk.After()) - source;
+      copies.count = static_cast<int>(piece.count);
+      for (int i = 0; i < copies.count; ++i) {
+        copies.to[i] = Row(piece.row + i);
+        copies.from[i] = source + i * head_bytes_;
+      }
+      if (stream_) {
+        kernels_.stream_interleaved(copies);
+      } else {
+        CopyInTurn<CopyBytes>(copies);
+      }
     }
-    tokens.Flush();
+  }
+
+  void CopyNz(int64_t begin, int64_t end) const {
+    for (PieceWalk walk(call_, starts_, begin, end, kNzPiece); walk.Next();) {
+      CopyUnits(Row(walk.Piece().row), row_bytes_, walk, stream_);
+    }
+  }
+
+  void CopyUnits(char* to, int64_t row_bytes, const PieceWalk& walk, bool stream) const {
+    FetchPages(walk.NewBlock());
+    NzRun run;
+    run.to = to;
+    run.from = Source(walk.Piece());
+    run.token_stride = row_bytes;
+    run.unit_stride = call_.block_size * kUnitBytes;
+    run.tokens = walk.Piece().count;
+    run.units = token_bytes_ / kUnitBytes;
+    run.prefetch = Source(walk.After()) - run.from;
+    run.goes_on = run.went_before = false;
+    kernels_.nz_rows(run, stream);
   }
 
   void RunInTiles(int64_t begin, int64_t end) {
-    for (int64_t first = begin; first < end; first += tile_tokens_) {
-      const int64_t last = std::min(first + tile_tokens_, end);
-      SegmentWalk walk(call_, starts_, first, last);
-      for (Segment segment; walk.Next(&segment);) {
-        char* const to = tile_.data() + (segment.row - first) * row_bytes_;
-        if (dequantises_) {
-          Dequantise(to, segment);
-        } else {
-          Collect(to, segment);
-        }
+    int64_t first = begin;
+    for (PieceWalk walk(call_, starts_, begin, end, std::min(tile_tokens_, kNzPiece)); walk.Next();) {
+      const Segment& piece = walk.Piece();
+      if (piece.row + piece.count - first > tile_tokens_) {
+        Emit(first, piece.row);
+        first = piece.row;
       }
-      Emit(first, last);
+      char* const to = tile_.data() + (piece.row - first) * row_bytes_;
+      if (dequantises_) {
+        Dequantise(to, walk);
+      } else {
+        Collect(to, walk);
+      }
     }
+    Emit(first, end);
   }
 
   // The segment's bytes as [count, N, D].
-  void Collect(char* to, const Segment& segment) const {
+  void Collect(char* to, const PieceWalk& walk) const {
+    const Segment& segment = walk.Piece();
     const char* const block = Block(segment.block);
     if (call_.layout == MSSP_NORM) {
       std::memcpy(to, block + segment.offset * token_bytes_, static_cast<size_t>(segment.count * token_bytes_));
@@ -246,35 +342,17 @@ class SideGatherer {
         }
       }
     } else {
-      const int64_t units = token_bytes_ / kUnitBytes;
-      // Two units at a time fill a cache line of each row. Units that lie near each other are fetched as one stream.
-      const int64_t pitch = call_.block_size * kUnitBytes;
-      const bool near = 2 * pitch <= kBytesAhead / 2;
-      const char* const first = block + segment.offset * kUnitBytes;
-      int64_t u = 0;
-      for (; u + 2 <= units; u += 2) {
-        const char* const from = first + u * pitch;
-        for (int64_t i = 0; i < segment.count; ++i) {
-          const char* const far = from + (kUnitsAhead + (i & 1)) * pitch + (i & ~int64_t{1}) * kUnitBytes;
-          __builtin_prefetch(near ? from + i * 2 * kUnitBytes + kBytesAhead : far, 0, 2);
-          std::memcpy(to + i * token_bytes_ + u * kUnitBytes, from + i * kUnitBytes, kUnitBytes);
-          std::memcpy(to + i * token_bytes_ + (u + 1) * kUnitBytes, from + pitch + i * kUnitBytes, kUnitBytes);
-        }
-      }
-      for (; u < units; ++u) {
-        for (int64_t i = 0; i < segment.count; ++i) {
-          std::memcpy(to + i * token_bytes_ + u * kUnitBytes, first + u * pitch + i * kUnitBytes, kUnitBytes);
-        }
-      }
+      CopyUnits(to, token_bytes_, walk, false);
     }
   }
 
-  void Dequantise(char* to, const Segment& segment) {
+  void Dequantise(char* to, const PieceWalk& walk) {
+    const Segment& segment = walk.Piece();
     const char* codes = Block(segment.block);
     int64_t token_stride = token_bytes_;
     int64_t head_stride = head_bytes_;
     if (call_.layout == MSSP_PA_NZ) {
-      Collect(codes_.data(), segment);
+      Collect(codes_.data(), walk);
       codes = codes_.data();
     } else if (call_.layout == MSSP_NORM) {
       codes += segment.offset * token_bytes_;

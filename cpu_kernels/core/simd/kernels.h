@@ -69,6 +69,10 @@ struct Kernels {
 
   void (*nz_run)(const NzRun& run, bool stream);
 
+  // The way back: unit u of token t goes from from + u * unit_stride + t * 32 to to + t * token_stride + u * 32;
+  // `prefetch` is from a unit to the one that should be on its way meanwhile.
+  void (*nz_rows)(const NzRun& run, bool stream);
+
   // Stores units [0, units) of `tile` and has the lines and rows of `next` fetched meanwhile.
   void (*nz_tile)(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, bool stream);
 

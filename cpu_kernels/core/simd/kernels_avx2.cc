@@ -79,6 +79,19 @@ void RunNz(const NzRun& run, bool stream) {
   RunNzStreams<Store::kStream32>(run);
 }
 
+template <Store kStore>
+inline void MoveFour(char* first, char* second, const char* unit, const char* next_unit) {
+  CopyUnit<kStore>(first, unit);
+  CopyUnit<kStore>(first + kUnitBytes, next_unit);
+  CopyUnit<kStore>(second, unit + kUnitBytes);
+  CopyUnit<kStore>(second + kUnitBytes, next_unit + kUnitBytes);
+}
+
+void RowsNz(const NzRun& run, bool stream) {
+  if (stream && RowsAreOnLines(run)) return RowsNzLines<MoveFour<Store::kStream32>>(run);
+  RowsNzLines<MoveFour<Store::kOrdinary>>(run);
+}
+
 }  // namespace
 }  // namespace mssp
 
@@ -91,6 +104,7 @@ const Kernels kAvx2Kernels = {
     StreamLong,
     StreamInterleaved,
     RunNz,
+    RowsNz,
     TileNz,
     Fence,
     AllMeans(std::make_integer_sequence<int, MSSP_NUM_ELEMENT_TYPES>()),

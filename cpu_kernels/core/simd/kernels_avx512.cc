@@ -164,6 +164,21 @@ void RunNz(const NzRun& run, bool stream) {
   RunNzLines(run, head);
 }
 
+inline void Store64(char* to, __m512i x) { _mm512_storeu_si512(to, x); }
+
+template <void (*kStore)(char* to, __m512i x)>
+inline void MoveFour(char* first, char* second, const char* unit, const char* next_unit) {
+  const __m512i a = Load64(unit);
+  const __m512i b = Load64(next_unit);
+  kStore(first, _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0x44));
+  kStore(second, _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0xEE));
+}
+
+void RowsNz(const NzRun& run, bool stream) {
+  if (stream && RowsAreOnLines(run)) return RowsNzLines<MoveFour<Stream64>>(run);
+  RowsNzLines<MoveFour<Store64>>(run);
+}
+
 }  // namespace
 }  // namespace mssp
 
@@ -176,6 +191,7 @@ const Kernels kAvx512Kernels = {
     StreamLong,
     StreamInterleaved,
     RunNz,
+    RowsNz,
     TileNz,
     Fence,
     AllMeans(std::make_integer_sequence<int, MSSP_NUM_ELEMENT_TYPES>()),

@@ -42,6 +42,11 @@ void RunNz(const NzRun& run, bool stream) {
   CopyUnits<StoreUnit, FetchToRead>(run, 0, run.tokens, 0);
 }
 
+void RowsNz(const NzRun& run, bool stream) {
+  if (stream) return CopyRows<StreamUnit, FetchToRead>(run, 0, 0);
+  CopyRows<StoreUnit, FetchToRead>(run, 0, 0);
+}
+
 void TileNz(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, bool) {
   CopyTile<StoreUnit, FetchToWrite>(tile, next, units, unit_stride);
 }
@@ -55,6 +60,7 @@ const Kernels kNeonKernels = {
     StreamLong,
     CopyInTurn<StreamLong>,
     RunNz,
+    RowsNz,
     TileNz,
     Fence,
     AllMeans(std::make_integer_sequence<int, MSSP_NUM_ELEMENT_TYPES>()),

@@ -15,6 +15,8 @@ inline void FetchNothing(const char*) {}
 
 void RunNz(const NzRun& run, bool) { CopyUnits<CopyUnit, FetchNothing>(run, 0, run.tokens, 0); }
 
+void RowsNz(const NzRun& run, bool) { CopyRows<CopyUnit, FetchNothing>(run, 0, 0); }
+
 void TileNz(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, bool) {
   CopyTile<CopyUnit, FetchNothing>(tile, next, units, unit_stride);
 }
@@ -28,6 +30,7 @@ const Kernels kPortableKernels = {
     CopyBytes,
     CopyInTurn<CopyBytes>,
     RunNz,
+    RowsNz,
     TileNz,
     Fence,
     AllMeans(std::make_integer_sequence<int, MSSP_NUM_ELEMENT_TYPES>()),

@@ -38,6 +38,40 @@ inline void CopyUnits(const NzRun& run, int64_t first_token, int64_t tokens, int
   }
 }
 
+// Lines of the run to come, one for each line that two tokens share in a unit: in the order of its units, or, where the
+// run fills its block and they lie side by side, in the order of memory, which hardware reads ahead in as well.
+class UnitsAhead {
+ public:
+  UnitsAhead(const NzRun& run, int64_t token) : at_(run.from + run.prefetch) {
+    const bool fills_block = run.unit_stride == run.tokens * kUnitBytes;
+    step_ = fills_block ? kLine : run.unit_stride;
+    at_ += token / 2 * (fills_block ? run.units * kLine : kLine);
+  }
+
+  const char* Next() {
+    const char* const line = at_;
+    at_ += step_;
+    return line;
+  }
+
+ private:
+  const char* at_;
+  int64_t step_;
+};
+
+// Units of a run back into rows, from token `first_token` and unit `first_unit` on: two at a time fill a line of a row.
+template <void (*kCopy)(char* to, const char* from), void (*kFetch)(const char* from)>
+inline void CopyRows(const NzRun& run, int64_t first_token, int64_t first_unit) {
+  for (int64_t t = first_token; t < run.tokens; ++t) {
+    UnitsAhead ahead(run, t);
+    for (int64_t u = first_unit; u < run.units; ++u) {
+      const char* const line = ahead.Next();
+      if (t % 2 == 0) kFetch(line);
+      kCopy(run.to + t * run.token_stride + u * kUnitBytes, run.from + u * run.unit_stride + t * kUnitBytes);
+    }
+  }
+}
+
 // Unit by unit of all tokens of a tile, the lines of the next tile on their way meanwhile.
 template <void (*kCopy)(char* to, const char* from), void (*kFetch)(const char* to)>
 inline void CopyTile(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride) {

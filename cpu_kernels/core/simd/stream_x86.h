@@ -149,6 +149,28 @@ void RunNzUnits(const NzRun& run, int64_t first_token, int64_t tokens, int64_t f
   CopyUnits<CopyUnit<kStore>, Fetch>(run, first_token, tokens, first_unit);
 }
 
+inline bool RowsAreOnLines(const NzRun& run) { return IsAligned(run.to, kLine) && run.token_stride % kLine == 0; }
+
+// Two units of two tokens at a time: whole lines of the cache become whole lines of the rows. kMove takes where they go
+// in the first and in the second row, and two tokens of each unit.
+template <void (*kMove)(char* first, char* second, const char* unit, const char* next_unit)>
+void RowsNzLines(const NzRun& run) {
+  const int64_t pitch = run.unit_stride;
+  const int64_t twos = run.tokens / 2;
+  for (int64_t p = 0; p < twos; ++p) {
+    const char* from = run.from + p * kLine;
+    char* to = run.to + 2 * p * run.token_stride;
+    UnitsAhead ahead(run, 2 * p);
+    for (int64_t u = 0; u + 2 <= run.units; u += 2, from += 2 * pitch, to += kLine) {
+      Fetch(ahead.Next());
+      Fetch(ahead.Next());
+      kMove(to, to + run.token_stride, from, from + pitch);
+    }
+  }
+  if (run.units & 1) CopyRows<CopyUnit<Store::kOrdinary>, Fetch>(run, 0, run.units - 1);
+  if (run.tokens & 1) CopyRows<CopyUnit<Store::kOrdinary>, Fetch>(run, run.tokens - 1, 0);
+}
+
 // Ordinary stores wait for the line they go to, streamed ones for their way to memory; each kind has its own queue, so
 // a share of both is the fastest. Measured on random slots of 1 GiB: two in eight.
 constexpr int kStreamedTokens = 2;
