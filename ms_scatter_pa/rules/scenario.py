@@ -115,7 +115,7 @@ def decide(arguments: Arguments, check: Callable[[Arguments, Scenario], None]) -
         else:
             problems[layout] = problem
     if not fitting:
-        raise ValueError(problems[cache_mode] if cache_mode else _no_layout(sides, problems))
+        raise ValueError(problems[cache_mode] if cache_mode else _no_layout(arguments, key_only, problems, check))
     return fitting[0] if len(fitting) == 1 else _the_only_one(arguments, fitting, check)
 
 
@@ -143,13 +143,28 @@ def _the_only_one(
     )
 
 
-def _no_layout(sides: list[Side], problems: dict[str, str]) -> str:
+def _no_layout(
+    arguments: Arguments,
+    key_only: bool,
+    problems: dict[str, str],
+    check: Callable[[Arguments, Scenario], None],
+) -> str:
+    """Why neither layout fits; where each side alone fits NHSD, what to do, or what of the whole call does not fit it."""
+    sides = arguments.sides()
     message = f"key_cache: no layout fits {describe(sides)}; " + "; ".join(
         f"{layout} expects {LAYOUTS[layout]}: {problem}" for layout, problem in problems.items()
     )
-    if _best_reading("NHSD", sides, UNKNOWN)[1] is None:
-        message += f"; NHSD {LAYOUTS['NHSD']} fits, and is never inferred: pass cache_mode='NHSD'"
-    return message
+    flattened, problem = _best_reading("NHSD", sides, (arguments.shape("slot_mapping") or (UNKNOWN,))[0])
+    if problem is not None or arguments.dtype(sides[0].rows) != arguments.dtype(sides[-1].rows):
+        return message
+    try:
+        check(arguments, Scenario("NHSD", key_only=key_only, flattened=flattened))
+    except ValueError as error:
+        refusal = str(error)
+        if refusal.startswith("slot_mapping: "):  # the caches fit NHSD alone, and the slots do not
+            return f"{refusal}, read as NHSD; {message}"
+        return f"{message}; NHSD expects {LAYOUTS['NHSD']}: {refusal}"
+    return f"{message}; NHSD {LAYOUTS['NHSD']} fits, and is never inferred: pass cache_mode='NHSD'"
 
 
 def _best_reading(layout: str, sides: list[Side], slots: int) -> tuple[bool, str | None]:

@@ -234,6 +234,44 @@ def test_nhsd_is_not_offered_where_it_does_not_fit() -> None:
     assert "NHSD" not in str(refusal.value)
 
 
+def _nhsd(**changed: Shape | None) -> Call:
+    """Each side alone fits NHSD and no other layout."""
+    shapes = {"key": (3, 2, 32), "value": (3, 2, 32), "key_cache": (4, 2, 4, 32), "value_cache": (4, 2, 4, 32)}
+    shapes = {**dict.fromkeys(NAMES), **shapes, "slot_mapping": (3,), **changed}
+    dtypes = {n: None if shapes[n] is None else "float16" if n in NAMES[:4] else "int32" for n in NAMES}
+    return Call(shapes, dtypes, {"cache_mode": None, "scatter_mode": None})
+
+
+@pytest.mark.parametrize(
+    ("changed", "start", "offered"),
+    [
+        ({}, "key_cache: no layout fits", True),
+        ({"value_cache": (4, 2, 3, 32)}, "key_cache: no layout fits", False),
+        ({"value_cache": (5, 2, 4, 32)}, "key_cache: no layout fits", False),
+        ({"slot_mapping": (2,)}, "slot_mapping: given shape [2], expected [3]", False),
+        ({"slot_mapping": (1, 3)}, "slot_mapping: given shape [1, 3], expected [T]", False),
+        ({"slot_mapping": (2,), "value": None, "value_cache": None}, "slot_mapping: given shape [2]", False),
+        ({"slot_mapping": (-1,)}, "key_cache: no layout fits", True),
+    ],
+)
+def test_nhsd_is_offered_where_the_whole_call_fits_it(changed: Any, start: str, offered: bool) -> None:
+    call = _nhsd(**changed)
+    with pytest.raises(ValueError) as refusal:
+        checked_scenario(call.arguments())
+    text = str(refusal.value)
+    assert text.startswith(start) and ("pass cache_mode='NHSD'" in text) == offered, text
+    named = replace(call, modes={**call.modes, "cache_mode": "NHSD"})
+    assert isinstance(decide(named), Scenario) == offered
+
+
+def test_nhsd_is_not_offered_for_two_dtypes() -> None:
+    call = _nhsd()
+    dtypes = {**call.dtypes, "value": "bfloat16", "value_cache": "bfloat16"}
+    with pytest.raises(ValueError, match=r"^key_cache: no layout fits") as refusal:
+        checked_scenario(replace(call, dtypes=dtypes).arguments())
+    assert "pass cache_mode='NHSD'" not in str(refusal.value)
+
+
 TWO_READINGS = {"key": (1, 2, 8), "value": (1, 2, 8), "key_cache": (1, 1, 2, 8), "value_cache": (1, 1, 2, 8)}
 
 
