@@ -109,12 +109,19 @@ def _compiler() -> list[str]:
 
 def _user_flags() -> list[str]:
     """CXXFLAGS, as everywhere; they come last, so that they win."""
-    return shlex.split(os.environ.get("CXXFLAGS", ""))
+    given = os.environ.get("CXXFLAGS", "")
+    try:
+        return shlex.split(given)
+    except ValueError as error:
+        raise SystemExit(
+            f"ms_scatter_pa: CXXFLAGS is {given!r}, which is no list of flags ({error}). Correct its quotation marks, or "
+            "unset it, and install again."
+        ) from None
 
 
 def _run(command: list[str], what: str) -> None:
     print(f"ms_scatter_pa: {what}", flush=True)
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
     if result.returncode != 0:
         raise SystemExit(f"ms_scatter_pa: {what} failed:\n{shlex.join(command)}\n{result.stderr[-8000:]}")
 
@@ -164,6 +171,10 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
             return os.path.join(*parents, f"{name}.so")
         file_name = str(super().get_ext_filename(fullname))
         return file_name.replace(platform.machine(), FOR_MACHINE) if FOR_MACHINE else file_name
+
+    def run(self) -> None:
+        _user_flags()  # setuptools reads them too, and ends in a traceback of its own
+        super().run()
 
     def build_extension(self, ext: Any) -> None:
         output = Path(self.get_ext_fullpath(ext.name))

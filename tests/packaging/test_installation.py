@@ -107,3 +107,10 @@ def test_an_unknown_compiler_is_named(tmp_path):
     result = run(command, cwd=ROOT, env=os.environ | {"CXX": "no-such-compiler -O"})
     assert result.returncode != 0 and "the C++ compiler 'no-such-compiler' was not found" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_flags_that_are_no_list_are_one_sentence(tmp_path):
+    command = [sys.executable, "setup.py", "--quiet", "build_ext", "--build-lib", str(tmp_path)]
+    result = run(command, cwd=ROOT, env=os.environ | {"CXXFLAGS": '"'})
+    assert result.returncode != 0 and "ms_scatter_pa: CXXFLAGS is '\"', which is no list of flags" in result.stderr
+    assert "Traceback" not in result.stderr
