@@ -8,9 +8,10 @@ write; their limit copies half of the bytes that they read and write.
 
 import argparse
 import importlib.util
+import math
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,9 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--only: no case's name contains {options.only!r}")
     options.out.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
     library = CoreLibrary(library_path())
-    seconds = options.seconds or (1.0 if options.quick else 4.0)
+    seconds = (1.0 if options.quick else 4.0) if options.seconds is None else options.seconds
     if options.networks:
-        return _networks(library, options, seconds)
+        return _networks(parser, library, options, seconds)
     makers: list[Callable[[], harness.Case]] = []
     about: dict[str, Any] = {
         "machine": platform.machine(),
@@ -81,13 +82,16 @@ def main(argv: list[str] | None = None) -> int:
     if options.threads == 0 and not options.quick:
         makers += gather_quant_bench.PageCases(library, memory, 0, not options.no_peers).makers(options.only)
         makers += pools_bench.PoolCases(library, memory, 0).makers(options.only)
+    _expect_cases(parser, options.only, makers)
     about["torch"] = core_bench.torch_version()
     results = harness.run(makers, seconds_per_case=seconds, total_seconds=options.total_seconds)
     _report(results, about, options.out)
     return 0
 
 
-def _networks(library: CoreLibrary, options: argparse.Namespace, seconds: float) -> int:
+def _networks(
+    parser: argparse.ArgumentParser, library: CoreLibrary, options: argparse.Namespace, seconds: float
+) -> int:
     """The built-in operators of networks, alone."""
     from . import networks_bench
 
@@ -95,6 +99,7 @@ def _networks(library: CoreLibrary, options: argparse.Namespace, seconds: float)
     library.c.MsspSetNumThreads(threads)
     inside = not options.no_mindspore
     makers = networks_bench.cases(library, threads, quick=options.quick, inside=inside, only=options.only)
+    _expect_cases(parser, options.only, makers)
     results = harness.run(makers, seconds_per_case=seconds, total_seconds=options.total_seconds)
     print(f"{library.c.MsspCpuFeatures().decode()}, {threads} threads; microseconds per call (ratio to the limit)")
     for group in dict.fromkeys(result.case.group for result in results):
@@ -142,6 +147,26 @@ def _table_of(result: harness.Result) -> str:
     return group if group in ("pages", pools_bench.GROUP) else "calls" if group in harness.CALL_GROUPS else "bandwidth"
 
 
+def _expect_cases(parser: argparse.ArgumentParser, only: str, makers: Sequence[object]) -> None:
+    """The last results are not overwritten by none."""
+    if not makers:
+        parser.error(f"--only: no case's name contains {only!r} with the other options given")
+
+
+def _threads(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"given {number}, expected at least 1, or 0 for the default")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not (number > 0 and math.isfinite(number)):
+        raise argparse.ArgumentTypeError(f"given {text}, expected more than 0")
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer cases, less time for each (about 2 minutes)")
@@ -152,9 +177,9 @@ def _parser() -> argparse.ArgumentParser:
         "decode, warm, composed, prefill, norm, rotary",
     )
     parser.add_argument("--networks", action="store_true", help="only the operators of networks (docs/networks.md)")
-    parser.add_argument("--threads", type=int, default=0, help="default: as the library chooses")
-    parser.add_argument("--seconds", type=float, default=None, help="per case (default 4, quick 1)")
-    parser.add_argument("--total-seconds", type=float, default=1200.0, help="no case is begun after this time")
+    parser.add_argument("--threads", type=_threads, default=0, help="default: as the library chooses")
+    parser.add_argument("--seconds", type=_seconds, default=None, help="per case (default 4, quick 1)")
+    parser.add_argument("--total-seconds", type=_seconds, default=1200.0, help="no case is begun after this time")
     parser.add_argument("--no-peers", action="store_true", help="without NumPy and torch in the bandwidth cases")
     parser.add_argument("--no-mindspore", action="store_true", help="the core alone")
     parser.add_argument("--out", type=Path, default=DEFAULT_FOLDER, help="folder of the results")

@@ -162,3 +162,31 @@ def test_a_choice_of_no_case_is_said_before_anything_is_measured(capsys: pytest.
     with pytest.raises(SystemExit, match="2"):
         cli.main(["--only", "no such case"])
     assert "--only: no case's name contains 'no such case'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--only", "dispatch", "--no-mindspore"],
+        ["--only", "gather", "--quick", "--no-mindspore"],
+        ["--only", "gather", "--threads", "1"],
+        ["--networks", "--only", "nonsense"],
+    ],
+)
+def test_options_that_leave_no_case_keep_the_last_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    (tmp_path / "results.json").write_text("kept")
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([*arguments, "--out", str(tmp_path)])
+    assert "--only: no case's name contains" in capsys.readouterr().err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize(
+    "option", [["--seconds", "0"], ["--seconds", "nan"], ["--total-seconds", "-1"], ["--threads", "-3"]]
+)
+def test_numbers_that_mean_nothing_are_refused(capsys: pytest.CaptureFixture[str], option: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(option)
+    assert f"argument {option[0]}: " in capsys.readouterr().err
