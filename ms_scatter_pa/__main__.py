@@ -6,6 +6,11 @@ import sys
 from typing import NamedTuple
 
 CLOSED_PIPE = 128 + 13  # as a shell tells of a program that SIGPIPE ended
+UNWRITABLE = 74  # EX_IOERR
+
+
+class UnwritableError(Exception):
+    """The standard output takes nothing, as on a full disk."""
 
 
 class Subcommand(NamedTuple):
@@ -37,13 +42,35 @@ def usage() -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Runs one subcommand and returns its exit status."""
     try:
-        status = _run(sys.argv[1:] if arguments is None else arguments)
+        try:
+            status = _run(sys.argv[1:] if arguments is None else arguments)
+        except (SystemExit, OSError):  # argparse's --help ends so; an error of printing is told by the next one
+            _flush()
+            raise
+        _flush()
+    except BrokenPipeError:  # the reader has gone, as `head` does
+        _drop_output()
+        return CLOSED_PIPE
+    except UnwritableError as error:
+        _drop_output()
+        print(f"ms_scatter_pa: the standard output cannot be written: {error}", file=sys.stderr)
+        return UNWRITABLE
+    return status
+
+
+def _flush() -> None:
+    try:
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:  # the reader has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
-    return status
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UnwritableError(error.strerror or str(error)) from error
+
+
+def _drop_output() -> None:
+    """What is still buffered is not tried again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str]) -> int:

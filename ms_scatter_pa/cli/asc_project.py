@@ -88,10 +88,12 @@ def build_and_install(project: Path, cann: Path, asc_config: Path, install_path:
 
 
 def _run(step: str, command: list[str], folder: Path, environment: dict[str, str]) -> None:
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, errors="replace", check=False
+    )
     output = done.stdout + done.stderr
     log = next(path for path in (folder, folder.parent) if (path / "CMakeLists.txt").is_file()) / LOG
-    with log.open("a") as file:
+    with log.open("a", encoding="utf-8") as file:
         file.write(f"$ {' '.join(command)}\n{output}")
     # The installer of CANN's packages reports some failures in words alone.
     if done.returncode != 0 or (step.endswith(".run") and re.search(r"^\[?ERROR", output, re.MULTILINE)):

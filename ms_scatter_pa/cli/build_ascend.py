@@ -19,11 +19,13 @@ from ..backends.ascend.compile_callback import compile_callback
 from ..backends.ascend.extension import compile_extension
 from ..backends.ascend.operator_package import HEADERS, LIBRARY, VENDOR, default_install_path, export_line
 from ..backends.ascend.sources import AICORE_KERNELS
+from ..printable import printable
 from ..rules.table import TARGETS
 from . import asc_project
 
 SOCS = tuple(target.name for target in TARGETS if target.device == "Ascend")
 LOG_LINES = 40
+LINE_LENGTH = 4000
 LOG_NAME = "build-ascend.log"  # of the last build that failed, beside the installed package
 
 
@@ -37,11 +39,27 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         package = build(options)
     except BuildError as error:
-        print(f"build-ascend: {error}", file=sys.stderr)
+        print(f"build-ascend: {_printable_lines(str(error))}", file=sys.stderr)
         return 1
     print(f"build-ascend: installed in {package}. Before starting Python run:\n\n    {export_line(package)}\n")
     print("Then 'python -m ms_scatter_pa doctor' says whether MindSpore will use it.")
     return 0
+
+
+def _printable_lines(text: str) -> str:
+    """Lines that other programs said, without what a terminal obeys."""
+    return "\n".join(printable(line.expandtabs(), LINE_LENGTH) for line in text.splitlines())
+
+
+def _named(text: str) -> str:
+    """Not the empty name, which a path takes for the working folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("given '', expected a folder")
+    return text
+
+
+def _folder(text: str) -> Path:
+    return Path(_named(text))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,11 +68,11 @@ def _parser() -> argparse.ArgumentParser:
         "--soc", help=f"parts to compile for, separated by ';', of {';'.join(SOCS)} (default: all that this CANN knows)"
     )
     parser.add_argument(
-        "--cann", help="CANN's toolkit folder (default: ASCEND_HOME_PATH, else where CANN installs itself)"
+        "--cann", type=_named, help="CANN's toolkit folder (default: ASCEND_HOME_PATH, else where CANN installs itself)"
     )
     default = default_install_path()
     help_text = "there is no default: no home folder can be told" if default is None else "default: %(default)s"
-    parser.add_argument("--install-path", type=Path, default=default, help=help_text)
+    parser.add_argument("--install-path", type=_folder, default=default, help=help_text)
     parser.add_argument(
         "--force", action="store_true", help="go on where CANN's version or compiler is not as expected"
     )
@@ -96,7 +114,8 @@ def build(options: argparse.Namespace) -> Path:
         compile_extension(package, cann)
     except RuntimeError as error:
         print(
-            f"build-ascend: the operator is installed, but not the PyNative extension: {error}\nPyNative calls will go "
+            f"build-ascend: the operator is installed, but not the PyNative extension: "
+            f"{_printable_lines(str(error))}\nPyNative calls will go "
             "through ops.Custom, which is slower and takes no views as caches",
             file=sys.stderr,
         )
@@ -219,13 +238,13 @@ def _run_custom_compiler(
     command = [sys.executable, "setup.py", "-o", str(host), "-k", str(kernel), "--vendor_name", VENDOR]
     command += ["--soc_version", ";".join(socs), "--ascend_cann_package_path", str(cann.resolve())]
     command += ["--install_path", str(install_path)]
-    result = subprocess.run(command, cwd=tool, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=tool, capture_output=True, text=True, errors="replace", check=False)
     if result.returncode == 0:
         return
     log = tool / "install.log" if (tool / "install.log").is_file() else tool / "build.log"
     printed = (result.stdout + result.stderr).strip()
     written = log.read_text(errors="replace") if log.is_file() else ""
-    kept_log.write_text(f"{written}\n{printed}\n")
+    kept_log.write_text(f"{written}\n{printed}\n", encoding="utf-8")
     # Without a log it stopped early, by an exception: its last line says why.
     lines = written.splitlines()[-LOG_LINES:] or printed.splitlines()[-1:]
     raise BuildError(

@@ -50,8 +50,8 @@ def diagnose() -> Report:
     library = report.add(checks.cpu_library(), FAILS if report.device_target == "CPU" else 0)
     if report.device_target == "CPU":
         extension = report.add(checks.extension(), SLOWER)
-        report.add(checks.builtins())
-        if library.well:
+        networks = report.add(checks.builtins(), FAILS)
+        if library.well and (networks.well or not networks.needed):
             report.pynative = "pyboost extension" if extension.well else "pointers after a sync"
             report.graph = "ops.Custom with the CPU library"
     report.add(checks.npu(report.device_target), SLOWER)

@@ -1,6 +1,8 @@
-"""What doctor looks at, one function each. Nothing here may raise: a broken installation is what doctor is for."""
+"""What doctor looks at, one function each. A broken installation is what doctor is for: what a check raises
+becomes its finding, other processes try what may end one, and only regular files are read.
+"""
 
-import ctypes
+import functools
 import importlib
 import importlib.metadata
 import json
@@ -9,24 +11,45 @@ import platform
 import shlex
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 from ..backends.ascend import cann_pairs
 from ..backends.ascend import cann_toolkit as cann_tools
 from ..backends.ascend import operator_package as opp
 from ..backends.cpu.library import LIBRARY_FOLDER, advice
+from ..printable import printable
 from ..rules.table import OPERATORS, TARGETS
 from . import libraries
 
 LIBRARIES = LIBRARY_FOLDER
+CPU_LIBRARY = "libms_scatter_pa_cpu.so"  # which the extensions need too
 OP_NAME = "MsScatterPaKvCache"
+LONGEST = 4000  # characters of a finding
+
+_ASK_CPU_LIBRARY = """
+import ctypes
+library = ctypes.CDLL(sys.argv[1])
+library.MsspCpuFeatures.restype = ctypes.c_char_p
+said = {
+    "features": library.MsspCpuFeatures().decode(),
+    "version": library.MsspVersion(),
+    "threads": library.MsspGetNumThreads(),
+    "missing": [name for name in sys.argv[2:] if not hasattr(library, name)],
+}
+"""
+_ASK_BUILTINS = """
+from ms_scatter_pa.compat import missing, register, state
+register()
+said = {"owners": state(), "lacking": list(missing())}
+"""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """One thing that was looked at. Its texts come from anywhere, and hold nothing that a terminal obeys.
 
     Attributes:
         well: it is as a call on this machine needs it, or no call needs it.
@@ -39,9 +62,33 @@ class Finding:
     advice: str = ""
     needed: bool = True
 
+    def __post_init__(self) -> None:
+        for name in ("found", "advice"):
+            object.__setattr__(self, name, printable(getattr(self, name), LONGEST))
+
     @property
     def mark(self) -> str:
         return "MISS" if self.needed else "-   "
+
+
+_Given = ParamSpec("_Given")
+
+
+def _guarded(name: str, needed: bool = True) -> Callable[[Callable[_Given, Finding]], Callable[_Given, Finding]]:
+    """Turns whatever a check raises into its finding."""
+
+    def guard(check: Callable[_Given, Finding]) -> Callable[_Given, Finding]:
+        @functools.wraps(check)
+        def guarded(*args: _Given.args, **more: _Given.kwargs) -> Finding:
+            try:
+                return check(*args, **more)
+            except Exception as error:
+                found = f"cannot be looked at: {type(error).__name__}: {error}"
+                return Finding(name, False, found, needed=bool(more.get("needed", needed)))
+
+        return guarded
+
+    return guard
 
 
 def _requirement(name: str) -> str:
@@ -53,6 +100,7 @@ def _requirement(name: str) -> str:
     return next((line for line in asked if line.split(">")[0] == name), name)
 
 
+@_guarded("MindSpore")
 def mindspore() -> Finding:
     requirement = _requirement("mindspore")
     problem = libraries.in_child("import mindspore")
@@ -76,6 +124,7 @@ def mindspore() -> Finding:
     return Finding("MindSpore", True, f"{version}{tried}, {where}")
 
 
+@_guarded("NumPy")
 def numpy() -> Finding:
     from ..backends.mindspore_release import takes_numpy_2
 
@@ -96,26 +145,24 @@ def device_target() -> str | None:
         from ..backends.device import device_target as asked
 
         return asked()
-    except RuntimeError:
+    except Exception:
         return None
 
 
+@_guarded("CPU library")
 def cpu_library() -> Finding:
-    path = LIBRARIES / "libms_scatter_pa_cpu.so"
-    problem = libraries.problem_of(path)
+    path = LIBRARIES / CPU_LIBRARY
+    said: Any = None
+    problem = libraries.damage(path)
+    names = {operator.registered_name: operator.name for operator in OPERATORS}
+    if problem is None:
+        said, problem = libraries.said_by_child(_ASK_CPU_LIBRARY, str(path), *names)
     if problem is not None:
         return Finding("CPU library", False, f"does not load: {problem}", advice())
-    try:
-        library = ctypes.CDLL(str(path))
-        library.MsspCpuFeatures.restype = ctypes.c_char_p
-        features = library.MsspCpuFeatures().decode()
-        version = library.MsspVersion()
-        missing = [operator.name for operator in OPERATORS if not hasattr(library, operator.registered_name)]
-    except (OSError, AttributeError) as error:
-        return Finding("CPU library", False, f"does not load: {error}", advice())
-    if missing:
-        return Finding("CPU library", False, f"of another version: without {', '.join(missing)}", advice())
-    return Finding("CPU library", True, f"interface {version}, instruction set {features} ({path})")
+    if said["missing"]:
+        missing = ", ".join(names[name] for name in said["missing"])
+        return Finding("CPU library", False, f"of another version: without {missing}", advice())
+    return Finding("CPU library", True, f"interface {said['version']}, instruction set {said['features']} ({path})")
 
 
 def _module_path(name: str) -> Path:
@@ -123,9 +170,10 @@ def _module_path(name: str) -> Path:
     return found[0] if found else LIBRARIES / f"{name}.so"
 
 
+@_guarded("PyNative extension")
 def extension() -> Finding:
     name = "PyNative extension"
-    problem = libraries.problem_of(_module_path("_eager"), "_eager")
+    problem = libraries.damage(LIBRARIES / CPU_LIBRARY) or libraries.problem_of(_module_path("_eager"), "_eager")
     if problem is not None:
         return Finding(name, False, f"does not load: {problem}", advice())
     try:
@@ -137,23 +185,19 @@ def extension() -> Finding:
     return Finding(name, True, str(module.__file__))
 
 
+@_guarded("networks", needed=False)
 def builtins() -> Finding:
     """CPU kernels of MindSpore's built-in operators, by who has one; networks that do not call them need none."""
     name = "networks"
-    problem = libraries.problem_of(_module_path("_builtins"), "_builtins")
+    said: Any = None
+    problem = libraries.damage(LIBRARIES / CPU_LIBRARY) or libraries.damage(_module_path("_builtins"))
+    if problem is None:
+        said, problem = libraries.said_by_child(_ASK_BUILTINS)
     if problem is not None:
-        return Finding(
-            name, False, f"the CPU kernels of MindSpore's operators do not load: {problem}", advice(), needed=False
-        )
-    try:
-        from ..compat import missing, register, state
-
-        register()
-        owners, lacking = state(), missing()
-    except Exception as error:
-        return Finding(
-            name, False, f"the CPU kernels of MindSpore's operators do not load: {error}", advice(), needed=False
-        )
+        found = f"the CPU kernels of MindSpore's operators do not load: {problem}"
+        # Who registers runs the core's code: where that ends the process, a write may too.
+        return Finding(name, False, found, advice(), needed=libraries.DAMAGED in problem)
+    owners, lacking = said["owners"], said["lacking"]
     groups = [
         f"{owner}: {', '.join(n for n in owners if owners[n] == owner)}" for owner in dict.fromkeys(owners.values())
     ]
@@ -161,6 +205,7 @@ def builtins() -> Finding:
     return Finding(name, "none" not in owners.values(), found, needed=False)
 
 
+@_guarded("NPU")
 def npu(target: str | None) -> Finding:
     devices = cann_tools.npus()
     if not devices:
@@ -177,6 +222,7 @@ def npu(target: str | None) -> Finding:
     return Finding("NPU", False, f"{found}, but MindSpore runs on the CPU", advice)
 
 
+@_guarded("CANN", needed=False)
 def cann() -> Finding:
     root = cann_tools.find_cann(os.environ)
     if root is None:
@@ -206,6 +252,7 @@ def _cann_advice(what: str) -> str:
     return f"only for an NPU: {what}, before Python starts"
 
 
+@_guarded("part")
 def part() -> Finding:
     from ..backends.device import soc_version
 
@@ -218,6 +265,7 @@ def part() -> Finding:
     return Finding("part", soc in known, soc, advice)
 
 
+@_guarded("Ascend operator")
 def package(needed: bool) -> Finding:
     """The installed operator that this process would use."""
     folder = opp.find_package(os.environ)
@@ -233,19 +281,22 @@ def _contents(folder: Path) -> str:
     """Parts and dtypes, read from what CANN's build wrote."""
     version = ""
     if (folder / "version.info").is_file():
-        version = (folder / "version.info").read_text().strip().replace("custom_opp_compiler_version=", "CANN ")
+        text = (folder / "version.info").read_text(errors="replace")
+        version = text.strip().replace("custom_opp_compiler_version=", "CANN ")
     parts = []
     for path in sorted((folder / "op_impl" / "ai_core" / "tbe" / "config").glob("*/aic-*-ops-info.json")):
         try:
-            described: dict[str, Any] = json.loads(path.read_text())[OP_NAME]
-            dtypes = dict.fromkeys(described["input0"]["dtype"].split(","))
-        except (OSError, ValueError, KeyError):
+            if not path.is_file():
+                raise OSError(f"{path} is no regular file")
+            dtypes = dict.fromkeys(json.loads(path.read_text())[OP_NAME]["input0"]["dtype"].split(","))
+        except Exception:  # it may hold anything
             parts.append(f"{path.parent.name}: unreadable")
             continue
         parts.append(f"{path.parent.name}: {', '.join(dtypes)}")
     return "; ".join(filter(None, [f"built with {version}" if version else "", *parts]))
 
 
+@_guarded("shape inference")
 def infer_library() -> Finding:
     path = LIBRARIES / "libms_scatter_pa_infer.so"
     problem = libraries.problem_of(path)
@@ -254,6 +305,7 @@ def infer_library() -> Finding:
     return Finding("shape inference", True, str(path))
 
 
+@_guarded("callback")
 def callback() -> Finding:
     """MindSpore's callback to the aclnn interface: compiled ahead, or with g++ on every start."""
     name = "callback"
@@ -273,6 +325,7 @@ def callback() -> Finding:
     return Finding(name, False, "MindSpore compiles it with g++ at the first call of every process", advice)
 
 
+@_guarded("PyNative extension")
 def ascend_extension() -> Finding:
     """PyNative's extension on Ascend: compiled by build-ascend for this MindSpore and this Python."""
     name = "PyNative extension"
@@ -289,6 +342,7 @@ def ascend_extension() -> Finding:
     return Finding(name, damage is None, damage or str(path), "" if damage is None else "run build-ascend again")
 
 
+@_guarded("operator")
 def switch() -> Finding:
     """The variable that chooses between this package's operator and CANN's."""
     from ..backends.ascend.cann_operator import CHOICES, VARIABLE

@@ -1,5 +1,6 @@
-"""Whether a shared library can be loaded, found out without loading it here: a damaged one ends the process."""
+"""Whether a shared library works, found out without loading it here: a damaged one ends the process."""
 
+import json
 import os
 import signal
 import struct
@@ -7,8 +8,11 @@ import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 SECONDS = 120
+DAMAGED = "a library is damaged"  # how a child that a signal ended is told
+_MARK = "ms_scatter_pa says: "  # before what a child found; whoever ends it early, it is missing
 _ELF64_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 
 
@@ -31,31 +35,45 @@ def problem_of(path: Path, extension: str | None = None) -> str | None:
 @lru_cache(maxsize=64)
 def in_child(program: str, *arguments: str) -> str | None:
     """Runs a program in another Python, which sees the same modules; None, or how it ended in one line."""
-    return _ended(f"import sys; sys.path[:] = {sys.path!r}; {program}", arguments)
+    return said_by_child(program, *arguments)[1]
 
 
-def _ended(program: str, arguments: tuple[str, ...]) -> str | None:
-    command = [sys.executable, "-c", program, *arguments]
-    environment = os.environ | {"GLOG_v": "3"}
+@lru_cache(maxsize=64)
+def said_by_child(program: str, *arguments: str) -> tuple[Any, str | None]:
+    """What the program left in its variable ``said``, through JSON, and None; or None and how it ended in one line."""
+    before = f"import sys; sys.path[:] = {sys.path!r}; said = None\n"
+    after = f"\nimport json; print(); print({_MARK!r} + json.dumps(said), flush=True)\n"
+    command = [sys.executable, "-c", before + program + after, *arguments]
     try:
         result = subprocess.run(
-            command, env=environment, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False
+            command,
+            env=os.environ | {"GLOG_v": "3"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"loading it did not end within {SECONDS} seconds"
+        return None, f"loading it did not end within {SECONDS} seconds"
     except OSError as error:
-        return f"Python does not start: {error}"
-    if result.returncode == 0:
-        return None
+        return None, f"Python does not start: {error}"
     if result.returncode < 0:
-        return f"loading it ends the process ({_signal_name(-result.returncode)}): a library is damaged"
-    lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
-    return lines[-1] if lines else f"loading it ends the process (exit status {result.returncode})"
+        return None, f"loading it ends the process ({_signal_name(-result.returncode)}): {DAMAGED}"
+    lines = [line for line in result.stdout.splitlines() if line.startswith(_MARK)]
+    if result.returncode == 0 and lines:
+        return json.loads(lines[-1].removeprefix(_MARK)), None
+    errors = [line.strip() for line in result.stderr.splitlines() if line.strip()]
+    return None, errors[-1] if errors else f"loading it ends the process (exit status {result.returncode})"
 
 
 def damage(path: Path) -> str | None:
     """What is wrong with the file itself: it is missing, empty, no library, or shorter than its header says."""
     try:
+        if path.exists() and not path.is_file():  # opening a FIFO would wait for its writer
+            return f"{path} is no regular file"
         with path.open("rb") as file:
             header = file.read(_ELF64_HEADER.size)
         size = path.stat().st_size

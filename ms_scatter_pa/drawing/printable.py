@@ -3,14 +3,9 @@
 from dataclasses import replace
 
 from ..pages.occupancy import Occupancy, Pages
+from ..printable import printable
 
-LONGEST = 200
-
-
-def printable(text: str, length: int = LONGEST) -> str:
-    """``text`` with escapes in place of what is not printed but obeyed: control characters, directions, surrogates."""
-    cut = text if len(text) <= length else text[: length - 1] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+__all__ = ["printable", "with_printable_names"]
 
 
 def with_printable_names(occupancy: Occupancy) -> Occupancy:

@@ -303,6 +303,21 @@ def test_a_step_of_cann_9s_way_that_fails_shows_its_log(asc, tmp_path, capsys, s
     refused(capsys, f"CANN's CMake functions: {step} failed", "stand-in says no", "build-ascend.log")
 
 
+def test_output_that_is_no_utf8_and_obeyed_by_a_terminal_is_kept_and_shown(asc, tmp_path, capsys):
+    (asc / "stand_in" / "compile.sh").write_text(r"printf 'stand-in \377\033[2J says no\n'; exit 1")
+    assert run(asc, tmp_path) == 1
+    error = capsys.readouterr().err
+    assert "stand-in \ufffd\\x1b[2J says no" in error and "\x1b" not in error
+    assert "stand-in \ufffd" in (tmp_path / "opp" / "build-ascend.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("option", ["--install-path", "--cann"])
+def test_an_empty_folder_name_is_refused(option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["build-ascend", option, ""])
+    assert f"argument {option}: given '', expected a folder" in capsys.readouterr().err
+
+
 def test_a_package_that_is_missing_is_noticed(asc, tmp_path, capsys):
     (asc / "stand_in" / "pack.py").write_text("")
     assert run(asc, tmp_path) == 1

@@ -357,3 +357,99 @@ def test_in_the_source_folder_of_an_installed_package(tmp_path, built):
         assert done.returncode != 0 and expected in done.stdout + done.stderr, done.stdout + done.stderr
         if call[0] == "-c":
             assert done.stderr.splitlines()[-1].startswith("ImportError: ms_scatter_pa: the CPU library is not built")
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of the package, and what `doctor` says there."""
+    package = tmp_path / "copy" / "ms_scatter_pa"
+    shutil.copytree(Path(doctor_checks.__file__).resolve().parents[1], package)
+
+    def run_doctor() -> subprocess.CompletedProcess:
+        environment = os.environ | {"PYTHONPATH": str(package.parent)}
+        command = [sys.executable, "-m", "ms_scatter_pa", "doctor"]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=100
+        )
+
+    return package, run_doctor
+
+
+def test_a_library_that_loads_and_whose_code_is_damaged(copied):
+    package, run_doctor = copied
+    path = package / "_lib" / "libms_scatter_pa_cpu.so"
+    code = bytearray(path.read_bytes())
+    size = len(code)
+    code[size // 3 : size // 3 + size // 4] = bytes(size // 4)
+    path.write_bytes(code)
+    done = run_doctor()
+    assert done.returncode == 2 and "MISS  " in done.stdout and "a library is damaged" in done.stdout, done
+    assert "a call in graph mode: fails" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("import os; os._exit(0)", "exit status 0"),
+        ("raise SystemExit(0)", "exit status 0"),
+        ("raise ImportError('\\x1b]0;title\\x07\\x9b31m red')", r"\x1b]0;title\x07\x9b31m red"),
+    ],
+)
+def test_a_mindspore_that_ends_the_process_or_speaks_to_the_terminal(copied, program, said):
+    package, run_doctor = copied
+    (package.parent / "mindspore.py").write_text(program)
+    done = run_doctor()
+    assert done.returncode == 2 and said in done.stdout and "MISS  MindSpore" in done.stdout, done
+    assert not set("\x1b\x07\x9b") & set(done.stdout + done.stderr)
+
+
+def test_a_fifo_is_no_library(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor_checks, "LIBRARIES", tmp_path)
+    os.mkfifo(tmp_path / "libms_scatter_pa_cpu.so")
+    for check in (doctor_checks.cpu_library, doctor_checks.extension, doctor_checks.builtins):
+        assert "is no regular file" in check().found
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "1", '{"MsScatterPaKvCache": []}', "[" * 100_000, "\udcff"])
+def test_an_operator_package_that_holds_anything(ascend, tmp_path, monkeypatch, text):
+    package = install(tmp_path / "anywhere")
+    (info,) = package.rglob("aic-*-ops-info.json")
+    info.write_bytes(text.encode(errors="surrogateescape"))
+    (package / "version.info").write_bytes(b"custom_opp_compiler_version=\xff\n")
+    monkeypatch.setenv("ASCEND_CUSTOM_OPP_PATH", str(package))
+    found = doctor_checks.package(needed=True)
+    assert found.well and "ascend910b: unreadable" in found.found and "CANN \ufffd" in found.found
+
+
+def test_files_of_cann_that_are_no_text_or_no_files(tmp_path, monkeypatch):
+    vendors = tmp_path / "opp_of_cann" / "vendors"
+    package = install(vendors / "mine")
+    (vendors / "config.ini").write_bytes(b"# \xff\nload_priority=\xfe,mine\n")
+    (package / "version.info").unlink()
+    (package / "version.info").mkdir()
+    monkeypatch.setenv("ASCEND_OPP_PATH", str(vendors.parent))
+    assert doctor_checks.package(needed=True).well
+    (tmp_path / "compiler").mkdir()
+    os.mkfifo(tmp_path / "compiler" / "version.info")
+    (tmp_path / "version.info").mkdir()
+    assert "unknown version" in doctor_checks.cann().found
+
+
+def test_what_a_check_raises_is_its_finding(monkeypatch):
+    def fail(*_args):
+        raise RecursionError("\x1b[2J")
+
+    monkeypatch.setattr(cann, "npus", fail)
+    monkeypatch.setattr(opp, "find_package", fail)
+    report = doctor.diagnose()
+    assert finding(report, "NPU").found == r"cannot be looked at: RecursionError: \x1b[2J"
+    assert not finding(report, "Ascend operator").needed and report.pynative
+
+
+@pytest.mark.parametrize("arguments", [["doctor"], ["doctor", "--json"], ["doctor", "--help"], ["--help"]])
+def test_a_full_disk_is_one_sentence(arguments):
+    command = [sys.executable, "-m", "ms_scatter_pa", *arguments]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (74, 1), done.stderr
+    assert done.stderr.startswith("ms_scatter_pa: the standard output cannot be written: No space left")

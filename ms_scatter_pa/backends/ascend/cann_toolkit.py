@@ -31,7 +31,7 @@ def find_cann(environ: Mapping[str, str], given: str | None = None) -> Path | No
 def cann_version(root: Path) -> str | None:
     """As released, for example ``8.3.RC1``; None where no file tells it."""
     for pattern in _VERSION_FILES:
-        for path in sorted(root.glob(pattern)):
+        for path in filter(Path.is_file, sorted(root.glob(pattern))):
             text = path.read_text(errors="replace")
             for key in ("version_dir", "version", "Version"):
                 found = re.search(rf"^{key}=\[?(\d+\.\d[^\s\]:]*)", text, re.MULTILINE)

@@ -52,7 +52,9 @@ def compile_callback(package: Path, cann: Path) -> Path:
     library.parent.mkdir(parents=True, exist_ok=True)
     source.write_text(callback_source(package, cann, ascend_reg_info()))
     command = ["g++", "-std=c++17", "--shared", "-fPIC", "-D_GLIBCXX_USE_CXX11_ABI=0", f"-I{cann / 'include'}"]
-    result = subprocess.run([*command, "-o", str(library), str(source)], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [*command, "-o", str(library), str(source)], capture_output=True, text=True, errors="replace", check=False
+    )
     if result.returncode != 0:
         library.unlink(missing_ok=True)
         raise RuntimeError(f"g++ refuses MindSpore's callback {source}:\n{result.stderr[-2000:]}")

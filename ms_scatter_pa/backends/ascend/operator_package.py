@@ -82,7 +82,7 @@ def missing_package(environ: Mapping[str, str]) -> str:
 def _load_priority(config: Path) -> list[str]:
     if not config.is_file():
         return []
-    for line in config.read_text().splitlines():
+    for line in config.read_text(errors="surrogateescape").splitlines():
         key, _, value = line.partition("=")
         if key.strip() == "load_priority":
             return [name.strip() for name in value.split(",") if name.strip()]
