@@ -1,5 +1,6 @@
 """``python -m ms_scatter_pa``: the subcommands, each loaded only when it is asked for."""
 
+import errno
 import importlib
 import os
 import sys
@@ -44,8 +45,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         try:
             status = _run(sys.argv[1:] if arguments is None else arguments)
-        except (SystemExit, OSError):  # argparse's --help ends so; an error of printing is told by the next one
+        except SystemExit:  # argparse's --help ends so
             _flush()
+            raise
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _flush()
+            if error.errno == errno.ENOSPC and error.filename is None:  # of an unbuffered print
+                raise UnwritableError(error.strerror) from error
             raise
         _flush()
     except BrokenPipeError:  # the reader has gone, as `head` does

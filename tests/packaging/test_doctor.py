@@ -450,6 +450,7 @@ def test_what_a_check_raises_is_its_finding(monkeypatch):
 def test_a_full_disk_is_one_sentence(arguments):
     command = [sys.executable, "-m", "ms_scatter_pa", *arguments]
     with open("/dev/full", "w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+        done = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (74, 1), done.stderr
     assert done.stderr.startswith("ms_scatter_pa: the standard output cannot be written: No space left")
