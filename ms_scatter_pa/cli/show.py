@@ -140,7 +140,7 @@ def _content(path: str) -> bytes:
     with open(path, "rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise ValueError(f"{path}: given more than {MAX_BYTES} bytes, expected at most as many")
+        raise ValueError(f"{path}: is larger than {MAX_BYTES} bytes, the most that is read")
     return content
 
 

@@ -38,8 +38,9 @@ ARROWS = {
         "status",
         "hifloat8",
     },
-    "drawing": {"pages"},
-    "cli": {"rules", "backends", "compat", "pages", "drawing", "status"},
+    "printable": set(),
+    "drawing": {"pages", "printable"},
+    "cli": {"rules", "backends", "compat", "pages", "drawing", "printable", "status"},
     "__main__": {"cli"},
 }
 
