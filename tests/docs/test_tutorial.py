@@ -1,4 +1,4 @@
-"""The tutorial and the Chinese README run, block by block in their order, and print what they say."""
+"""The tutorial and both READMEs run, block by block in their order, and print what they say."""
 
 import re
 import sys
@@ -54,7 +54,7 @@ def test_chinese_readme(in_folder, monkeypatch, capsys):
 
 
 def test_readme(in_folder, monkeypatch, capsys):
-    assert len(list(run("README.md", in_folder, monkeypatch, capsys))) == 2
+    assert len(list(run("README.md", in_folder, monkeypatch, capsys))) == 3
 
 
 EVERY_PAGE = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")))

@@ -69,7 +69,7 @@ def test_it_runs_where_no_compiler_is(wheel, environment, tmp_path):
     empty.mkdir()
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     examples = re.findall(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
-    assert len(examples) == 2
+    assert len(examples) == 3
     (empty / "program.py").write_text("\n".join(examples) + "import ms_scatter_pa; print(ms_scatter_pa.__file__)\n")
     result = run([python, "program.py"], cwd=empty, env=variables)
     assert result.stdout.splitlines()[-1].startswith(str(environment)), result.stdout
