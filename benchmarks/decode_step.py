@@ -74,7 +74,11 @@ def _profiled(server: Any, batch: Any, count: int) -> dict[str, tuple[float, flo
 
 def main() -> int:
     """Prints the table of docs/networks.md."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.decode_step",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--dynamic", action="store_true", help="dynamic shapes")
     options = parser.parse_args()

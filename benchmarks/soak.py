@@ -233,7 +233,7 @@ def table(results: list[Result]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=10**6, help="PyNative calls")
     parser.add_argument("--steps", type=int, default=10**5, help="graph steps")
     parser.add_argument("--seed", type=int, default=0)
