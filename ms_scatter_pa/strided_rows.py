@@ -1,12 +1,17 @@
 """``scatter_mode="Nct"``, as CANN calls rows that are not contiguous: a stride and an offset instead of a view."""
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 from .backends.graph import in_graph
 from .rules.layouts import shape_text
+from .rules.options import dtype_name
+from .rules.table import DTYPES
 
 NCT = "Nct"
+
+_ITEM_SIZES = {dtype.name: dtype.itemsize for dtype in DTYPES}
 
 
 def nct_rows(key: Any, value: Any, strides: Any, offsets: Any, scatter_mode: Any, lengths: Sequence[Any]) -> Any:
@@ -44,11 +49,16 @@ def nct_rows(key: Any, value: Any, strides: Any, offsets: Any, scatter_mode: Any
 
 
 def _pair(name: str, numbers: Any, least: int) -> tuple[int, int]:
-    if not isinstance(numbers, Sequence) or not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
-        raise TypeError(f"{name}: given {numbers!r}, expected two ints, of key and of value")
-    if len(numbers) != 2 or min(numbers) < least:
-        raise ValueError(f"{name}: given {tuple(numbers)}, expected two ints >= {least}, of key and of value")
-    return numbers[0], numbers[1]
+    wrong = f"{name}: given {numbers!r}, expected two ints, of key and of value"
+    if not isinstance(numbers, Sequence) or any(isinstance(n, bool) for n in numbers):
+        raise TypeError(wrong)
+    try:
+        ints = tuple(operator.index(n) for n in numbers)
+    except TypeError as error:
+        raise TypeError(wrong) from error
+    if len(ints) != 2 or min(ints) < least:
+        raise ValueError(f"{name}: given {ints}, expected two ints >= {least}, of key and of value")
+    return ints
 
 
 def _view(name: str, rows: Any, stride: int, offset: int) -> Any:
@@ -60,17 +70,22 @@ def _view(name: str, rows: Any, stride: int, offset: int) -> Any:
     if not isinstance(rows, Tensor):
         raise TypeError(f"{name}: given {type(rows).__name__}, expected a Tensor")
     shape = tuple(rows.shape)
+    if 0 in shape or dtype_name(rows.dtype) not in _ITEM_SIZES:
+        return rows  # nothing lies anywhere; what it means, or that it is refused, is the rules' to say
     if len(shape) != 3:
         raise ValueError(
             f"{name}: given shape {shape_text(shape)} with scatter_mode 'Nct', expected [T, num_head, head_size]"
         )
     tokens, heads, size = shape
-    room = rows.untyped_storage().nbytes() // rows.itemsize - rows.storage_offset()
-    last = offset + (tokens - 1) * stride + heads * size
-    if tokens and last > room:
+    row = heads * size
+    # By the tensor's own dtype: MindSpore's ``itemsize`` of a view is that of the memory below it.
+    item_size = _ITEM_SIZES[dtype_name(rows.dtype)]
+    room = rows.untyped_storage().nbytes() // item_size - rows.storage_offset()
+    last = offset + (tokens - 1) * stride + row
+    if last > room:
         raise ValueError(
             f"strides, offsets: given {stride} and {offset} for {name} {shape_text(shape)}, which has {room} elements from its "
             f"first one on; expected rows that end there and not after {last}"
         )
-    # The offset is that of the memory below the view.
-    return as_strided(rows, shape, (stride, size, 1), rows.storage_offset() + offset) if tokens else rows
+    # The offset is that of the memory below the view. A single row has any stride, that of no int64 too.
+    return as_strided(rows, shape, (stride if tokens > 1 else row, size, 1), rows.storage_offset() + offset)

@@ -61,6 +61,12 @@ def test_nct_counts_from_the_first_element_of_a_view() -> None:
         ({"scatter_mode": "Nct", "strides": (ROW,)}, ValueError, r"strides: given \(32,\), expected two ints"),
         ({"scatter_mode": "Nct", "strides": ROW}, TypeError, "strides: given 32, expected two ints"),
         ({"scatter_mode": "Nct", "strides": (ROW, 2.0)}, TypeError, "strides: given .* expected two ints"),
+        ({"scatter_mode": "Nct", "strides": (ROW, True)}, TypeError, "strides: given .* expected two ints"),
+        (
+            {"scatter_mode": "Nct", "strides": (2**70, 1)},
+            ValueError,
+            r"given 1180591620717411303424 and 0 for key \[5, 2, 16\], which has 160 elements",
+        ),
         (
             {"scatter_mode": "Nct", "strides": (ROW, ROW), "offsets": (-1, 0)},
             ValueError,
@@ -84,6 +90,51 @@ def test_nct_refusals(modes: dict[str, Any], error: type[Exception], says: str) 
     with pytest.raises(error, match=says):
         npu_scatter_pa_kv_cache(key, None, cache, None, Tensor(SLOTS), cache_mode="Norm", **modes)
     assert not cache.asnumpy().any()
+
+
+@pytest.mark.parametrize(("below", "above"), [("uint8", "float16"), ("float16", "uint8"), ("float32", "float16")])
+def test_nct_ends_with_the_memory_of_a_view_of_another_dtype(below: str, above: str) -> None:
+    """MindSpore gives such a view the item size of the memory below it; rows end where that memory does all the same."""
+    items = 4 * ROW
+    memory = np.arange(items * np.dtype(above).itemsize, dtype=np.uint8)
+    key = to_tensor(memory.view(below), below).view(getattr(ms, above))[ROW : 2 * ROW].view(1, HEADS, SIZE)
+    cache = np.zeros((BLOCKS, BLOCK_SIZE, HEADS, SIZE), above)
+    target, slots = to_tensor(cache, above), Tensor(np.array([5], np.int32))
+    modes = {"cache_mode": "Norm", "scatter_mode": "Nct", "strides": (1, 1)}
+    room = items - ROW  # from the view's first element on
+    with pytest.raises(ValueError, match=f"which has {room} elements from its first one on"):
+        npu_scatter_pa_kv_cache(key, None, target, None, slots, offsets=(room - ROW + 1, 0), **modes)
+    npu_scatter_pa_kv_cache(key, None, target, None, slots, offsets=(room - ROW, 0), **modes)
+    cache[1, 1] = memory.view(above)[-ROW:].reshape(HEADS, SIZE)
+    assert to_array(target, above).tobytes() == cache.tobytes()
+
+
+@pytest.mark.parametrize("stride", [1, 2**62, 2**63, 2**70])
+def test_nct_with_one_row_has_any_stride(stride: int) -> None:
+    key = np.ones((1, HEADS, SIZE), np.float16)
+    target = Tensor(np.zeros((BLOCKS, BLOCK_SIZE, HEADS, SIZE), np.float16))
+    modes = {"cache_mode": "Norm", "scatter_mode": "Nct", "strides": (stride, stride)}
+    npu_scatter_pa_kv_cache(Tensor(key), None, target, None, Tensor([5]), **modes)
+    assert target.asnumpy()[1, 1].tobytes() == key.tobytes()
+
+
+def test_nct_takes_numpys_ints() -> None:
+    key = np.random.default_rng(4).standard_normal((TOKENS, HEADS, SIZE)).astype(np.float16)
+    cache = np.zeros((BLOCKS, BLOCK_SIZE, HEADS, SIZE), np.float16)
+    target = Tensor(cache)
+    modes = {"scatter_mode": "Nct", "strides": [np.int64(ROW)] * 2, "offsets": (np.int32(0), 0)}
+    npu_scatter_pa_kv_cache(Tensor(key), None, target, None, Tensor(SLOTS), cache_mode="Norm", **modes)
+    assert target.asnumpy().tobytes() == cache_with(key, cache).tobytes()
+
+
+def test_nct_with_a_value_without_elements() -> None:
+    key = np.random.default_rng(5).standard_normal((TOKENS, HEADS, SIZE)).astype(np.float16)
+    cache = np.zeros((BLOCKS, BLOCK_SIZE, HEADS, SIZE), np.float16)
+    for shape in ((0,), (0, HEADS, SIZE), (TOKENS, HEADS, 0)):
+        target, nothing = Tensor(cache), mint.zeros(shape, dtype=ms.float16)
+        modes = {"cache_mode": "Norm", "scatter_mode": "Nct", "strides": (ROW, ROW)}
+        npu_scatter_pa_kv_cache(Tensor(key), nothing, target, nothing, Tensor(SLOTS), **modes)
+        assert target.asnumpy().tobytes() == cache_with(key, cache).tobytes()
 
 
 def test_nct_is_refused_in_a_graph() -> None:
