@@ -12,10 +12,11 @@ from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 from mindspore.ops.primitive import _primexpr
 
-from .rules.table import BAD_SLOT, DUPLICATE
+from .rules.table import BAD_SLOT, DUPLICATE, STATUS_FIELDS
 
 NUM_PARTS = 2
 _MOST = 2**50  # no cache has so many slots; MindSpore divides int64 on the CPU by way of float64
+_MOST_OF_A_BLOCK = 2**48  # slots of all its parts
 
 
 @_primexpr
@@ -27,8 +28,23 @@ def _check(block_size: Any, part: Any, num_parts: Any) -> None:
         raise ValueError(f"block_size: given {block_size}, expected >= 1")
     if num_parts < 1:
         raise ValueError(f"num_parts: given {num_parts}, expected >= 1")
+    if block_size * num_parts > _MOST_OF_A_BLOCK:
+        raise ValueError(
+            f"block_size: given {block_size} with num_parts {num_parts}, expected block_size * num_parts <= {_MOST_OF_A_BLOCK}"
+        )
     if not 0 <= part < num_parts:
         raise ValueError(f"part: given {part}, expected 0 <= part < {num_parts}, the number of parts")
+
+
+@_primexpr
+def _refuse_type(slot_mapping: Any) -> None:
+    raise TypeError(f"slot_mapping: given {type(slot_mapping).__name__}, expected a Tensor")
+
+
+@_primexpr
+def _check_dtype(dtype: Any) -> None:
+    if dtype not in (mstype.int32, mstype.int64):
+        raise TypeError(f"slot_mapping: given {dtype}, expected int32 or int64")
 
 
 def interleaved_slot_mapping(slot_mapping: Any, block_size: int, part: int, *, num_parts: int = NUM_PARTS) -> Any:
@@ -48,8 +64,8 @@ def interleaved_slot_mapping(slot_mapping: Any, block_size: int, part: int, *, n
         int64 Tensor [T], so that a pool may have more slots than int32 counts.
 
     Raises:
-        TypeError: a number that is no int.
-        ValueError: ``block_size`` or ``num_parts`` below 1, or no such ``part``.
+        TypeError: a number that is no int, slots that are no Tensor of int32 or int64.
+        ValueError: ``block_size`` or ``num_parts`` below 1 or beyond all memory, or no such ``part``.
 
     A slot at or past num_blocks * block_size stays one for the pool: the write refuses it and names the pool's number;
     ``interleaved_status`` gives the caller's. Slots above 2**50 / num_parts are reported as that.
@@ -61,6 +77,9 @@ def interleaved_slot_mapping(slot_mapping: Any, block_size: int, part: int, *, n
         [4, 13, -1]
     """
     _check(block_size, part, num_parts)
+    if not isinstance(slot_mapping, Tensor):
+        _refuse_type(slot_mapping)
+    _check_dtype(slot_mapping.dtype)
     slots = ops.minimum(ops.cast(slot_mapping, mstype.int64), Tensor(_MOST // num_parts, mstype.int64))
     moved = slots + (slots // block_size * (num_parts - 1) + part) * block_size
     return ops.select(slots < 0, ops.full_like(slots, -1), moved)
@@ -78,7 +97,8 @@ def interleaved_status(status: Any, block_size: int, *, num_parts: int = NUM_PAR
         ``read_status``.
 
     Raises:
-        TypeError, ValueError: as ``interleaved_slot_mapping``.
+        TypeError: a status that is not of integers; a number that is no int.
+        ValueError: a status of another length; numbers as ``interleaved_slot_mapping``.
 
     Example:
         >>> from ms_scatter_pa import interleaved_status, read_status
@@ -86,7 +106,14 @@ def interleaved_status(status: Any, block_size: int, *, num_parts: int = NUM_PAR
         [1, 3, 34, 32]
     """
     _check(block_size, 0, num_parts)
-    numbers = np.array(status.asnumpy() if hasattr(status, "asnumpy") else status, np.int64).reshape(-1)
+    numbers = np.array(status.asnumpy() if hasattr(status, "asnumpy") else status).reshape(-1)
+    if len(numbers) != len(STATUS_FIELDS):
+        raise ValueError(
+            f"status: given {len(numbers)} numbers, expected {len(STATUS_FIELDS)}: {', '.join(STATUS_FIELDS)}"
+        )
+    if numbers.dtype.kind != "i":
+        raise TypeError(f"status: given {numbers.dtype}, expected int64")
+    numbers = numbers.astype(np.int64)
     if numbers[0] in (BAD_SLOT, DUPLICATE):
         slot = int(numbers[2])
         numbers[2] = slot // block_size // num_parts * block_size + slot % block_size

@@ -230,11 +230,62 @@ def test_slots_of_a_part(slots: list[int], block_size: int, num_parts: int, data
         ((4, -1), ValueError, "part: given -1"),
         ((4.0, 0), TypeError, "block_size: given float, expected int"),
         ((4, True), TypeError, "part: given bool, expected int"),
+        ((2**47 + 1, 0), ValueError, r"block_size: given \d+ with num_parts 2, expected block_size \* num_parts <= \d+"),
+        ((2**70, 1), ValueError, "block_size: given 1180591620717411303424 with num_parts 2"),
     ],
 )
 def test_slots_of_no_part(arguments: tuple[Any, Any], error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         interleaved_slot_mapping(Tensor([1]), *arguments)
+
+
+@ms.jit
+def move(slot_mapping: Any) -> Any:
+    return interleaved_slot_mapping(slot_mapping, 4, 1)
+
+
+NO_SLOTS = {
+    "float32": lambda: Tensor([1.5, 2.0], ms.float32),
+    "bool": lambda: Tensor([True, False]),
+    "uint64": lambda: Tensor(np.array([2**63 + 5], np.uint64)),
+    "int16": lambda: Tensor(np.array([3], np.int16)),
+}
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize("dtype", NO_SLOTS)
+def test_slots_of_another_dtype_are_refused(dtype: str, in_graph: bool) -> None:
+    """The write would refuse them: what makes its slots must not turn them into good ones, or into padding."""
+    slots = NO_SLOTS[dtype]()
+    with pytest.raises(TypeError, match=f"(?i)slot_mapping: given {dtype}, expected int32 or int64"):
+        move(slots) if in_graph else interleaved_slot_mapping(slots, 4, 1)
+
+
+@pytest.mark.parametrize("slots", [None, [1, 2], np.array([1, 2]), 3])
+def test_slots_that_are_no_tensor_are_refused(slots: Any) -> None:
+    with pytest.raises(TypeError, match=f"slot_mapping: given {type(slots).__name__}, expected a Tensor"):
+        interleaved_slot_mapping(slots, 4, 1)
+
+
+@pytest.mark.parametrize("num_parts", [2**48 + 1, 2**60, 2**70])
+def test_too_many_parts(num_parts: int) -> None:
+    """None of their slots may come out as one that is there."""
+    with pytest.raises(ValueError, match="block_size: given 1 with num_parts"):
+        interleaved_slot_mapping(Tensor([70]), 1, 0, num_parts=num_parts)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "says"),
+    [
+        ([], ValueError, "status: given 0 numbers, expected 4: code, position, value, limit"),
+        ([1, 2], ValueError, "status: given 2 numbers"),
+        (np.zeros((2, 4), np.int64), ValueError, "status: given 8 numbers"),
+        ([1.5, 0, 70, 64], TypeError, "status: given float64, expected int64"),
+    ],
+)
+def test_no_status(status: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        interleaved_status(status, 4)
 
 
 def test_memory_is_one_pool() -> None:
