@@ -6,7 +6,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from .backends import backend
-from .backends.graph import graph_backend, in_graph
+from .backends.graph import HeldParameters, graph_backend, in_graph, refuse_view
 from .rules.options import check_modes
 from .status import read_status
 
@@ -19,7 +19,7 @@ class ScatterPaKvCache(nn.Cell):  # type: ignore[misc]
 
     Args:
         key_cache: Parameter of one of the layouts of ``npu_scatter_pa_kv_cache``. In PyNative its blocks may lie apart: after
-            ``set_data(pool[:, 0])`` it is that view, while ``Parameter(pool[:, 0])`` is MindSpore's copy.
+            ``set_data(pool[:, 0])`` it is that view, while ``Parameter(pool[:, 0])`` is MindSpore's copy. A graph refuses it.
         value_cache: Parameter, or None for a key-only cache (MLA).
         cache_mode, scatter_mode, on_error, check_duplicates: as ``npu_scatter_pa_kv_cache``.
 
@@ -65,6 +65,7 @@ class ScatterPaKvCache(nn.Cell):  # type: ignore[misc]
         check_modes(cache_mode, scatter_mode, on_error, check_duplicates)
         self.key_cache = key_cache
         self.value_cache = value_cache
+        self.held = HeldParameters(self._params)
         self.cache_mode = cache_mode
         self.scatter_mode = scatter_mode
         self.on_error = on_error
@@ -85,6 +86,7 @@ class ScatterPaKvCache(nn.Cell):  # type: ignore[misc]
     ) -> Any:
         """Writes the rows; see ``npu_scatter_pa_kv_cache``."""
         if in_graph():
+            refuse_view(self.held.view)
             caches = (self.key_cache, self.value_cache)
             modes = (self.cache_mode, self.scatter_mode, self.on_error, self.check_duplicates)
             lengths = (compress_lens, compress_seq_offsets, seq_lens)

@@ -6,7 +6,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from .backends import backend, needed
-from .backends.graph import graph_backend, in_graph
+from .backends.graph import HeldParameters, graph_backend, in_graph, refuse_view
 from .rules.paged_options import check_gather_modes, check_quant_modes
 from .status import read_status
 
@@ -21,6 +21,7 @@ class _Recording(nn.Cell):  # type: ignore[misc]
             if not isinstance(cache, Parameter) and (name == required or cache is not None):
                 raise TypeError(f"{name}: given {type(cache).__name__}, expected a Parameter")
             setattr(self, name, cache)
+        self.held = HeldParameters(self._params)
         self.on_error = on_error
         self.last_status = None
         if on_error == "record":
@@ -106,6 +107,7 @@ class GatherPaKvCache(_Recording):
         scales = (None, None, None, None, None, None)
         modes = (self.is_seq_lens_cumsum, self.cache_mode, self.on_error)
         if in_graph():
+            refuse_view(self.held.view)
             return graph_backend.gather(
                 *caches, block_tables, seq_lens, key, value, seq_offset, *scales, *modes, self.last_status
             )
@@ -187,6 +189,7 @@ class QuantScatterPaKvCache(_Recording):
         scales = (key_scale, value_scale, key_offset, value_offset, self.key_scale_cache, self.value_scale_cache)
         modes = (self.cache_mode, self.on_error, self.check_duplicates)
         if in_graph():
+            refuse_view(self.held.view)
             return graph_backend.quant(key, value, *caches, slot_mapping, *scales, *modes, self.last_status)
         return needed(backend().quant_eager, "quant_scatter_pa_kv_cache")(
             key, value, *caches, slot_mapping, *scales, *modes, self.last_status

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from .backends.graph import in_graph
+from .backends.views import ITEM_SIZES
 from .rules.layouts import shape_text
 from .rules.options import dtype_name
-from .rules.table import DTYPES
 
 NCT = "Nct"
-
-_ITEM_SIZES = {dtype.name: dtype.itemsize for dtype in DTYPES}
 
 
 def nct_rows(key: Any, value: Any, strides: Any, offsets: Any, scatter_mode: Any, lengths: Sequence[Any]) -> Any:
@@ -70,7 +68,7 @@ def _view(name: str, rows: Any, stride: int, offset: int) -> Any:
     if not isinstance(rows, Tensor):
         raise TypeError(f"{name}: given {type(rows).__name__}, expected a Tensor")
     shape = tuple(rows.shape)
-    if 0 in shape or dtype_name(rows.dtype) not in _ITEM_SIZES:
+    if 0 in shape or dtype_name(rows.dtype) not in ITEM_SIZES:
         return rows  # nothing lies anywhere; what it means, or that it is refused, is the rules' to say
     if len(shape) != 3:
         raise ValueError(
@@ -78,8 +76,7 @@ def _view(name: str, rows: Any, stride: int, offset: int) -> Any:
         )
     tokens, heads, size = shape
     row = heads * size
-    # By the tensor's own dtype: MindSpore's ``itemsize`` of a view is that of the memory below it.
-    item_size = _ITEM_SIZES[dtype_name(rows.dtype)]
+    item_size = ITEM_SIZES[dtype_name(rows.dtype)]
     room = rows.untyped_storage().nbytes() // item_size - rows.storage_offset()
     last = offset + (tokens - 1) * stride + row
     if last > room:

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import mindspore as ms
+from mindspore.ops.primitive import _primexpr
 
 from ..rules.table import GATHER_PA, QUANT_SCATTER_PA
 from . import backend, needed
 from .graph_tools import in_graph
+from .views import is_part
 
-__all__ = ["graph_backend", "in_graph"]
+__all__ = ["HeldParameters", "graph_backend", "in_graph", "refuse_view"]
 
 
 @ms.jit_class
@@ -33,3 +35,30 @@ class _GraphBackend:
 
 
 graph_backend = _GraphBackend()
+
+
+@ms.jit_class
+class HeldParameters:
+    """The Parameters of a Cell, as its graph is told of them while it is compiled.
+
+    In graph mode MindSpore gives a network's Parameter that is a view a copy of its own at the first run, and says nothing.
+    """
+
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        self.parameters = parameters
+
+    @property
+    def view(self) -> str:
+        """The name of one that is a part of a larger memory; empty where none is."""
+        return next((name for name, parameter in self.parameters.items() if is_part(parameter)), "")
+
+
+@_primexpr
+def refuse_view(name: str) -> None:
+    """Refuses the view that ``HeldParameters`` has found, while a graph is compiled."""
+    if name:
+        raise ValueError(
+            f"{name}: given a Parameter that is a view of a larger tensor to a graph, expected one with memory of its own: "
+            "MindSpore would move it to a copy, apart from that tensor. A pool of interleaved blocks goes in whole, as an "
+            "argument of npu_scatter_pa_kv_cache with slots of interleaved_slot_mapping"
+        )

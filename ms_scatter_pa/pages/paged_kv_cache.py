@@ -56,8 +56,10 @@ class PagedKVCache(BlockManager):
         name: prefix of the Parameters' names, ``{name}.{layer}.key_cache``.
         interleaved: K and V of a layer lie in one pool, block by block, as vLLM and FlashInfer hold them: block 2b of
             ``kv_pools[layer]``, [2 * num_blocks, ...], is K's block b, block 2b + 1 V's. ``key_caches`` and ``value_caches``
-            are views of it, which PyNative writes and reads in place. MindSpore refuses views in a graph: give it the pool
-            and ``interleaved_slot_mapping``. K and V must have one head size and one dtype.
+            are views of it, which PyNative writes and reads in place. A graph takes no views: give it the pool and
+            ``interleaved_slot_mapping``. What moves one of them to other memory (``set_data``, ``load_param_into_net``, a
+            graph whose network holds a view) takes it out of the pool: the next call that moves bytes is a ValueError.
+            K and V must have one head size and one dtype.
         scales: None: the caches hold what is written, as it is. Else ``dtype`` is int8, float8_e4m3fn or float8_e5m2,
             float rows are quantised when they are written, and ``read`` gives floats (``quant_scatter_pa_kv_cache``).
             ``"dynamic"``: a scale for each token and head, computed and kept in ``key_scale_caches``. A pair
@@ -183,6 +185,7 @@ class PagedKVCache(BlockManager):
             TypeError, ValueError, IndexError: as the operator.
         """
         caches = (self.key_caches[layer], self.value_caches[layer])
+        self._storage.check_pool(layer)
         if self.is_quantised:
             options |= self._scales(layer)
             mode = cast(CacheMode, self.layout)

@@ -127,6 +127,24 @@ class CacheStorage:
             self._device += _blocks(scales)
         self._host: list[Blocks] | None = None
 
+    def check_pool(self, layer: int) -> None:
+        """Refuses a pool and caches of which MindSpore has moved one to other memory: what one holds the others lack.
+
+        Raises:
+            ValueError: it has. Nothing was read or written.
+        """
+        pool = self.kv_pools[layer]
+        if pool is None:
+            return
+        begin, block_bytes = pool.data_ptr(), self._of_layer(layer, False)[0].block_bytes
+        for part, name in enumerate(("key_caches", "value_caches")):
+            if getattr(self, name)[layer].data_ptr() != begin + part * block_bytes:
+                raise ValueError(
+                    f"{name}[{layer}]: given memory apart from kv_pools[{layer}], expected its blocks: set_data, "
+                    "load_param_into_net or a graph that holds a view moved one of them. Change a pool in place, and give "
+                    "a graph kv_pools alone"
+                )
+
     def copy(self, pairs: Sequence[Pair]) -> None:
         """Copies blocks, (source, target), in every layer."""
         self._move([(blocks, blocks) for blocks in self._device], pairs)
@@ -141,6 +159,7 @@ class CacheStorage:
 
     def read(self, layer: int, blocks: Sequence[int], *, on_host: bool = False) -> Rows:
         """What ``blocks`` hold of K and V, each [blocks, block_size, num_kv_heads, head_size]."""
+        self.check_pool(layer)
         caches = (self.key_caches[layer], self.value_caches[layer])
         pages = [None if c is None else _empty((len(blocks), *c.shape[1:]), numpy_dtype(c.dtype)) for c in caches]
         if blocks:
@@ -153,6 +172,7 @@ class CacheStorage:
 
     def write(self, layer: int, blocks: Sequence[int], rows: Rows, *, on_host: bool = False) -> None:
         """Writes what ``read`` gave, of a cache in any layout, to ``blocks``."""
+        self.check_pool(layer)
         pages = [convert_layout(r, "Norm", self.layout, self.geometry.num_kv_heads) for r in rows if r is not None]
         if blocks:
             sources = [blocks_of(page) for page in pages]
@@ -181,6 +201,7 @@ class CacheStorage:
     def __getstate__(self) -> dict[str, Any]:
         """Everything as names, numbers and bytes: MindSpore pickles no Tensor of 8-bit floats."""
         ms.runtime.synchronize()
+        self._check_pools()
         key, value = (_dtype_name(dtype) for dtype in self.geometry.dtypes)
         geometry = replace(self.geometry, dtypes=(key, value))
         device = [np.empty((blocks.num_blocks, blocks.block_bytes), np.uint8) for blocks in self._device]
@@ -199,6 +220,10 @@ class CacheStorage:
             for blocks, content in zip(self._host_blocks(), state["host"], strict=True):
                 blocks.memory[...] = content
 
+    def _check_pools(self) -> None:
+        for layer in range(self.geometry.num_layers):
+            self.check_pool(layer)
+
     def _of_layer(self, layer: int, on_host: bool) -> list[Blocks]:
         """K's blocks and V's, if there are any. IndexError: no such layer."""
         sides = len(self._device) // self.geometry.num_layers
@@ -213,6 +238,7 @@ class CacheStorage:
 
     def _move(self, memories: list[tuple[Blocks, Blocks]], pairs: Sequence[Pair]) -> None:
         if pairs:
+            self._check_pools()
             sources, targets = zip(*pairs, strict=True)
             copy_blocks(memories, sources, targets)
 

@@ -7,9 +7,9 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Parameter, Tensor, mutable, nn, ops
+from mindspore import Parameter, Tensor, mint, mutable, nn, ops
 
-from ms_scatter_pa import npu_scatter_pa_kv_cache
+from ms_scatter_pa import GatherPaKvCache, QuantScatterPaKvCache, ScatterPaKvCache, npu_scatter_pa_kv_cache
 from tests.support.small import BS, CACHE, NB, D, N, put, same, step
 
 
@@ -110,6 +110,81 @@ def test_what_a_graph_derives_is_a_copy_as_the_documents_say(kind: str, held: st
     folded = kind == "reshape to its own shape" and written  # an optimiser may remove it: then the write is kept
     assert status.asnumpy().tolist() == [0, 0, 0, 0]
     assert folded or not written, "MindSpore keeps the write now: say so in README, refusals.md and the docstring"
+
+
+# Views that were made outside and are Parameters of the network: no argument, so MindSpore does not refuse them. It moves them
+# to memory of their own at the first run. A Cell of this package sees that while it is compiled; a function cannot.
+
+VIEWS = {
+    "blocks apart": lambda: Tensor(np.zeros((NB, 2, *CACHE[1:]), np.float16))[:, 0],
+    "the first of two": lambda: Tensor(np.zeros((2, *CACHE), np.float16))[0],
+    "the second of two": lambda: Tensor(np.zeros((2, *CACHE), np.float16))[1],
+    "of another dtype": lambda: Tensor(np.zeros((2 * NB, BS, N, 2 * D), np.uint8))[NB:].view(ms.float16),
+}
+
+
+def parameter_of(view: Any, name: str) -> Any:
+    parameter = Parameter(mint.zeros((1,), dtype=view.dtype), name=name, requires_grad=False)
+    parameter.set_data(view)
+    return parameter
+
+
+class Holds(nn.Cell):
+    def __init__(self, cell: nn.Cell) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def construct(self, a: Any, b: Any, c: Any, d: Any) -> Any:
+        return self.cell(a, b, c, d)
+
+
+def scatter(view: Any) -> tuple[nn.Cell, list[Any]]:
+    key, value, slots = map(Tensor, step(1))
+    whole = Parameter(Tensor(np.zeros(CACHE, np.float16)), name="whole", requires_grad=False)
+    cell = ScatterPaKvCache(whole, parameter_of(view, "view"), cache_mode="Norm", on_error="record")
+    return cell, [key, value, slots, None]
+
+
+def gather(view: Any) -> tuple[nn.Cell, list[Any]]:
+    key = Tensor(np.zeros((3, N, D), np.float16))
+    return GatherPaKvCache(parameter_of(view, "view"), cache_mode="Norm"), [Tensor([[1]]), Tensor([3]), key, None]
+
+
+def quantise(view: Any) -> tuple[nn.Cell, list[Any]]:
+    key, _, slots = map(Tensor, step(1))
+    cell = QuantScatterPaKvCache(parameter_of(view, "view"), cache_mode="Norm")
+    return cell, [key, None, slots, None]
+
+
+@pytest.mark.parametrize("held", ["graph", "jit"])
+@pytest.mark.parametrize("make", [scatter, gather, quantise])
+@pytest.mark.parametrize("kind", VIEWS)
+def test_a_cell_refuses_a_view_in_a_graph(kind: str, make: Any, held: str) -> None:
+    view = VIEWS[kind]()
+    cell, tensors = make(view)
+    name = "value_cache" if make is scatter else "key_cache"
+    cache = getattr(cell, name)
+    network = Holds(cell)
+
+    @ms.jit
+    def compiled(a: Any, b: Any, c: Any, d: Any) -> Any:
+        return network(a, b, c, d)
+
+    with pytest.raises(ValueError, match=f"^{name}: given a Parameter that is a view of a larger tensor to a graph"):
+        (compiled if held == "jit" else network)(*tensors)
+    assert cache.data_ptr() == view.data_ptr(), "it is a view as before"
+    if make is scatter:  # and PyNative writes it
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+        cell(*tensors[:3])
+        assert same(view, put(np.zeros(CACHE, np.float16), step(1)[2], step(1)[1]))
+
+
+def test_a_network_that_holds_a_view_writes_a_copy_as_the_documents_say() -> None:
+    view = VIEWS["blocks apart"]()
+    key, _, slots = step(1)
+    status = Own(Whole(), parameter_of(view, "view"))(Tensor(key), Tensor(slots))
+    assert status.asnumpy().tolist() == [0, 0, 0, 0]
+    assert same(view, np.zeros(CACHE, np.float16)), "MindSpore keeps the write now: say so in limits.md and refusals.md"
 
 
 class Pool(nn.Cell):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mindspore import Tensor, ops
+from mindspore import Parameter, Tensor, nn, ops
 
 from ms_scatter_pa import (
     PagedKVCache,
@@ -155,6 +155,69 @@ def test_moving_with_operators(on_host: bool) -> None:
     assert page.tobytes() == want[:, 1].tobytes()
 
 
+class OwnCache(nn.Cell):
+    """A network that holds a view itself: nothing tells the operator, and MindSpore moves the view at the first run."""
+
+    def __init__(self, key_cache: Any) -> None:
+        super().__init__()
+        self.key_cache = key_cache
+
+    def construct(self, key: Any, slot_mapping: Any) -> Any:
+        return npu_scatter_pa_kv_cache(key, None, self.key_cache, None, slot_mapping, cache_mode="Norm")
+
+
+def set_key_cache(cache: PagedKVCache) -> None:
+    cache.key_caches[1].set_data(Tensor(np.zeros(cache.key_caches[1].shape, np.float16)))
+
+
+def set_pool(cache: PagedKVCache) -> None:
+    cache.kv_pools[1].set_data(Tensor(np.zeros(cache.kv_pools[1].shape, np.float16)))
+
+
+def load_value_cache(cache: PagedKVCache) -> None:
+    network = ScatterPaKvCache(cache.key_caches[1], cache.value_caches[1])
+    name = cache.value_caches[1].name
+    fresh = Parameter(Tensor(np.zeros(cache.value_caches[1].shape, np.float16)), name=name)
+    not_loaded, _ = ms.load_param_into_net(network, {name: fresh})
+    assert name not in not_loaded
+
+
+def run_a_graph_that_holds_a_view(cache: PagedKVCache) -> None:
+    ms.set_context(mode=ms.GRAPH_MODE)
+    try:
+        OwnCache(cache.key_caches[1])(Tensor(np.ones((1, HEADS, SIZE), np.float16)), Tensor([0])).asnumpy()
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+
+
+MOVES = [set_key_cache, set_pool, load_value_cache, run_a_graph_that_holds_a_view]
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_cache_that_left_its_pool_is_not_used(move: Any) -> None:
+    """What the pool holds and what the caches hold are two things then: nobody reads or writes the wrong one in silence."""
+    cache = make()
+    rows = fill(cache, "a", 6, "float16", 10)
+    cache.fork("a", "b")
+    move(cache)
+    tables = cache.block_tables(["a", "b"]).asnumpy().tolist()
+    key = Tensor(np.ones((1, HEADS, SIZE), np.float16))
+    says = r"_caches\[1\]: given memory apart from kv_pools\[1\], expected its blocks: set_data"
+    for use in (
+        lambda: cache.read("a", 1),
+        lambda: cache.write(1, key, key, Tensor([3])),
+        lambda: cache.append("b"),
+        lambda: cache.swap_out(["a", "b"]),
+        lambda: cache.to_layout("NHSD"),
+        lambda: pickle.dumps(cache),
+    ):
+        with pytest.raises(ValueError, match=says):
+            use()
+    assert cache.block_tables(["a", "b"]).asnumpy().tolist() == tables
+    for got, want in zip(cache.read("a", 0), rows[0], strict=True):
+        assert got.tobytes() == want.tobytes()
+
+
 # The pool in a graph ------------------------------------------------------------------------------------------------------
 
 
@@ -230,7 +293,11 @@ def test_slots_of_a_part(slots: list[int], block_size: int, num_parts: int, data
         ((4, -1), ValueError, "part: given -1"),
         ((4.0, 0), TypeError, "block_size: given float, expected int"),
         ((4, True), TypeError, "part: given bool, expected int"),
-        ((2**47 + 1, 0), ValueError, r"block_size: given \d+ with num_parts 2, expected block_size \* num_parts <= \d+"),
+        (
+            (2**47 + 1, 0),
+            ValueError,
+            r"block_size: given \d+ with num_parts 2, expected block_size \* num_parts <= \d+",
+        ),
         ((2**70, 1), ValueError, "block_size: given 1180591620717411303424 with num_parts 2"),
     ],
 )

@@ -20,6 +20,7 @@ from mindspore import Tensor
 from ...rules.options import arguments_of_tensors, check_modes
 from ...rules.table import SCATTER_PA
 from ..device import soc_version
+from ..views import is_part
 from . import cann_operator
 from .extension import load_extension
 from .launch import FLATTENED, Launch, launch_of
@@ -129,7 +130,7 @@ def eager_call(*call: Any) -> Any:
 
 def _refuse_view(name: str, cache: Tensor) -> None:
     """``ops.Custom`` copies a view, and the write would be lost. A view of a whole tensor cannot be told from it."""
-    if not cache.is_contiguous() or cache.storage_offset() or cache.untyped_storage().size() != cache.nbytes:
+    if is_part(cache):
         raise ValueError(
             f"{name}: given a view of shape {list(cache.shape)} into a larger tensor, expected a whole tensor: without "
             "the extension that 'python -m ms_scatter_pa build-ascend' compiles, calls go through ops.Custom, which "
