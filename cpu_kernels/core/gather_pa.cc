@@ -157,8 +157,6 @@ class PieceWalk {
   bool begins_ = true;
 };
 
-int CodeIndex(int32_t type) { return type == MSSP_INT8 ? 0 : type == MSSP_FLOAT8_E5M2 ? 1 : 2; }
-
 // One side of a call, for one thread.
 class SideGatherer {
  public:

@@ -46,10 +46,6 @@ MsspStatus CheckSlots(const MsspQuantCall& call) {
   return CheckValues(slots);
 }
 
-int CodeIndex(int32_t type) { return type == MSSP_INT8 ? 0 : type == MSSP_FLOAT8_E5M2 ? 1 : 2; }
-
-float LargestCode(int32_t type) { return type == MSSP_INT8 ? 127.0f : type == MSSP_FLOAT8_E5M2 ? 57344.0f : 448.0f; }
-
 // One side of a call, for one thread.
 class SideQuantiser {
  public:
@@ -154,7 +150,7 @@ class SideQuantiser {
     const int64_t slot = slots_[token];
     const int64_t block = slot / shape_.block_size;
     const int64_t offset = slot % shape_.block_size;
-    const float largest = LargestCode(side_.cache_type);
+    const float largest = kCodeTypes[CodeIndex(side_.cache_type)].largest;
     for (int64_t h = 0; h < shape_.num_head; ++h) {
       const float scale = DynamicScale(max_abs_(Row(token, h), side_.head_size), largest);
       *ScaleAt(shape_, side_.scaling, block, offset, h) = scale;

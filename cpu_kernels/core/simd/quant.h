@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "../op_info.h"
+
 namespace mssp {
 
 // The scale and the offset of a row: one number for all columns (step 0) or one for each (step 1). Many rows with the
@@ -23,7 +25,23 @@ inline bool HasInverse(float scale, float offset) {
 }
 
 inline constexpr int kNumFloatTypes = 3;  // float16, float32, bfloat16: MsspElementType 0 to 2
-inline constexpr int kNumCodeTypes = 3;   // int8, float8_e5m2, float8_e4m3fn
+
+// What rows are quantised to, with the largest number that has a code.
+struct CodeType {
+  int32_t element_type;
+  float largest;
+};
+
+inline constexpr CodeType kCodeTypes[] = {
+    {MSSP_INT8, 127.0f}, {MSSP_FLOAT8_E5M2, 57344.0f}, {MSSP_FLOAT8_E4M3FN, 448.0f}};
+inline constexpr int kNumCodeTypes = sizeof(kCodeTypes) / sizeof(kCodeTypes[0]);
+
+// The place of one of them.
+inline int CodeIndex(int32_t element_type) {
+  int i = 0;
+  while (i + 1 < kNumCodeTypes && kCodeTypes[i].element_type != element_type) ++i;
+  return i;
+}
 
 struct QuantKernels {
   // to[i] = saturate(round(from[i] / scale + offset)); `lowest` is the least int8.

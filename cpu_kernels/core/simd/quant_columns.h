@@ -20,7 +20,7 @@ using BFloat16Rows = FloatRows<uint16_t, BFloat16>;
 
 // Integers on the way are floats that hold them: adding 1.5 * 2**23 rounds to nearest even.
 struct Int8Codes {
-  static constexpr float kMax = 127.0f;
+  static constexpr float kMax = kCodeTypes[0].largest;
   static constexpr bool kIsInteger = true;
   static inline uint8_t FromFloat(float x, float lowest) {
     x = x > lowest ? x : (x == x ? lowest : 0.0f);
@@ -30,9 +30,9 @@ struct Int8Codes {
   static inline float ToFloat(uint8_t code) { return static_cast<float>(static_cast<int8_t>(code)); }
 };
 
-template <typename Format, int kLargest>
+template <typename Format, int kType>
 struct Float8Codes {
-  static constexpr float kMax = kLargest;
+  static constexpr float kMax = kCodeTypes[kType].largest;
   static constexpr bool kIsInteger = false;
   using Converts = Format;
   static inline uint8_t FromFloat(float x, float) {
@@ -42,8 +42,8 @@ struct Float8Codes {
   }
   static inline float ToFloat(uint8_t code) { return Format::ToFloat(code); }
 };
-using E5M2Codes = Float8Codes<Float8E5M2, 57344>;
-using E4M3Codes = Float8Codes<Float8E4M3FN, 448>;
+using E5M2Codes = Float8Codes<Float8E5M2, 1>;
+using E4M3Codes = Float8Codes<Float8E4M3FN, 2>;
 
 template <typename Rows>
 inline float LoadFloat(const char* from, int64_t i) {
