@@ -425,6 +425,11 @@ void Define(py::module_* module) {
   module->attr(Op::kFunction) = py::reinterpret_steal<py::object>(PyCFunction_New(&g_method<Op>, nullptr));
 }
 
+// A view of a whole tensor is one too, which Python cannot see.
+bool IsView(const py::object& tensor) {
+  return mindspore::tensor::ConvertToTensor(tensor.ptr())->storage_info() != nullptr;
+}
+
 }  // namespace
 }  // namespace mssp
 
@@ -433,5 +438,6 @@ PYBIND11_MODULE(_eager, module) {
   mssp::Define<mssp::ScatterOperator>(&module);
   mssp::Define<mssp::GatherOperator>(&module);
   mssp::Define<mssp::QuantOperator>(&module);
+  module.def("is_view", &mssp::IsView, "Whether a tensor is a view into another one's memory, or of all of it.");
   module.def("begin_end", &mssp::BeginEnd, "Says that the calling thread ends the interpreter: others are refused.");
 }

@@ -1,18 +1,40 @@
 """Tensors that are views of a larger memory, which MindSpore copies in places where a write must not go to a copy."""
 
+from functools import lru_cache
 from math import prod
+from types import ModuleType
 from typing import Any
 
 from ..rules.options import dtype_name
 from ..rules.table import DTYPES
+from .mindspore_release import load_extension
 
 ITEM_SIZES = {dtype.name: dtype.itemsize for dtype in DTYPES}
 """Bytes of an item by its dtype's name. MindSpore's own ``itemsize`` of a view of another dtype is that of the memory below."""
 
 
 def is_part(tensor: Any) -> bool:
-    """Whether a tensor is strided, or a part of a larger memory. A view of a whole tensor cannot be told from it."""
+    """Whether a tensor is strided, or a part of a larger memory. ``is_view`` tells views of a whole tensor too."""
     if not tensor.is_contiguous() or tensor.storage_offset():
         return True
     item_size = ITEM_SIZES.get(dtype_name(tensor.dtype), tensor.itemsize)
     return bool(tensor.untyped_storage().nbytes() != prod(tensor.shape) * item_size)
+
+
+def is_view(tensor: Any) -> bool:
+    """Whether a tensor looks into another one's memory, or at all of it (``view``, ``reshape``).
+
+    The latter only C++ sees: where the extension for the CPU does not load, nobody tells.
+    """
+    if is_part(tensor):
+        return True
+    extension = _extension()
+    return extension is not None and bool(extension.is_view(tensor))
+
+
+@lru_cache(maxsize=1)
+def _extension() -> ModuleType | None:
+    try:
+        return load_extension("_eager")
+    except ImportError:
+        return None

@@ -170,6 +170,37 @@ def test_gathers(paged_mode, layout, kind):
         assert np.any(want[name] != 0)
 
 
+@pytest.mark.parametrize("paged_mode", ["pynative"], indirect=True)
+@pytest.mark.parametrize("view", [lambda pool: pool[1], lambda pool: pool[1].contiguous().view(pool.shape[1:])])
+@pytest.mark.parametrize("written", QUANT_SCATTER_PA.written)
+def test_a_write_into_a_view_is_refused(paged_mode, written, view):
+    """ops.Custom copies it, and what was written would be lost without a word."""
+    case = _quant_case("dynamic", "Norm", "float16", False)
+    tensors = {name: _tensor(array) for name, array in case.items()}
+    tensors[written] = view(Tensor(np.stack([case[written]] * 2)))
+    with pytest.raises(ValueError, match=f"^{written}: given a view of shape .* ops.Custom"):
+        quant_scatter_pa_kv_cache(**tensors, cache_mode="Norm")
+
+
+@pytest.mark.parametrize("paged_mode", ["pynative"], indirect=True)
+@pytest.mark.parametrize("written", GATHER_PA.written)
+def test_a_gather_into_a_view_is_refused(paged_mode, written):
+    cache = np.ones((2, 2, 1, 4), np.float16)
+    rows = Tensor(np.zeros((3, 1, 4), np.float16))
+    pool = Tensor(np.zeros((2, 3, 1, 4), np.float16))
+    given = {"key": rows, "value": rows + 0} | {written: pool[1]}
+    with pytest.raises(ValueError, match=f"^{written}: given a view of shape"):
+        npu_gather_pa_kv_cache(Tensor(cache), Tensor(cache), Tensor([[1, 0]]), Tensor([3]), **given, cache_mode="Norm")
+
+
+@pytest.mark.parametrize("paged_mode", ["pynative"], indirect=True)
+def test_a_gather_reads_views(paged_mode):
+    pool = Tensor(np.arange(32, dtype=np.float16).reshape(2, 2, 2, 1, 4))
+    rows = Tensor(np.zeros((3, 1, 4), np.float16))
+    npu_gather_pa_kv_cache(pool[1], None, Tensor([[1, 0]]), Tensor([3]), rows, None, cache_mode="Norm")
+    assert rows.asnumpy()[:, 0, 0].tolist() == [24, 28, 16]
+
+
 def test_bad_values_are_recorded(paged_mode):
     """Nothing raises, whatever on_error is: bad rows are skipped, or zeros."""
     case = _quant_case("dynamic", "Norm", "float16", False)

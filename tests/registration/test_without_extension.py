@@ -3,12 +3,13 @@
 import ctypes
 import warnings
 
+import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Parameter, Tensor
+from mindspore import Parameter, Tensor, mint
 from registration_cases import BLOCK_SIZE, BLOCKS, DK, HEADS, token_case
 
-from ms_scatter_pa import npu_scatter_pa_kv_cache
+from ms_scatter_pa import make_cache, npu_scatter_pa_kv_cache
 from ms_scatter_pa.backends.ascend import eager, extension
 
 SHAPE = (BLOCKS, BLOCK_SIZE, HEADS, DK)
@@ -38,6 +39,23 @@ def test_a_cache_that_is_a_view_is_refused(on_host_model, view):
     assert not pool.asnumpy().any()
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda whole: whole.view(SHAPE),
+        lambda whole: whole.reshape(SHAPE),
+        lambda whole: whole.reshape(1, *SHAPE)[0],
+        lambda whole: whole.view(ms.int16).view(ms.float16).view(SHAPE),
+    ],
+    ids=["view", "reshape", "index", "dtype"],
+)
+def test_a_view_of_all_of_a_tensor_is_refused_too(on_host_model, view):
+    """It has no offset, no strides and no larger memory: only C++ sees what it is."""
+    whole = Tensor(np.zeros((BLOCKS * BLOCK_SIZE, HEADS, DK), np.float16))
+    with pytest.raises(ValueError, match=r"key_cache: given a view .* build-ascend"):
+        call_with(view(whole))
+
+
 def test_a_strided_cache_is_refused_by_name(on_host_model):
     pool = Tensor(np.zeros((BLOCKS, 2, *SHAPE[1:]), np.float16))
     with pytest.raises(ValueError, match=r"key_cache: given .* build-ascend"):
@@ -45,7 +63,20 @@ def test_a_strided_cache_is_refused_by_name(on_host_model):
 
 
 def test_whole_tensors_are_taken(on_host_model):
-    for cache in (Tensor(np.zeros(SHAPE, np.float16)), Parameter(Tensor(np.zeros(SHAPE, np.float16)), name="cache")):
+    zeros = np.zeros(SHAPE, np.float16)
+    pool = Tensor(np.zeros((2, *SHAPE), np.float16))
+    held = Parameter(Tensor(zeros), name="held")
+    held.set_data(mint.zeros(SHAPE, dtype=ms.float16))
+    for cache in (
+        Tensor(zeros),
+        Tensor.from_numpy(zeros.copy()),
+        Parameter(Tensor(zeros), name="cache"),
+        held,
+        mint.zeros(SHAPE, dtype=ms.float16),
+        mint.add(Tensor(zeros), 0),
+        pool[1].contiguous(),
+        make_cache("Norm", num_blocks=BLOCKS, block_size=BLOCK_SIZE, num_head=HEADS, head_size=DK, dtype="float16"),
+    ):
         assert call_with(cache).asnumpy().tolist() == [0, 0, 0, 0]
         assert cache.asnumpy().any()
 

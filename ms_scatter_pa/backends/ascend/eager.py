@@ -20,18 +20,22 @@ from mindspore import Tensor
 from ...rules.options import arguments_of_tensors, check_modes
 from ...rules.table import SCATTER_PA
 from ..device import soc_version
-from ..views import is_part
 from . import cann_operator
 from .extension import load_extension
 from .launch import FLATTENED, Launch, launch_of
 from .operator import make_operator
 from .operator_package import find_package
 from .strides import block_stride, token_stride
+from .views import refuse_view
 
 Plan = tuple[bool, tuple[int, ...] | None, tuple[bool, ...], tuple[Tensor, ...]]
 
-
 CACHES = SCATTER_PA.written
+
+_NO_EXTENSION = (
+    "without the extension that 'python -m ms_scatter_pa build-ascend' compiles, calls go through ops.Custom, which copies "
+    "views"
+)
 
 
 def make_eager() -> Callable[..., Any]:
@@ -118,7 +122,7 @@ def eager_call(*call: Any) -> Any:
         return ms.mint.zeros(4, dtype=ms.int64)
     for argument, tensor in zip(SCATTER_PA.arguments, tensors, strict=True):
         if argument.written and tensor is not None:
-            _refuse_view(argument.name, tensor)
+            refuse_view(argument.name, tensor, _NO_EXTENSION)
     given = [*tensors, None, last_status]
     constants = _constants(tensors, launch)
     inputs = [constant if tensor is None else tensor for tensor, constant in zip(given, constants, strict=True)]
@@ -126,16 +130,6 @@ def eager_call(*call: Any) -> Any:
     names = SCATTER_PA.ascend_input_names
     dense = (t if n in written or t.is_contiguous() else t.contiguous() for n, t in zip(names, inputs, strict=True))
     return eager_operator()(*dense)
-
-
-def _refuse_view(name: str, cache: Tensor) -> None:
-    """``ops.Custom`` copies a view, and the write would be lost. A view of a whole tensor cannot be told from it."""
-    if is_part(cache):
-        raise ValueError(
-            f"{name}: given a view of shape {list(cache.shape)} into a larger tensor, expected a whole tensor: without "
-            "the extension that 'python -m ms_scatter_pa build-ascend' compiles, calls go through ops.Custom, which "
-            "copies views"
-        )
 
 
 @lru_cache(maxsize=1)

@@ -24,6 +24,7 @@ from ..paged_reg_info import ascend_reg_info
 from .callback import callback_folder
 from .operator_package import aclnn_header, find_package, missing_package
 from .paged_launch import PagedLaunch, gather_launch, quant_launch
+from .views import refuse_view
 
 
 def make_operator(operator: Operator) -> Any:
@@ -71,7 +72,11 @@ def _mode(shape: tuple[int, ...]) -> Tensor:
 def _read(operator: Operator, tensors: list[Any], cache_mode: Any) -> Any:
     arguments = read_arguments(operator, tensors, cache_mode)
     for argument, tensor in zip(operator.arguments, tensors, strict=True):
-        if tensor is not None and (argument.written or argument.name.endswith("_cache")) and not tensor.is_contiguous():
+        if tensor is None:
+            continue
+        if argument.written:
+            refuse_view(argument.name, tensor, "calls on Ascend go through ops.Custom, which copies views")
+        elif argument.name.endswith("_cache") and not tensor.is_contiguous():
             raise ValueError(
                 f"{argument.name}: given a strided view of shape {list(tensor.shape)}, expected a contiguous tensor on "
                 "Ascend"
