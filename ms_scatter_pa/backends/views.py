@@ -26,10 +26,8 @@ def is_view(tensor: Any) -> bool:
 
     The latter only C++ sees: where the extension for the CPU does not load, nobody tells.
     """
-    if is_part(tensor):
-        return True
     extension = _extension()
-    return extension is not None and bool(extension.is_view(tensor))
+    return is_part(tensor) if extension is None else bool(extension.is_view(tensor))
 
 
 @lru_cache(maxsize=1)

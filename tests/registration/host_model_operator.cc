@@ -1,5 +1,6 @@
 // Puts the Ascend operator itself behind ops.Custom's CPU interface: op_host's tiling and the kernel, on the host
 // model. So everything between Python and the device runs here, MindSpore's own part on Ascend excepted.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -56,6 +57,8 @@ extern "C" int MsScatterPaKvCache(int nparam, void** params, int* ndims, int64_t
   call.value_type = TypeOf(dtypes[mssp_host::kValue]);
   const bool wide = std::string(dtypes[mssp_host::kSlotMapping]) == "int64";
   call.index_type = wide ? MSSP_INDEX_INT64 : MSSP_INDEX_INT32;
+  const bool given = std::find(params, params + kStatus, params[kStatus]) != params + kStatus;
+  on_model::allocations += given ? 0 : 1;
   on_model::RunCall(&call, tensors);
   return 0;
 }

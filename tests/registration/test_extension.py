@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ascend_contract import run, same_bits
 from mindspore import Parameter, Tensor, mint
-from registration_cases import BLOCK_SIZE, BLOCKS, CASES, DK, HEADS, token_case
+from registration_cases import BLOCK_SIZE, BLOCKS, CASES, DK, HEADS, pair_case, token_case
 
 from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache
 from ms_scatter_pa.backends.ascend import eager
@@ -175,3 +175,72 @@ def test_the_rules_are_asked_once_per_shapes_and_modes(monkeypatch):
     assert len(asked) == 1
     npu_scatter_pa_kv_cache(**tensors_of(case))
     assert len(asked) == 2
+
+
+def spread(array, how, rng):
+    """Memory, and the same values as ``array`` in a view of it: what of a tensor may lie apart, and what may not."""
+    last = array.ndim - 1
+    axis, step = {"rows": (0, 1), "wider rows": (0, 2), "heads": (last - 1, 1), "elements": (last, 1)}.get(how, (0, 0))
+    if how == "dense":
+        memory, place = array.copy(), ()
+    elif axis == last or how == "heads":
+        shape = [*array.shape]
+        shape[axis] *= 1 + step
+        memory, place = np.zeros(shape, array.dtype), (*[slice(None)] * axis, slice(None, None, 1 + step))
+    else:
+        memory = np.zeros((array.shape[0], 1 + step, *array.shape[1:]), array.dtype)
+        place = (slice(None), step)
+    memory.view(np.uint8)[...] = rng.integers(0, 256, memory.view(np.uint8).shape)
+    memory[place] = array
+    return memory, place
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_calls_of_the_same_shapes_are_told_apart(seed, with_extension):
+    """Layouts, dtypes, strides, absent values: each call's plan is its own, whatever was called before it."""
+    rng = np.random.default_rng(seed)
+    for _ in range(40):
+        layout, dtype = rng.choice(["Norm", "PA_NZ", "NHSD"]), rng.choice([np.float16, np.int16, np.uint16])
+        case = token_case(str(layout), dtype, key_only=bool(rng.integers(3) == 0))
+        for name in ("value", "value_cache"):  # of the key's shape, so that a mistake stays in bounds
+            if case.arrays[name] is not None:
+                case.arrays[name] = case.arrays[name.replace("value", "key")][::-1].copy()
+        given, memories = tensors_of(case), {}
+        for name in ("key", "value", "key_cache", "value_cache"):
+            if case.arrays[name] is None:
+                continue
+            ways = ("dense", "rows", "wider rows") + (("heads", "elements") if "cache" not in name else ())
+            array, place = spread(case.arrays[name], str(rng.choice(ways)), rng)
+            memories[name] = (Tensor(array), array, place)
+            given[name] = memories[name][0][place] if place else memories[name][0]
+        before = with_extension.ModelLaunches()
+        assert npu_scatter_pa_kv_cache(**given, cache_mode=str(layout)).asnumpy().tolist() == [0, 0, 0, 0]
+        assert with_extension.ModelLaunches() == before + 1
+        expected = case.reference()
+        for name, (tensor, array, place) in memories.items():
+            if name in expected:
+                array[place] = expected[name]
+            same_bits(tensor, array)
+
+
+def test_what_was_planned_for_other_dtypes_is_no_permission():
+    case = token_case("Norm", key_only=True)
+    given = tensors_of(case)
+    npu_scatter_pa_kv_cache(**given, cache_mode="Norm")
+    with pytest.raises(TypeError, match="key_cache"):
+        npu_scatter_pa_kv_cache(**given | {"key": given["key"].astype(ms.int16)}, cache_mode="Norm")
+
+
+def test_what_was_planned_for_other_arguments_is_no_permission():
+    """The same shapes, one argument further on."""
+    case = pair_case("Alibi", packed=False)
+    given = tensors_of(case)
+    npu_scatter_pa_kv_cache(**given, **case.modes)
+    given["compress_seq_offsets"] = given.pop("compress_lens")
+    with pytest.raises(ValueError, match="compress_lens"):
+        npu_scatter_pa_kv_cache(**given, **case.modes)
+
+
+def test_a_call_of_another_length_is_refused(extension_on_model):
+    with pytest.raises(TypeError, match="given 3 arguments, expected 13"):
+        extension_on_model[1].scatter_pa_kv_cache(1, 2, 3)

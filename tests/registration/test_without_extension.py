@@ -10,6 +10,7 @@ from mindspore import Parameter, Tensor, mint
 from registration_cases import BLOCK_SIZE, BLOCKS, DK, HEADS, token_case
 
 from ms_scatter_pa import make_cache, npu_scatter_pa_kv_cache
+from ms_scatter_pa.backends import views
 from ms_scatter_pa.backends.ascend import eager, extension
 
 SHAPE = (BLOCKS, BLOCK_SIZE, HEADS, DK)
@@ -54,6 +55,16 @@ def test_a_view_of_all_of_a_tensor_is_refused_too(on_host_model, view):
     whole = Tensor(np.zeros((BLOCKS * BLOCK_SIZE, HEADS, DK), np.float16))
     with pytest.raises(ValueError, match=r"key_cache: given a view .* build-ascend"):
         call_with(view(whole))
+
+
+def test_parts_are_refused_where_no_library_tells_views(on_host_model, monkeypatch):
+    monkeypatch.setattr(views, "_extension", lambda: None)
+    pool = Tensor(np.zeros((2, *SHAPE), np.float16))
+    for part in (pool[0], pool[1], pool[:, ::2]):
+        assert views.is_view(part)
+    assert not views.is_view(pool)
+    with pytest.raises(ValueError, match="key_cache: given a view"):
+        call_with(pool[0])
 
 
 def test_a_strided_cache_is_refused_by_name(on_host_model):
