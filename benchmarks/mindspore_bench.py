@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mindspore import Parameter, Tensor, nn, ops
 
 from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache
+from ms_scatter_pa.backends.moved_names import pynative_executor
 from ms_scatter_pa.cache import cache_shape, make_cache, parameter_on
 
 from . import cases, harness
@@ -89,8 +90,8 @@ def ways(workload: Workload, caches: list[Array], regions: list[list[Array]]) ->
     steps = [sum(writes[i : i + count], ()) for i in range(0, len(writes) - count + 1, count)]
     in_graph = [lambda arguments=arguments: graph(step, *arguments) for arguments in steps]  # type: ignore[misc]
     return [
-        harness.Contender(PYNATIVE, in_pynative, finish=ms.runtime.synchronize),
-        harness.Contender(GRAPH, in_graph, calls=count, finish=ms.runtime.synchronize),
+        harness.Contender(PYNATIVE, in_pynative, finish=pynative_executor.sync),
+        harness.Contender(GRAPH, in_graph, calls=count, finish=pynative_executor.sync),
     ]
 
 

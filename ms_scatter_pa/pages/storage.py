@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, mint
 
@@ -200,7 +199,6 @@ class CacheStorage:
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything as names, numbers and bytes: MindSpore pickles no Tensor of 8-bit floats."""
-        ms.runtime.synchronize()
         self._check_pools()
         key, value = (_dtype_name(dtype) for dtype in self.geometry.dtypes)
         geometry = replace(self.geometry, dtypes=(key, value))

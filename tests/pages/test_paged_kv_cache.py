@@ -313,3 +313,26 @@ def test_no_room_on_the_host_by_default():
     assert not cache.can_swap_out("a")
     with pytest.raises(OutOfBlocksError, match="num_host_blocks is 0"):
         cache.swap_out("a")
+
+
+PICKLE_AT_ONCE = """
+import copy, pickle
+import numpy as np
+from mindspore import Tensor, mint
+from ms_scatter_pa import PagedKVCache
+
+cache = PagedKVCache(num_layers=1, num_blocks=8, block_size=4, num_kv_heads=2, head_size=16, dtype="float32", num_host_blocks=2)
+cache.allocate("a", 10)
+busy = Tensor(np.eye(1000, dtype=np.float32))
+for _ in range(10):
+    busy = mint.matmul(busy, busy)
+cache.write(0, *[busy[:10, :32].reshape(10, 2, 16)] * 2, cache.slot_mapping(["a"], [10]))
+copies = [pickle.loads(pickle.dumps(cache)), copy.deepcopy(cache)]
+assert all((other.read("a", 0)[0].reshape(10, 32) == np.eye(10, 32)).all() for other in copies)
+"""
+
+
+def test_a_copy_waits_for_what_is_queued_and_logs_nothing(run_python):
+    """MindSpore's runtime.synchronize logs an error on the CPU, and the first one of a process does not wait."""
+    done = run_python(PICKLE_AT_ONCE)
+    assert done.returncode == 0 and "ERROR" not in done.stderr, done.stderr

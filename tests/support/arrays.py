@@ -80,3 +80,4 @@ def _synchronize() -> None:
     import mindspore as ms
 
     ms.runtime.synchronize()
+    ms.runtime.synchronize()  # on the CPU the first one of a process does not wait
