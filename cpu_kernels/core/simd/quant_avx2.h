@@ -39,13 +39,20 @@ inline Words SelectBelow(Words a, Words b, Words x, Words y) {
   return _mm256_blendv_epi8(y, x, _mm256_cmpgt_epi32(b, a));
 }
 inline Floats ZeroNan(Floats x) { return _mm256_and_ps(x, _mm256_cmp_ps(x, x, _CMP_ORD_Q)); }
+inline Words RoundWords(Floats x) { return _mm256_cvtps_epi32(x); }
+inline Words PackBytes(const Words words[4]) {
+  const Words halves[] = {_mm256_packs_epi32(words[0], words[1]), _mm256_packs_epi32(words[2], words[3])};
+  const Words order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  return _mm256_permutevar8x32_epi32(_mm256_packs_epi16(halves[0], halves[1]), order);
+}
+inline bool BytesDiffer(Words a, Words b) { return _mm256_movemask_epi8(_mm256_cmpeq_epi8(a, b)) != -1; }
+inline void StoreWords(void* to, Words x) { _mm256_storeu_si256(static_cast<__m256i*>(to), x); }
 inline Floats ConvertWords(Words x) { return _mm256_cvtepi32_ps(x); }
 
 using Doubts = __m256;
 inline Doubts NoDoubts() { return _mm256_setzero_ps(); }
 inline Doubts OrDoubts(Doubts a, Doubts b) { return _mm256_or_ps(a, b); }
 inline bool HasAny(Doubts x) { return _mm256_movemask_ps(x) != 0; }
-inline Doubts NotBelow(Floats a, Floats b) { return _mm256_cmp_ps(a, b, _CMP_NLT_UQ); }
 inline Doubts WordsBelow(Words a, Words b) { return _mm256_castsi256_ps(_mm256_cmpgt_epi32(b, a)); }
 inline Words MaxHalves(Words a, Words b) { return _mm256_max_epu16(a, b); }
 inline Words MaxWords(Words a, Words b) { return _mm256_max_epu32(a, b); }

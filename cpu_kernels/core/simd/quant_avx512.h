@@ -39,13 +39,20 @@ inline Words SelectBelow(Words a, Words b, Words x, Words y) {
   return _mm512_mask_blend_epi32(_mm512_cmplt_epi32_mask(a, b), y, x);
 }
 inline Floats ZeroNan(Floats x) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, x, _CMP_ORD_Q), x); }
+inline Words RoundWords(Floats x) { return _mm512_maskz_cvtps_epi32(0xFFFF, x); }
+inline Words PackBytes(const Words words[4]) {
+  const Words halves[] = {_mm512_packs_epi32(words[0], words[1]), _mm512_packs_epi32(words[2], words[3])};
+  const Words order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_maskz_permutexvar_epi32(0xFFFF, order, _mm512_packs_epi16(halves[0], halves[1]));
+}
+inline bool BytesDiffer(Words a, Words b) { return _mm512_cmpneq_epi8_mask(a, b) != 0; }
+inline void StoreWords(void* to, Words x) { _mm512_storeu_si512(to, x); }
 inline Floats ConvertWords(Words x) { return _mm512_maskz_cvtepi32_ps(0xFFFF, x); }
 
 using Doubts = __mmask16;
 inline Doubts NoDoubts() { return 0; }
 inline Doubts OrDoubts(Doubts a, Doubts b) { return static_cast<Doubts>(a | b); }
 inline bool HasAny(Doubts x) { return x != 0; }
-inline Doubts NotBelow(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ); }
 inline Doubts WordsBelow(Words a, Words b) { return _mm512_cmplt_epi32_mask(a, b); }
 inline Words MaxHalves(Words a, Words b) { return _mm512_maskz_max_epu16(0xFFFFFFFF, a, b); }
 inline Words MaxWords(Words a, Words b) { return _mm512_maskz_max_epu32(0xFFFF, a, b); }

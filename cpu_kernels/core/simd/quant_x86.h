@@ -3,8 +3,9 @@
 //   AsFloats(w);
 //   Add, Sub, Mul, Div; Max(a, b), Min(a, b), which give b where either is NaN; Fused(a, b, c): a * b + c; AddWords,
 //   SubWords, AndWords, OrWords, ShiftRight<n>, ShiftLeft<n>; SelectBelow(a, b, x, y): x where a < b as signed words,
-//   else y; ZeroNan(x); Doubts: a flag for each lane; NotBelow(a, b): not a < b, as a NaN is not; WordsBelow(a, b),
-//   signed; HasAny(d); ConvertWords(w): their values; StoreBytes(p, w): the low byte of every word; LoadBytes(p),
+//   else y; ZeroNan(x); Doubts: a flag for each lane; WordsBelow(a, b), signed; HasAny(d); RoundWords(x): to nearest,
+//   the least integer for a NaN and for what no word holds; PackBytes(w[4]): words in order as saturated bytes;
+//   BytesDiffer(a, b); ConvertWords(w): their values; StoreBytes(p, w): the low byte of every word; LoadBytes(p),
 //   LoadSignedBytes(p), LoadHalves(p): widened to words; HalvesToFloats(p), StoreHalves(p, x): float16; StoreLow16(p,
 //   w): the low half of every word; LoadWords(p), StoreWords(p, w); MaxHalves(a, b), MaxWords(a, b): of unsigned halves
 //   and words.
@@ -49,31 +50,21 @@ inline void StoreRow<BFloat16Rows>(char* to, Floats x) {
   StoreLow16(to, ShiftRight<16>(SelectBelow(SetWords(0x7F800000), magnitude, quiet, rounded)));
 }
 
-// A quotient is guessed as x * (1 / scale), three units in the last place off at most. Its code is right unless a
-// rounding boundary lies so near that the quotient may be on the other side: then, in the rare vector that has such a
-// lane, it is divided. A power of two has an exact inverse, and its products are the quotients.
-struct Guesses {
-  Floats surely;  // nearer to a whole number than this, nothing can be on the other side of a half
-  Words near;     // as many units near a boundary, something can
-};
-
+// Quotients are guessed as x * (1 / scale), three units in the last place off at most. A power of two has an exact
+// inverse, and its products are the quotients.
 constexpr int32_t kUnits = 4;
-
-inline Guesses NewGuesses(const ScaleRow& scales, bool shifts) {
-  const bool exact = scales.step == 0 && (FloatBits(scales.scale[0]) & 0x007FFFFF) == 0;
-  return {Set(shifts ? 0.499f : exact ? 1.0f : 0.4999f), SetWords(exact ? 0 : 2 * kUnits + 1)};
-}
 
 template <typename Codes>
 struct VectorCodes {  // 8-bit floats
   using Format = typename Codes::Converts;
   static constexpr int kMantissa = Codes::kMax > 1000 ? 2 : 3;
 
+  // A code is right unless a boundary lies so near that the quotient may be on the other side: as many units as `near`.
   // A value half way between two codes has one bit more than a code: the bits below are zero.
-  static inline Words Guess(Floats guess, Floats, const Guesses& guesses, Doubts* doubts) {
+  static inline Words Guess(Floats guess, Words near, Doubts* doubts) {
     const Floats magnitude = Magnitude(guess);
     const Words below = AndWords(AddWords(Bits(magnitude), SetWords(kUnits)), SetWords((1 << (22 - kMantissa)) - 1));
-    *doubts = OrDoubts(*doubts, WordsBelow(below, guesses.near));
+    *doubts = OrDoubts(*doubts, WordsBelow(below, near));
     return FromMagnitude(magnitude, guess);
   }
 
@@ -120,15 +111,6 @@ struct VectorCodes {  // 8-bit floats
 
 template <>
 struct VectorCodes<Int8Codes> {
-  // Not sure of a NaN. What is off grows with the offset, which is kLargestOffset at most.
-  static inline Words Guess(Floats guess, Floats lowest, const Guesses& guesses, Doubts* doubts) {
-    const Floats x = Max(lowest, Min(Set(127.0f), guess));
-    const Floats shifted = Add(x, Set(12582912.0f));
-    const Floats rest = Sub(x, Sub(shifted, Set(12582912.0f)));
-    *doubts = OrDoubts(*doubts, NotBelow(AsFloats(AndWords(Bits(rest), SetWords(0x7FFFFFFF))), guesses.surely));
-    return Bits(shifted);
-  }
-
   static inline Words FromFloat(Floats x, Floats lowest) {
     x = Max(Min(ZeroNan(x), Set(127.0f)), lowest);
     return Bits(Add(x, Set(12582912.0f)));
@@ -139,43 +121,109 @@ struct VectorCodes<Int8Codes> {
 // Processors fetch ahead within a page only, and rows go on behind it.
 constexpr int64_t kAhead = 4096;
 
+// Where the scales of a row are, a vector of columns at a time.
+struct VectorScales {
+  const ScaleRow& row;
+  const bool shifts;
+  const bool alone = row.step == 0;
+  const bool exact = alone && (FloatBits(row.scale[0]) & 0x007FFFFF) == 0;  // the inverse
+  const bool inverts = alone ? HasInverse(row.scale[0], shifts ? row.offset[0] : 0.0f) : row.inverse != nullptr;
+  const Floats scale = Set(row.scale[0]);
+  const Floats inverse = Set(1.0f / row.scale[0]);
+  const Floats offset = Set(shifts ? row.offset[0] : 0.0f);
+
+  Floats Scale(int64_t i) const { return alone ? scale : LoadFloats(row.scale + i); }
+  Floats Inverse(int64_t i) const { return alone ? inverse : LoadFloats(row.inverse + i); }
+  Floats Offset(int64_t i) const { return alone || !shifts ? offset : LoadFloats(row.offset + i); }
+};
+
 template <typename Rows, typename Codes>
-void VectorQuantise(char* to, const char* from, int64_t columns, const ScaleRow& scales, int lowest) {
-  using Vector = VectorCodes<Codes>;
+inline Words DividedCodes(const char* from, int64_t i, const VectorScales& scales, Floats lowest) {
+  constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
+  const Floats quotient = Div(LoadRow<Rows>(from + i * kSize), scales.Scale(i));
+  return VectorCodes<Codes>::FromFloat(scales.shifts ? Add(quotient, scales.Offset(i)) : quotient, lowest);
+}
+
+// Both bounds of a quotient, and with an offset of the sum, have its code if they have the same one. A NaN and what no
+// integer holds becomes the least integer: high, not low. A dynamic scale leaves nothing below `lowest`.
+template <typename Rows, bool kAlone>
+int64_t QuantiseToInt8(char* to, const char* from, int64_t columns, const VectorScales& scales, Floats lowest) {
+  constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
+  constexpr int kVectors = 4;  // that are judged at once
+  const Floats below = Set(scales.exact ? 1.0f : 1.0f - 0x1p-22f);
+  const Floats above = Set(scales.exact ? 1.0f : 1.0f + 0x1p-22f);
+  const Floats bounds[] = {kAlone ? Mul(scales.inverse, below) : below, kAlone ? Mul(scales.inverse, above) : above};
+  const Floats one_offset = scales.offset;
+  const bool shifts = scales.shifts;
+  const Floats largest = Set(kCodeTypes[0].largest);
+  int64_t i = 0;
+  for (; i + kVectors * kWidth <= columns; i += kVectors * kWidth) {
+    for (int64_t line = 0; line < kVectors * kWidth * kSize; line += kLine) {
+      _mm_prefetch(from + i * kSize + kAhead + line, _MM_HINT_T0);
+    }
+    Words low[kVectors];
+    Words high[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t column = i + v * kWidth;
+      Floats x = LoadRow<Rows>(from + column * kSize);
+      if (!kAlone) x = Mul(x, LoadFloats(scales.row.inverse + column));
+      const Floats offset = kAlone || !shifts ? one_offset : LoadFloats(scales.row.offset + column);
+      low[v] = RoundWords(Min(Fused(x, bounds[0], offset), largest));
+      high[v] = RoundWords(Fused(x, bounds[1], offset));
+    }
+    const Words codes = PackBytes(low);
+    if (!BytesDiffer(codes, PackBytes(high))) {
+      StoreWords(to + i, codes);
+    } else {
+      for (int v = 0; v < kVectors; ++v) {
+        StoreBytes(to + i + v * kWidth, DividedCodes<Rows, Int8Codes>(from, i + v * kWidth, scales, lowest));
+      }
+    }
+  }
+  return i;
+}
+
+template <typename Rows, typename Codes>
+int64_t QuantiseToFloat8(char* to, const char* from, int64_t columns, const VectorScales& scales) {
   constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
   constexpr int kVectors = 2;  // that are judged at once
-  const Floats floor = Set(static_cast<float>(lowest));
-  const bool shifts = Codes::kIsInteger && scales.offset != nullptr;
-  const bool alone = scales.step == 0;
-  const bool inverts =
-      alone ? HasInverse(scales.scale[0], shifts ? scales.offset[0] : 0.0f) : scales.inverse != nullptr;
-  const Guesses guesses = NewGuesses(scales, shifts);
-  Floats inverse = Set(1.0f / scales.scale[0]);
-  Floats offset = Set(shifts ? scales.offset[0] : 0.0f);
+  const Words near = SetWords(scales.exact ? 0 : 2 * kUnits + 1);
   int64_t i = 0;
   for (; i + kVectors * kWidth <= columns; i += kVectors * kWidth) {
     _mm_prefetch(from + i * kSize + kAhead, _MM_HINT_T0);
     Words codes[kVectors];
     Doubts doubts = NoDoubts();
-    for (int v = 0; v < kVectors && inverts; ++v) {
+    for (int v = 0; v < kVectors; ++v) {
       const int64_t column = i + v * kWidth;
-      const Floats row = LoadRow<Rows>(from + column * kSize);
-      if (!alone) inverse = LoadFloats(scales.inverse + column);
-      if (shifts && !alone) offset = LoadFloats(scales.offset + column);
-      codes[v] = Vector::Guess(shifts ? Fused(row, inverse, offset) : Mul(row, inverse), floor, guesses, &doubts);
+      const Floats guess = Mul(LoadRow<Rows>(from + column * kSize), scales.Inverse(column));
+      codes[v] = VectorCodes<Codes>::Guess(guess, near, &doubts);
     }
-    if (!inverts || HasAny(doubts)) {
-      for (int v = 0; v < kVectors; ++v) {
-        const int64_t column = i + v * kWidth;
-        const Floats scale = alone ? Set(scales.scale[0]) : LoadFloats(scales.scale + column);
-        const Floats quotient = Div(LoadRow<Rows>(from + column * kSize), scale);
-        if (shifts && !alone) offset = LoadFloats(scales.offset + column);
-        codes[v] = Vector::FromFloat(shifts ? Add(quotient, offset) : quotient, floor);
-      }
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t column = i + v * kWidth;
+      if (HasAny(doubts)) codes[v] = DividedCodes<Rows, Codes>(from, column, scales, Set(0.0f));
+      StoreBytes(to + column, codes[v]);
     }
-    for (int v = 0; v < kVectors; ++v) StoreBytes(to + i + v * kWidth, codes[v]);
   }
-  QuantiseColumns<Rows, Codes>(to, from, i, columns, scales, lowest);
+  return i;
+}
+
+template <typename Rows, typename Codes>
+void VectorQuantise(char* to, const char* from, int64_t columns, const ScaleRow& row, int lowest) {
+  const Floats floor = Set(static_cast<float>(lowest));
+  const VectorScales scales = {row, Codes::kIsInteger && row.offset != nullptr};
+  int64_t i = 0;
+  if (scales.inverts) {
+    if constexpr (Codes::kIsInteger) {
+      i = scales.alone ? QuantiseToInt8<Rows, true>(to, from, columns, scales, floor)
+                       : QuantiseToInt8<Rows, false>(to, from, columns, scales, floor);
+    } else {
+      i = QuantiseToFloat8<Rows, Codes>(to, from, columns, scales);
+    }
+  }
+  for (; i + kWidth <= columns; i += kWidth) {
+    StoreBytes(to + i, DividedCodes<Rows, Codes>(from, i, scales, floor));
+  }
+  QuantiseColumns<Rows, Codes>(to, from, i, columns, row, lowest);
 }
 
 template <typename Rows>
