@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "call_from_tensors.h"
@@ -21,9 +22,19 @@ constexpr const char* kAdvice =
     "on_error=\"record\", "
     "which never raises";
 
+// The last status among the inputs, which is written as four int64 whatever was given; throws where it is none.
+int64_t* LastStatusOf(int input, void** params, const int* ndims, int64_t** shapes, const char** dtypes) {
+  if (ndims[input] != 1 || shapes[input][0] != MSSP_STATUS_SIZE || std::string_view(dtypes[input]) != "int64") {
+    throw std::runtime_error("ValueError: last_status: given " + std::string(dtypes[input]) + " of " +
+                             std::to_string(ndims[input]) + " dimensions, expected int64 [4], contiguous");
+  }
+  return static_cast<int64_t*>(params[input]);
+}
+
 // Runs the gather or the quantising write. The inputs are the first `arguments` of the operator's `count` ones.
 template <typename Options, typename Run>
-int RunPaged(int nparam, void** params, int* ndims, int64_t** shapes, int arguments, int count, Run run) {
+int RunPaged(int nparam, void** params, int* ndims, int64_t** shapes, const char** dtypes, int arguments, int count,
+             Run run) {
   auto* status_output = static_cast<int64_t*>(params[nparam - 1]);
   const auto* options = static_cast<const Options*>(params[nparam - 2]);
   if (nparam != arguments + (options->keeps_last_status != 0 ? 1 : 0) + kAlways) {
@@ -33,7 +44,8 @@ int RunPaged(int nparam, void** params, int* ndims, int64_t** shapes, int argume
   for (int i = 0; i < arguments; ++i) {
     tensors[i] = {params[i], shapes[i], nullptr, ndims[i]};
   }
-  auto* last_status = options->keeps_last_status != 0 ? static_cast<int64_t*>(params[arguments]) : nullptr;
+  auto* last_status =
+      options->keeps_last_status != 0 ? LastStatusOf(arguments, params, ndims, shapes, dtypes) : nullptr;
   char message[kMessageSize];
   const MsspStatus status = run(tensors.data(), options, status_output, last_status, message, kMessageSize);
   if (status.code != MSSP_WRITTEN && options->record == 0) {
@@ -47,17 +59,17 @@ bool HasScaleCache(int64_t kind) { return kind == MSSP_DYNAMIC || kind == MSSP_G
 }  // namespace
 
 extern "C" MSSP_EXPORT int MsGatherPaKvCache(int nparam, void** params, int* ndims, int64_t** shapes,
-                                             const char** /*dtypes*/, void* /*stream*/, void* /*extra*/) {
+                                             const char** dtypes, void* /*stream*/, void* /*extra*/) {
   if (nparam < kAlways) {
     return kWrongParameterCount;
   }
-  return RunPaged<MsspGatherOptions>(nparam, params, ndims, shapes, MSSP_GATHER_NUM_ARGUMENTS,
+  return RunPaged<MsspGatherOptions>(nparam, params, ndims, shapes, dtypes, MSSP_GATHER_NUM_ARGUMENTS,
                                      MSSP_GATHER_NUM_ARGUMENTS, MsspRunGather);
 }
 
 // Inputs: all arguments where a side keeps its scales in a scale cache, else those before the scale caches.
 extern "C" MSSP_EXPORT int MsQuantScatterPaKvCache(int nparam, void** params, int* ndims, int64_t** shapes,
-                                                   const char** /*dtypes*/, void* /*stream*/, void* /*extra*/) {
+                                                   const char** dtypes, void* /*stream*/, void* /*extra*/) {
   if (nparam < kAlways) {
     return kWrongParameterCount;
   }
@@ -65,11 +77,12 @@ extern "C" MSSP_EXPORT int MsQuantScatterPaKvCache(int nparam, void** params, in
   const bool keeps_scales =
       HasScaleCache(options->key_scaling) || (options->key_only == 0 && HasScaleCache(options->value_scaling));
   const int count = keeps_scales ? int{MSSP_QUANT_NUM_ARGUMENTS} : int{mssp::quant::kKeyScaleCache};
-  return RunPaged<MsspQuantOptions>(nparam, params, ndims, shapes, count, MSSP_QUANT_NUM_ARGUMENTS, MsspRunQuant);
+  return RunPaged<MsspQuantOptions>(nparam, params, ndims, shapes, dtypes, count, MSSP_QUANT_NUM_ARGUMENTS,
+                                    MsspRunQuant);
 }
 
 extern "C" MSSP_EXPORT int MsScatterPaKvCache(int nparam, void** params, int* ndims, int64_t** shapes,
-                                              const char** /*dtypes*/, void* /*stream*/, void* /*extra*/) {
+                                              const char** dtypes, void* /*stream*/, void* /*extra*/) {
   if (nparam < mssp::kCompressLens + kAlways) {
     return kWrongParameterCount;
   }
@@ -84,7 +97,7 @@ extern "C" MSSP_EXPORT int MsScatterPaKvCache(int nparam, void** params, int* nd
   for (int i = 0; i < arguments; ++i) {
     tensors[i] = {params[i], shapes[i], nullptr, ndims[i]};
   }
-  auto* last_status = keeps_last_status ? static_cast<int64_t*>(params[arguments]) : nullptr;
+  auto* last_status = keeps_last_status ? LastStatusOf(arguments, params, ndims, shapes, dtypes) : nullptr;
   char message[kMessageSize];
   const MsspStatus status = MsspRun(tensors, options, status_output, last_status, message, kMessageSize);
   if (status.code != MSSP_WRITTEN && options->record == 0) {

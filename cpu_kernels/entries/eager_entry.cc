@@ -127,6 +127,13 @@ uint8_t* DataOf(const mindspore::tensor::Tensor& tensor) {
   return data == nullptr ? nullptr : data + static_cast<int64_t>(tensor.storage_offset()) * ItemSizeOf(tensor);
 }
 
+// A last status is written as four int64, whatever its Parameter was made of meanwhile.
+bool HoldsStatus(const mindspore::tensor::Tensor& tensor) {
+  const auto& shape = tensor.shape();
+  return tensor.data_type() == mindspore::kNumberTypeInt64 && shape.size() == 1 && shape[0] == MSSP_STATUS_SIZE &&
+         tensor.is_contiguous();
+}
+
 // Where the tensors of a request are and how large, kept: another thread may give a tensor other memory meanwhile.
 template <typename Op>
 struct Located {
@@ -149,6 +156,9 @@ struct Located {
       }
     }
     if (call.last_status != nullptr) {
+      if (!HoldsStatus(*call.last_status)) {
+        throw py::value_error("last_status: changed while the call was queued, expected int64 [4], contiguous");
+      }
       held.back() = call.last_status->device_address();
       last_status = reinterpret_cast<int64_t*>(DataOf(*call.last_status));
     }
@@ -233,6 +243,18 @@ bool IsInternedMode(PyObject* object) {
          (PyUnicode_CheckExact(object) && PyUnicode_CHECK_INTERNED(object) != 0);
 }
 
+[[noreturn]] void RefuseLastStatus(PyObject* given, const mindspore::tensor::Tensor& tensor) {
+  const py::handle object(given);
+  const auto dtype = py::str(object.attr("dtype")).attr("lower")().cast<std::string>();
+  const auto shape = py::str(py::list(object.attr("shape"))).cast<std::string>();
+  const std::string text = "last_status: given " + dtype + " " + shape +
+                           (tensor.is_contiguous() ? "" : " that is strided") + ", expected int64 [4], contiguous";
+  if (tensor.data_type() != mindspore::kNumberTypeInt64) {
+    throw py::type_error(text);
+  }
+  throw py::value_error(text);
+}
+
 // Reads the tensors of a call and what identifies it: ranks, dtypes, shapes and modes.
 template <typename Op>
 void ReadArguments(PyObject* const* args, Request<Op>* call, Key* key) {
@@ -255,8 +277,15 @@ void ReadArguments(PyObject* const* args, Request<Op>* call, Key* key) {
     }
     call->tensors[i] = std::move(tensor);
   }
-  if (args[kLastStatus<Op>] != Py_None) {
-    call->last_status = mindspore::tensor::ConvertToTensor(args[kLastStatus<Op>]);
+  PyObject* const last_status = args[kLastStatus<Op>];
+  if (last_status != Py_None) {
+    if (!mindspore::tensor::IsTensorPy(last_status)) {
+      throw py::type_error("last_status: expected a Tensor, int64 [4]");
+    }
+    call->last_status = mindspore::tensor::ConvertToTensor(last_status);
+    if (!HoldsStatus(*call->last_status)) {
+      RefuseLastStatus(last_status, *call->last_status);
+    }
   }
 }
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 from mindspore import Tensor, ops
+from mindspore import dtype as mstype
 from mindspore.ops import signature as sig
 from mindspore.ops.functional import isconstant
-from mindspore.ops.primitive import PrimitiveWithInfer, constexpr
+from mindspore.ops.primitive import PrimitiveWithInfer, _primexpr, constexpr
 
 from ..rules.scenario import UNKNOWN
-from ..rules.table import SCATTER_PA
+from ..rules.table import SCATTER_PA, STATUS_FIELDS
 from . import backend
 from .moved_names import jit_context, jit_trace, set_jit_context
 
@@ -168,6 +169,38 @@ def parts_of(call: Any, count: Any = _NUM_TENSORS) -> Any:
     shapes = tuple([known_shape(tensor) for tensor in tensors])
     dtypes = tuple([dtype_of(tensor) for tensor in tensors])
     return tensors, shapes, dtypes, call[count:-1], call[-1]
+
+
+def check_last_status(shape: Any, dtype: Any, contiguous: bool = True) -> None:
+    """Refuses what cannot hold a status: whoever writes one takes the Parameter for four int64."""
+    if dtype == mstype.int64 and tuple(shape) in ((len(STATUS_FIELDS),), (UNKNOWN,)) and contiguous:
+        return
+    name = str(dtype).rpartition(".")[2].lower()
+    given = f"{name} {list(shape)}" + ("" if contiguous else " that is strided")
+    kind = ValueError if dtype == mstype.int64 else TypeError
+    raise kind(f"last_status: given {given}, expected int64 [{len(STATUS_FIELDS)}], contiguous")
+
+
+@_primexpr
+def _records(shape: Any, dtype: Any) -> bool:
+    if shape is None:
+        return False
+    check_last_status(shape, dtype)
+    return True
+
+
+def records_into(last_status: Any) -> Any:
+    """Whether a call inside a graph keeps its status, in a Parameter that can hold it."""
+    return _records(known_shape(last_status), dtype_of(last_status))
+
+
+def address_of(last_status: Any) -> int | None:
+    """Where a call through pointers keeps its status."""
+    if last_status is None:
+        return None
+    check_last_status(last_status.shape, last_status.dtype, last_status.is_contiguous())
+    address: int = last_status.data_ptr()
+    return address
 
 
 def known_shape(tensor: Any) -> Any:

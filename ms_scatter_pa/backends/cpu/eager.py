@@ -12,6 +12,7 @@ import numpy as np
 
 from ...rules.options import options_of_call
 from ...rules.table import MAX_RANK, SCATTER_PA, STATUS_FIELDS
+from ..graph_tools import address_of
 from ..mindspore_release import check_installed, load_extension
 from ..moved_names import pynative_executor
 from . import library
@@ -64,6 +65,7 @@ def call_through_pointers(*call: Any) -> Any:
 def run_through_pointers(function: str, options: Any, tensors: Sequence[Any], last_status: Any) -> Any:
     """The same for any operator: ``function`` of the core's library, and the options of the call."""
     wait_for_queue()
+    kept = address_of(last_status)
     structs = (_Tensor * len(tensors))()
     for struct, tensor in zip(structs, tensors, strict=True):
         if tensor is None:
@@ -81,7 +83,7 @@ def run_through_pointers(function: str, options: Any, tensors: Sequence[Any], la
         structs,
         (ctypes.c_int64 * len(options))(*options),
         status.ctypes.data_as(ctypes.c_void_p),
-        ctypes.c_void_p(None if last_status is None else last_status.data_ptr()),
+        ctypes.c_void_p(kept),
         message,
         ctypes.c_int64(_MESSAGE_SIZE),
     ).code

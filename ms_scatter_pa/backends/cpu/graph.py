@@ -10,7 +10,7 @@ from mindspore.ops.primitive import _primexpr
 from ...rules.options import check_modes, dtype_name, options_of
 from ...rules.scenario import Arguments
 from ...rules.table import SCATTER_PA
-from ..graph_tools import mark_writes, no_gradient, numbers, parts_of, placeholder
+from ..graph_tools import mark_writes, no_gradient, numbers, parts_of, placeholder, records_into
 from ..reg_info import CPU_OP_NAME, cpu_input_names, cpu_reg_info
 from .library import library_path
 
@@ -75,7 +75,7 @@ def graph_call(*call: Any) -> Any:
     """Compiled by MindSpore, never run as Python."""
     tensors, shapes, dtypes, modes, last_status = parts_of(call)
     key, value, key_cache, value_cache, slot_mapping, compress_lens, compress_seq_offsets, seq_lens = tensors
-    options = numbers(_options(shapes, dtypes, modes, last_status is not None))
+    options = numbers(_options(shapes, dtypes, modes, records_into(last_status)))
     if value is not None and _are_empty(shapes[1], shapes[3]):
         value = None
     if value is None:

@@ -19,7 +19,7 @@ from ...rules.paged_options import (
 )
 from ...rules.schema import Operator
 from ...rules.table import GATHER_PA, QUANT_SCATTER_PA
-from ..graph_tools import mark_writes, no_gradient, numbers, parts_of, placeholder
+from ..graph_tools import mark_writes, no_gradient, numbers, parts_of, placeholder, records_into
 from ..mindspore_release import load_extension
 from ..paged_reg_info import cpu_inputs, cpu_reg_info
 from . import eager, library
@@ -108,7 +108,7 @@ def gather_graph(*call: Any) -> Any:
     """Compiled by MindSpore, never run as Python."""
     tensors, shapes, dtypes, modes, last_status = parts_of(call, 13)
     key_cache, value_cache, block_tables, seq_lens, key, value, seq_offset = tensors[:7]
-    options = numbers(_gather_options(shapes, dtypes, modes, last_status is not None))
+    options = numbers(_gather_options(shapes, dtypes, modes, records_into(last_status)))
     if value is None:
         value, value_cache = key, key_cache  # not looked at
     if seq_offset is None:
@@ -125,7 +125,7 @@ def quant_graph(*call: Any) -> Any:
     tensors, shapes, dtypes, modes, last_status = parts_of(call, 11)
     key, value, key_cache, value_cache, slot_mapping = tensors[:5]
     key_scale_cache, value_scale_cache = tensors[9:]
-    options = numbers(_quant_options(shapes, dtypes, modes, last_status is not None))
+    options = numbers(_quant_options(shapes, dtypes, modes, records_into(last_status)))
     if value is None:
         value, value_cache = key, key_cache  # not looked at
     scales = [placeholder(ms.float32) if tensor is None else tensor for tensor in tensors[5:9]]
