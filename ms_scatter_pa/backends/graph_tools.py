@@ -1,6 +1,9 @@
 """What the ways into a graph share: telling that one is compiled, constants, and what is known while compiling."""
 
+import sys
+import threading
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -47,9 +50,44 @@ class _InGraph(CompileTime):
 
     def __call__(self) -> bool:
         if jit_context() is not None:
-            _end_trace()
-            raise RuntimeError(_TRACE)
+            _refuse_trace()
         return False
+
+
+_TRACING = {"jit_trace_wrap", "nested_run"}  # MindSpore's functions that a traced one is called by
+
+
+def _tracing_frame(frame: FrameType | None) -> FrameType | None:
+    """The outermost frame of a trace that is under way in this stack; one that was refused and goes on is not."""
+    found = None
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name in _TRACING and code.co_filename == jit_trace.__file__:
+            found = frame if _place_of(frame) not in _refused else found
+        frame = frame.f_back
+    return found
+
+
+def _place_of(frame: FrameType | None) -> tuple[int, int]:
+    depth = 0
+    while frame is not None:
+        depth, frame = depth + 1, frame.f_back
+    return threading.get_ident(), depth
+
+
+def _refuse_trace() -> None:
+    """Refuses a call that is traced. MindSpore's context of a trace is one for all threads, and stays after an error."""
+    here = threading.get_ident()
+    frame = _tracing_frame(sys._getframe())
+    others = [_tracing_frame(other) for thread, other in sys._current_frames().items() if thread != here]
+    if any(others):
+        if frame is not None:
+            raise RuntimeError(_TRACE)
+        return  # another thread's trace records MindSpore's operators; this call is none
+    _end_trace()
+    if frame is not None:
+        _watch_end(frame)
+        raise RuntimeError(_TRACE)
 
 
 def _end_trace() -> None:
@@ -62,13 +100,47 @@ def _end_trace() -> None:
     try:
         if not trace.is_nested():
             jit_trace._compile_only = True
-            tensors = [given for given in trace.args if isinstance(given, Tensor)]
-            jit_trace._jit_trace_end(*(tensors[:1] or [Tensor(0)]))
+            tensors = [given for given in trace.args or () if isinstance(given, Tensor)]
+            _mindspore_end(*(tensors[:1] or [Tensor(0)]))
     finally:
         jit_trace._compile_only = False
         jit_trace._trace_compile_cache.discard(trace.phase)
         jit_trace._using_trace = False
         set_jit_context(None)
+
+
+_mindspore_begin, _mindspore_end = jit_trace._jit_trace_begin, jit_trace._jit_trace_end
+_refused: set[tuple[int, int]] = set()  # thread and depth of what called a traced function whose trace was ended here
+
+
+def _watch_end(frame: FrameType) -> None:
+    """A traced function that catches the refusal comes to its end: MindSpore must not end the trace once more.
+
+    Whoever traces calls MindSpore's begin and then its end at one depth of the stack. So an end there without a begin
+    before is the refused one's.
+    """
+    _refused.add(_place_of(frame))
+    jit_trace._jit_trace_begin, jit_trace._jit_trace_end = _begin, _end
+
+
+def _forget(places: set[tuple[int, int]]) -> None:
+    _refused.difference_update(places)
+    if not _refused:
+        jit_trace._jit_trace_begin, jit_trace._jit_trace_end = _mindspore_begin, _mindspore_end
+
+
+def _begin(*args: Any, **kwargs: Any) -> Any:
+    here, depth = _place_of(sys._getframe(1))
+    _forget({place for place in _refused if place[0] == here and place[1] >= depth})
+    return _mindspore_begin(*args, **kwargs)
+
+
+def _end(*args: Any, **kwargs: Any) -> Any:
+    place = _place_of(sys._getframe(1))
+    if place in _refused:
+        _forget({place})
+        raise RuntimeError(_TRACE)
+    return _mindspore_end(*args, **kwargs)
 
 
 def _prepare() -> bool:

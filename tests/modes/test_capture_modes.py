@@ -93,3 +93,72 @@ def test_a_trace_is_refused_because_it_would_lose_writes(run_python: Any) -> Non
     result = run_python(TRACED)
     assert "given mindspore.jit(capture_mode='trace'), expected capture_mode='ast' or 'bytecode'" in result.stdout
     assert "works afterwards" in result.stdout and "not refused" not in result.stdout, result.stdout + result.stderr
+
+
+AROUND_A_TRACE = """
+import os, sys, threading
+import mindspore as ms
+from mindspore import Tensor
+from tests.modes.test_capture_modes import write
+from tests.support.small import cache_array, put, same, step
+key, value, slot_mapping = (Tensor(array) for array in step(1))
+caches = Tensor(cache_array(1)), Tensor(cache_array(2))
+want = put(cache_array(1), step(1)[2], step(1)[0])
+
+def catches(x):
+    try:
+        write(x, value, *caches, slot_mapping)
+    except RuntimeError:
+        pass
+    return triple(x) + x
+
+triple = ms.jit(lambda x: x * 3, capture_mode="trace")
+caught = ms.jit(catches, capture_mode="trace")
+for _ in range(2):
+    try:
+        caught(key)
+        print("went on")
+    except RuntimeError as error:
+        assert "given mindspore.jit(capture_mode='trace')" in str(error)
+assert same(triple(key), (key * 3).asnumpy()) and same(caches[0], cache_array(1))
+
+def fails(x):
+    raise KeyError(str(x * 2)[:0])
+
+try:
+    ms.jit(fails, capture_mode="trace")(key)
+except KeyError:
+    pass
+write(key, value, *caches, slot_mapping)  # the first call after it
+assert same(caches[0], want)
+
+begun, written = threading.Event(), threading.Event()
+caches = Tensor(cache_array(1)), Tensor(cache_array(2))
+
+def writes_meanwhile():
+    begun.wait()
+    try:
+        write(key, value, *caches, slot_mapping)
+    finally:
+        written.set()
+
+def waits(x):
+    y = x * 2
+    begun.set()
+    written.wait()
+    return y + x
+
+thread = threading.Thread(target=writes_meanwhile)
+thread.start()
+assert same(ms.jit(waits, capture_mode="trace")(key), (key * 3).asnumpy())
+thread.join()
+assert same(caches[0], want) and same(triple(key), (key * 3).asnumpy())
+print("works afterwards")
+sys.stdout.flush()
+os._exit(0)  # MindSpore's own exit after an error in a trace aborts
+"""
+
+
+def test_what_catches_the_refusal_fails_elsewhere_and_beside_a_trace_is_not_refused(run_python: Any) -> None:
+    result = run_python(AROUND_A_TRACE)
+    assert "works afterwards" in result.stdout and "went on" not in result.stdout, result.stdout + result.stderr
