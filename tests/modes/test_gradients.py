@@ -12,9 +12,11 @@ from ms_scatter_pa import (
     GatherPaKvCache,
     QuantScatterPaKvCache,
     ScatterPaKvCache,
+    make_cache,
     npu_gather_pa_kv_cache,
     npu_scatter_pa_kv_cache,
 )
+from tests.support.entries import graph_mode
 
 N, D, BS = 2, 16, 4
 PAIRS = ("Alibi", "Rope", "Omni", "packed Alibi", "packed Rope", "packed Omni")
@@ -152,3 +154,16 @@ def test_gradients_of_a_layer_that_quantises_and_gathers(scaling: str, on_error:
     assert float(value) == rows * D * (D + D + code)
     assert np.array_equal(weight.asnumpy(), np.full((D, D), rows, np.float32))
     assert np.array_equal(bias.asnumpy(), np.full(D, rows, np.float32))
+
+
+@pytest.mark.parametrize("dtype", [ms.hifloat8, ms.float8_e5m2, ms.uint16], ids=str)
+def test_a_key_only_write_of_rows_that_have_no_sum_compiles_with_a_gradient(dtype: Any) -> None:
+    rows = Tensor(np.full((1, 2, 16), 56, np.uint8 if dtype != ms.uint16 else np.uint16))
+    rows = rows if dtype == ms.uint16 else rows.view(dtype)
+    cache = make_cache("Norm", num_blocks=4, block_size=4, num_head=2, head_size=16, dtype=dtype, name="cache")
+
+    def loss(x: Any, rows: Any, cache: Any, slots: Any) -> Any:
+        return ops.depend(x * 2, npu_scatter_pa_kv_cache(rows, None, cache, None, slots, cache_mode="Norm")).sum()
+
+    with graph_mode():
+        assert ms.grad(loss)(Tensor(np.ones(2, np.float32)), rows, cache, Tensor([5])).asnumpy().tolist() == [2.0, 2.0]

@@ -80,7 +80,8 @@ def graph_call(*call: Any) -> Any:
         value = None
     if value is None:
         # The kernel does not look at them. A constant would do, but not before MindSpore 2.9, since value_cache is written.
-        value, value_cache = key, key_cache
+        # Without stop_gradient a gradient adds two zeros of key, for which hifloat8 and float8 have no operator.
+        value, value_cache = ops.stop_gradient(key), ops.stop_gradient(key_cache)
     if compress_lens is None:
         if last_status is None:
             return _operators.rows(key, value, key_cache, value_cache, slot_mapping, options)
