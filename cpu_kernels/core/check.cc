@@ -159,7 +159,7 @@ bool RowsRegion(const MsspCall& call, const MsspSide& side, Region* region) {
   const int64_t shape[] = {has_batch ? call.batch : 1, has_batch ? call.seq_len : call.num_tokens, call.num_head,
                            side.head_size};
   const int64_t strides[] = {side.batch_stride, side.token_stride, side.head_stride, 1};
-  return SpanOf(side.rows, shape, strides, 4, MsspItemSize(side.element_type), region);
+  return RegionOf(side.rows, shape, strides, 4, MsspItemSize(side.element_type), region);
 }
 
 bool CacheRegion(const MsspCall& call, const MsspSide& side, Region* region) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 namespace mssp {
 namespace {
@@ -17,6 +18,24 @@ Interval Hull(const Region& region, uintptr_t origin) {
 }
 
 int64_t FloorDivide(int64_t a, int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
+
+// floor((a * i + b) / m) added up for 0 <= i < n, modulo 2^64: in steps of Euclid's algorithm. Nothing is negative, m
+// is not 0, and a * n + b is far below 2^63.
+uint64_t SumOfQuotients(int64_t n, int64_t a, int64_t b, int64_t m) {
+  uint64_t sum = 0;
+  for (;;) {
+    const auto pairs =
+        static_cast<uint64_t>(n % 2 == 0 ? n / 2 : n) * static_cast<uint64_t>(n % 2 == 0 ? n - 1 : (n - 1) / 2);
+    sum += pairs * static_cast<uint64_t>(a / m) + static_cast<uint64_t>(n) * static_cast<uint64_t>(b / m);
+    a %= m;
+    b %= m;
+    const int64_t last = a * n + b;
+    if (last < m) return sum;
+    n = last / m;
+    b = last % m;
+    std::swap(a, m);
+  }
+}
 
 bool IsWritten(uint32_t written, int place) { return (written >> place & 1) != 0; }
 
@@ -59,13 +78,24 @@ bool BlocksOf(const void* data, int64_t count, int64_t stride, int64_t block, in
 
 bool RegionOf(const void* data, const int64_t* shape, const int64_t* strides, int64_t ndim, int64_t item_size,
               Region* region) {
-  int64_t block = 1;
-  bool has_blocks = strides != nullptr && ndim > 0;
-  for (int64_t i = ndim - 1; has_blocks && i > 0; --i) {
-    has_blocks = (shape[i] <= 1 || strides[i] == block) && !__builtin_mul_overflow(block, shape[i], &block);
+  int64_t block = 1;  // elements that lie together
+  int64_t count = 1;  // of blocks, one every `stride` elements
+  int64_t stride = 0;
+  bool has_blocks = strides != nullptr;
+  for (int64_t i = ndim - 1; has_blocks && i >= 0; --i) {
+    if (shape[i] == 1) continue;
+    if (count == 1 && strides[i] == block) {
+      block = Times(block, shape[i]);
+    } else if (count == 1) {
+      count = shape[i];
+      stride = strides[i];
+    } else {
+      has_blocks = strides[i] == Times(stride, count);
+      count = Times(count, shape[i]);
+    }
   }
-  return has_blocks ? BlocksOf(data, shape[0], strides[0], block, item_size, region)
-                    : SpanOf(data, shape, strides, ndim, item_size, region);
+  return has_blocks && count > 1 ? BlocksOf(data, count, stride, block, item_size, region)
+                                 : SpanOf(data, shape, strides, ndim, item_size, region);
 }
 
 bool Overlap(const Region& a, const Region& b) {
@@ -76,13 +106,18 @@ bool Overlap(const Region& a, const Region& b) {
   const Interval hull_a = Hull(a, origin);
   const Interval hull_b = Hull(b, origin);
   if (hull_a.end <= hull_b.begin || hull_b.end <= hull_a.begin) return false;
-  if (a.count > 1 && b.count > 1 && a.stride != b.stride) return true;
-  // Block i of a and block j of b share a byte when b - bytes of a < (i - j) * stride < b + bytes of b, b its distance.
-  const int64_t stride = a.count > 1 ? a.stride : b.stride;
-  const int64_t distance = hull_b.begin - hull_a.begin;
-  const int64_t least = std::max(FloorDivide(distance - a.bytes, stride) + 1, 1 - b.count);
-  const int64_t most = std::min(FloorDivide(distance + b.bytes - 1, stride), a.count - 1);
-  return least <= most;
+  // The blocks of a that reach between the first and the last byte of b.
+  const int64_t stride = a.count > 1 ? a.stride : a.bytes;
+  const int64_t least = std::max<int64_t>(FloorDivide(hull_b.begin - hull_a.begin - a.bytes, stride) + 1, 0);
+  const int64_t most = std::min(FloorDivide(hull_b.end - 1 - hull_a.begin, stride), a.count - 1);
+  if (least > most || b.count == 1) return least <= most;
+  // Such a block of a, which ends at y in b, touches a block of b when y % b.stride < a.bytes + b.bytes - 1.
+  const int64_t window = a.bytes + b.bytes - 1;
+  if (window >= b.stride) return true;
+  const int64_t first = hull_a.begin + least * stride + a.bytes - 1 - hull_b.begin;
+  const int64_t count = most - least + 1;
+  return SumOfQuotients(count, stride, first + b.stride, b.stride) !=
+         SumOfQuotients(count, stride, first + b.stride - window, b.stride);
 }
 
 bool OverlapsWritten(const Region* regions, int count, uint32_t written, int place) {

@@ -34,8 +34,9 @@ inline int64_t Product(const int64_t* shape, int64_t ndim) {
   return product;
 }
 
-// `count` blocks of `bytes` bytes, the first at `begin`, one every `stride` bytes. A cache is one, of one block unless
-// its blocks lie apart; anything else is one block from its first byte to its last.
+// `count` blocks of `bytes` bytes, the first at `begin`, one every `stride` bytes, which is more than a block. A tensor
+// is one block unless it is in equal pieces at one distance, as a cache whose blocks lie apart or a slice of a fused
+// QKV.
 struct Region {
   uintptr_t begin = 0;
   int64_t bytes = 0;
@@ -52,11 +53,11 @@ bool SpanOf(const void* data, const int64_t* shape, const int64_t* strides, int6
 // as SpanOf.
 bool BlocksOf(const void* data, int64_t count, int64_t stride, int64_t block, int64_t item_size, Region* region);
 
-// The same for a cache, whose blocks may lie apart: a tensor whose blocks are each in one piece.
+// The same for a tensor: pieces at one distance as blocks, anything else as SpanOf.
 bool RegionOf(const void* data, const int64_t* shape, const int64_t* strides, int64_t ndim, int64_t item_size,
               Region* region);
 
-// Whether a byte belongs to both. Blocks of two regions whose strides differ count as touching what lies between them.
+// Whether a byte belongs to both.
 bool Overlap(const Region& a, const Region& b);
 
 // The tensors of a call by their positions in op_info's ARGUMENTS, and what follows those.

@@ -53,9 +53,7 @@ bool RowsRegion(const PagedShape& shape, int64_t num_tokens, const MsspPagedSide
   const int64_t item_size = MsspItemSize(side.rows_type);
   const int64_t dimensions[] = {num_tokens, shape.num_head, side.head_size};
   const int64_t strides[] = {side.token_stride, side.head_stride, 1};
-  const bool heads_are_contiguous = shape.num_head == 1 || side.head_stride == side.head_size;
-  if (!heads_are_contiguous) return SpanOf(side.rows, dimensions, strides, 3, item_size, region);
-  return BlocksOf(side.rows, num_tokens, side.token_stride, shape.num_head * side.head_size, item_size, region);
+  return RegionOf(side.rows, dimensions, strides, 3, item_size, region);
 }
 
 bool CacheRegion(const PagedShape& shape, const MsspPagedSide& side, Region* region) {

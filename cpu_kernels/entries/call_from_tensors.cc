@@ -228,9 +228,7 @@ MsspStatus FillRegions(const MsspTensor* tensors, const MsspOptions& options, co
     }
     const int64_t item_size = i >= kSlotMapping ? MsspIndexSize(options.index_type)
                                                 : MsspItemSize(is_value ? options.value_type : options.key_type);
-    const bool is_cache = i == kKeyCache || i == kValueCache;
-    const auto region_of = is_cache ? RegionOf : SpanOf;
-    if (!region_of(tensor.data, tensor.shape, tensor.strides, tensor.ndim, item_size, &regions[i]) &&
+    if (!RegionOf(tensor.data, tensor.shape, tensor.strides, tensor.ndim, item_size, &regions[i]) &&
         result.code == MSSP_WRITTEN) {
       result = {MSSP_BAD_SHAPES, i, tensor.ndim > 0 ? tensor.shape[0] : 0, kMaxBytes};
     }

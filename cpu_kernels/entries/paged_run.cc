@@ -195,7 +195,7 @@ bool HasBlocks(const MsspTensor& tensor) {
   return true;
 }
 
-// A tensor whose blocks lie apart, as blocks; anything else from its first byte to its last.
+// Of a tensor that may be absent.
 bool RegionOf(const MsspTensor& tensor, int64_t item_size, Region* region) {
   *region = Region{};
   if (tensor.data == nullptr) return true;

@@ -201,6 +201,45 @@ def test_rows_from_between_the_blocks() -> None:
     assert pool.asnumpy().tobytes() == array.tobytes()
 
 
+@pytest.mark.parametrize("entry", ["functional", "pointers"])
+def test_caches_of_two_strides_touch_what_they_hold(entry: str) -> None:
+    """Four blocks one after another, and every other one of eight, of one pool: no byte is in both."""
+    array = random_array(np.random.default_rng(8), (8, 2, 4, 2, 16), "float16")
+    pool, key = Tensor(array), np.ones((2, 2, 16), np.float16)
+    call = (Tensor(key), Tensor(key), pool[0:4, 0], pool[0:8:2, 1], Tensor(np.array([5, 15], np.int32)))
+    if entry == "functional":
+        npu_scatter_pa_kv_cache(*call, cache_mode="Norm")
+    else:
+        pools.call_through_pointers(*call, None, None, None, "Norm", None, "raise", False, None)
+    array[1, 0, 1], array[3, 0, 3] = key
+    array[2, 1, 1], array[6, 1, 3] = key
+    assert pool.asnumpy().tobytes() == array.tobytes()
+    touching = (*call[:3], pool[0:8:2, 0], call[4])
+    with pytest.raises(ValueError, match="value_cache overlaps key_cache in memory"):
+        npu_scatter_pa_kv_cache(*touching, cache_mode="Norm").asnumpy()
+    assert pool.asnumpy().tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("entry", ["functional", "pointers"])
+def test_one_half_of_a_pool_is_copied_into_the_other(entry: str) -> None:
+    """Rows at the distance of blocks, and [B, S, N*D] rows that are all of V's half."""
+    array = random_array(np.random.default_rng(9), (4, 2, 4, 2, 16), "float16")
+    pool = Tensor(array)
+    for key, slots in (
+        (pool[:, 1, 2], np.array([3, 4, 8, 15], np.int32)),
+        (pool.view(4, 2, 4, 32)[:, 1], np.arange(16, dtype=np.int32)),
+    ):
+        if entry == "functional":
+            npu_scatter_pa_kv_cache(key, None, pool[:, 0], None, Tensor(slots), cache_mode="Norm")
+        else:
+            absent = (None, None, None, "Norm", None, "raise", False, None)
+            pools.call_through_pointers(key, None, pool[:, 0], None, Tensor(slots), *absent)
+        rows = array[:, 1, 2] if len(slots) == 4 else array[:, 1].reshape(16, 2, 16)
+        for row, slot in zip(rows, slots.tolist(), strict=True):
+            array[slot // 4, 0, slot % 4] = row
+        assert pool.asnumpy().tobytes() == array.tobytes()
+
+
 @pytest.mark.parametrize("code", ["int8", "float8_e4m3fn"])
 @pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
 def test_a_quantised_pool(layout: str, code: str) -> None:

@@ -3,6 +3,8 @@ at every distance around the borders."""
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ms_scatter_pa.backends.cpu.bindings import Call, CoreLibrary, make_call
 from ms_scatter_pa.rules.table import ARGUMENTS
@@ -129,6 +131,87 @@ def test_blocks_of_a_pool_touch_what_they_hold(library: CoreLibrary, mode: str, 
         touches = any(at + b * strides[0] + i in held for b in range(blocks) for i in (0, block - 1))
         status = library.scatter(make_call(key, key, cache(first), cache(at), slots, layout=mode))
         assert status == ([BAD_SHAPES, 3, -3, -1] if touches else [0, 0, 0, 0]), at - first
+
+
+def pieces(draw: st.DrawFn, count: int, size: int) -> tuple[int, int]:
+    """Where the first of ``count`` pieces of ``size`` bytes begins in the arena, and how far apart they are."""
+    stride = draw(st.integers(size, 4 * size + 40))
+    return draw(st.integers(0, ARENA - (count - 1) * stride - size)), stride
+
+
+ARENA = 4096
+
+
+def bytes_of(begin: int, stride: int, count: int, size: int) -> set[int]:
+    return {begin + i * stride + k for i in range(count) for k in range(size)}
+
+
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_two_pools(library: CoreLibrary, data: st.DataObject) -> None:
+    """K and V with strides, sizes and places of their own: refused exactly where a byte is in both."""
+    blocks = data.draw(st.integers(1, 9))
+    sizes = [data.draw(st.integers(1, 24)) for _ in range(2)]
+    arena, slots = np.zeros(ARENA, np.uint8), np.array([0, blocks - 1], np.int64)
+    places = [data.draw(st.composite(pieces)(blocks, size)) for size in sizes]
+    caches = [
+        np.ndarray((blocks, 1, 1, size), np.int8, arena, begin, (stride, size, size, 1))
+        for size, (begin, stride) in zip(sizes, places, strict=True)
+    ]
+    rows = [np.ones((2, 1, size), np.int8) for size in sizes]
+    held = [bytes_of(*place, blocks, size) for place, size in zip(places, sizes, strict=True)]
+    status = library.scatter(make_call(*rows, *caches, slots, layout="Norm"))
+    assert status == ([BAD_SHAPES, 3, -3, -1] if held[0] & held[1] else [0, 0, 0, 0]), (places, sizes)
+
+
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_rows_between_blocks(library: CoreLibrary, data: st.DataObject) -> None:
+    """Rows at a distance, as a slice of a fused projection or the other half of a pool, count as what they are."""
+    blocks, tokens, size = (data.draw(st.integers(1, n)) for n in (9, 9, 24))
+    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    arena = rng.integers(0, 255, ARENA, np.uint8)
+    begin, stride = data.draw(st.composite(pieces)(blocks, size))
+    first, step = data.draw(st.composite(pieces)(tokens, size))
+    cache = np.ndarray((blocks, 1, 1, size), np.uint8, arena, begin, (stride, size, size, 1))
+    key = np.ndarray((tokens, 1, size), np.uint8, arena, first, (step, size, 1))
+    slots = np.arange(tokens, dtype=np.int64)
+    slots[slots >= blocks] = -1
+    want = arena.copy()
+    for slot in range(min(tokens, blocks)):
+        want[begin + slot * stride :][:size] = arena[first + slot * step :][:size]
+    status = library.scatter(make_call(key, None, cache, None, slots, layout="Norm"))
+    if bytes_of(begin, stride, blocks, size) & bytes_of(first, step, tokens, size):
+        assert status == [BAD_SHAPES, 2, -1, -1]
+    else:
+        assert status == [0, 0, 0, 0]
+        assert arena.tobytes() == want.tobytes()
+
+
+@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_pools_as_large_as_memory(library: CoreLibrary, data: st.DataObject) -> None:
+    """Strides up to 2^40 bytes that are near multiples of one another. Every slot is skipped, so that nothing is touched."""
+    unit = data.draw(st.integers(1, 1 << 20))
+    sizes = [data.draw(st.integers(1, 2 * unit)) for _ in range(2)]
+    near = st.integers(-3, 3)
+    strides = [size + unit * data.draw(st.integers(0, 1 << 20)) + abs(data.draw(near)) for size in sizes]
+    blocks = data.draw(st.integers(1, 60))
+    hull = (blocks - 1) * strides[0] + sizes[0]
+    begins = [1 << 50, (1 << 50) + data.draw(st.integers(-strides[1] * blocks, hull)) // unit * unit + data.draw(near)]
+    small = np.zeros((1, 1, 1, 1), np.int8)
+    call = make_call(small[0], small[0], small, small.copy(), np.array([-1]), layout="Norm")
+    call.num_blocks = blocks
+    sides = (call.key, call.value)
+    for side, begin, stride, size in zip(sides, begins, strides, sizes, strict=True):
+        side.cache, side.block_stride, side.head_size = begin, stride, size
+    touches = any(
+        begins[0] + i * strides[0] < begins[1] + j * strides[1] + sizes[1]
+        and begins[1] + j * strides[1] < begins[0] + i * strides[0] + sizes[0]
+        for i in range(blocks)
+        for j in range(blocks)
+    )
+    assert library.scatter(call) == ([BAD_SHAPES, 3, -3, -1] if touches else [0, 0, 0, 0])
 
 
 def test_blocks_that_overlap_one_another_are_refused(library: CoreLibrary) -> None:

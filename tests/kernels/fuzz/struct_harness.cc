@@ -90,12 +90,41 @@ Reach ReachOf(std::initializer_list<std::pair<int64_t, int64_t>> dimensions) {
   return reach;
 }
 
+// `count` blocks of `bytes` bytes, `stride` bytes apart.
+struct Place {
+  const char* begin;
+  Wide bytes;
+  Wide stride;
+  Wide count;
+};
+
+// Rows as pieces at one distance that is more than a piece; a count of 1: they are none.
+Place PiecesOf(std::initializer_list<std::pair<int64_t, int64_t>> dimensions, int64_t itemsize) {
+  Wide piece = 1, count = 1, stride = 0;
+  for (auto at = std::rbegin(dimensions); at != std::rend(dimensions); ++at) {
+    const auto& [size, step] = *at;
+    if (size == 0) return {nullptr, 0, 1, 1};
+    if (size == 1) continue;
+    if (count == 1 && step == piece) {
+      piece *= size;
+    } else if (count == 1 || step == stride * count) {
+      if (count == 1) stride = step;
+      count *= size;
+    } else {
+      return {nullptr, 0, 1, 1};
+    }
+  }
+  if (stride <= piece) return {nullptr, 0, 1, 1};
+  return {nullptr, piece * itemsize, stride * itemsize, count};
+}
+
 struct Judge {
   const MsspCall& call;
   bool legal = true;
   bool affordable = true;
   bool compressed = false;
   Reach rows[2];
+  Place row_pieces[2] = {{nullptr, 0, 1, 1}, {nullptr, 0, 1, 1}};
   Wide cache_bytes[2] = {0, 0};  // from the first to the last
   Wide block_bytes[2] = {0, 0};
   Wide block_stride[2] = {0, 0};   // bytes; that of contiguous blocks too
@@ -155,6 +184,11 @@ struct Judge {
                          {has_batch ? call.seq_len : call.num_tokens, side.token_stride},
                          {call.num_head, side.head_stride},
                          {side.head_size, 1}});
+      row_pieces[i] = PiecesOf({{has_batch ? call.batch : 1, side.batch_stride},
+                                {has_batch ? call.seq_len : call.num_tokens, side.token_stride},
+                                {call.num_head, side.head_stride},
+                                {side.head_size, 1}},
+                               itemsize);
       Need(rows[i].logical * itemsize <= kMost);
       Need((rows[i].after - rows[i].before + 1) * itemsize <= kMost);
       affordable =
@@ -190,28 +224,16 @@ MsspCall DrawLegal(Bytes* in) {
   return call;
 }
 
-// `count` blocks of `bytes` bytes, `stride` bytes apart.
-struct Place {
-  const char* begin;
-  Wide bytes;
-  Wide stride;
-  Wide count;
-};
-
 bool Touch(const Place& a, const Place& b) {
   if (a.begin == nullptr || b.begin == nullptr || a.bytes * a.count <= 0 || b.bytes * b.count <= 0) return false;
   const auto first = static_cast<Wide>(reinterpret_cast<uintptr_t>(a.begin));
   const auto second = static_cast<Wide>(reinterpret_cast<uintptr_t>(b.begin));
-  // What lies between the blocks of two strides belongs to both.
-  const bool whole = a.count > 1 && b.count > 1 && a.stride != b.stride;
-  const Wide a_bytes = whole ? (a.count - 1) * a.stride + a.bytes : a.bytes;
-  const Wide b_bytes = whole ? (b.count - 1) * b.stride + b.bytes : b.bytes;
-  for (Wide i = 0; i < (whole ? 1 : a.count); ++i) {
+  for (Wide i = 0; i < a.count; ++i) {
     const Wide a_at = first + i * a.stride;
-    const Wide near = whole ? 0 : (a_at - second) / b.stride;  // the others are too far away
-    for (Wide j = std::max<Wide>(near - 2, 0); j < (whole ? 1 : b.count) && j <= near + 2 + a_bytes / b.stride; ++j) {
+    const Wide near = (a_at - second) / b.stride;  // the others are too far away
+    for (Wide j = std::max<Wide>(near - 2, 0); j < b.count && j <= near + 2 + a.bytes / b.stride; ++j) {
       const Wide b_at = second + j * b.stride;
-      if (a_at < b_at + b_bytes && b_at < a_at + a_bytes) return true;
+      if (a_at < b_at + b.bytes && b_at < a_at + a.bytes) return true;
     }
   }
   return false;
@@ -326,6 +348,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (judge.indices[i] > 0 && arguments[4 + i].first == nullptr) refused = true;
     }
     const auto place = [&](int i) -> Place {
+      if (i < 2 && judge.row_pieces[i].count > 1) {
+        const Place& pieces = judge.row_pieces[i];
+        return {arguments[i].first, pieces.bytes, pieces.stride, pieces.count};
+      }
       if (i != 2 && i != 3) return {arguments[i].begin, arguments[i].bytes, arguments[i].bytes, 1};
       const Wide block = judge.block_bytes[i - 2], stride = judge.block_stride[i - 2];
       if (stride == block) return {arguments[i].begin, arguments[i].bytes, stride, 1};
