@@ -9,7 +9,7 @@ from mindspore.ops.primitive import _primexpr
 from ..rules.table import GATHER_PA, QUANT_SCATTER_PA
 from . import backend, needed
 from .graph_tools import in_graph
-from .views import is_part
+from .views import is_part, is_view
 
 __all__ = ["HeldParameters", "graph_backend", "in_graph", "refuse_view"]
 
@@ -49,8 +49,12 @@ class HeldParameters:
 
     @property
     def view(self) -> str:
-        """The name of one that is a part of a larger memory; empty where none is."""
-        return next((name for name, parameter in self.parameters.items() if is_part(parameter)), "")
+        """The name of one that MindSpore would move or refuse; empty where there is none.
+
+        ``mindspore.jit`` in PyNative takes a view of a whole tensor, and its base sees the write.
+        """
+        is_moved = is_view if ms.get_context("mode") == ms.GRAPH_MODE else is_part
+        return next((name for name, parameter in self.parameters.items() if is_moved(parameter)), "")
 
 
 @_primexpr
@@ -58,7 +62,7 @@ def refuse_view(name: str) -> None:
     """Refuses the view that ``HeldParameters`` has found, while a graph is compiled."""
     if name:
         raise ValueError(
-            f"{name}: given a Parameter that is a view of a larger tensor to a graph, expected one with memory of its own: "
+            f"{name}: given a Parameter that is a view of another tensor to a graph, expected one with memory of its own: "
             "MindSpore would move it to a copy, apart from that tensor. A pool of interleaved blocks goes in whole, as an "
             "argument of npu_scatter_pa_kv_cache with slots of interleaved_slot_mapping"
         )
