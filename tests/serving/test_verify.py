@@ -20,6 +20,7 @@ from serving.verify import (
     MisplaceOneSlot,
     byte_workload,
     check_alone,
+    check_control,
     check_dense,
     check_variety,
     check_words,
@@ -90,6 +91,13 @@ def test_a_model_that_ignores_its_cache_fails_the_control(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "[FAIL] control" in out
     assert "[pass] paged = dense" in out
+
+
+@pytest.mark.parametrize(("logit", "passed"), [(1.0, False), (1.5, True)])
+def test_the_control_asks_for_other_logits_and_not_for_other_tokens(logit, passed):
+    """Which token is the likeliest is luck: it hangs on the noise that the model reads in the right place."""
+    right, misplaced = (Served({0: [7]}, {0: 0}, [Step(True, {0: np.array([x, 9.0])})]) for x in (1.0, logit))
+    assert check_control(right, misplaced).passed == passed
 
 
 def test_dense_check_finds_one_misplaced_slot(graph_mode):
