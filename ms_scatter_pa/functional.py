@@ -86,8 +86,9 @@ def npu_scatter_pa_kv_cache(
     Raises:
         TypeError: an argument that is no Tensor, a dtype that is not taken, dtypes that differ.
         ValueError: shapes, lengths or modes that do not fit, a cache that is strided in another axis than the first, an
-            argument that shares memory with one.
-        IndexError: a slot at or past NB * BS, or, on request, a duplicate.
+            argument that shares memory with one, on request a slot that is written twice.
+        MemoryError: none for the call's own copies of index tensors and of rows strided in their last dimension.
+        IndexError: a slot at or past NB * BS.
             Values are checked in the kernel, before anything is written: in PyNative the error surfaces at the call
             when nothing was queued, else at the next synchronization, in a graph as a RuntimeError whose text begins
             with the type's name. On Ascend a kernel cannot raise: whatever ``on_error`` is, bad rows are skipped, the

@@ -107,8 +107,9 @@ MSSP_EXPORT int32_t MsspBuiltinRun(const char* name, const MsspBuiltinTensor* in
     } catch (const mssp::compat::Refusal& refusal) {
       return Answer(refusal.code, refusal.text.c_str(), message, message_size);
     } catch (const std::exception&) {  // of memory or of threads
-      const std::string text = std::string(name) + ": out of memory";
-      return Answer(MSSP_BUILTIN_MEMORY_ERROR, text.c_str(), message, message_size);
+      char text[128];
+      std::snprintf(text, sizeof(text), "%s: out of memory", op.name);
+      return Answer(MSSP_BUILTIN_MEMORY_ERROR, text, message, message_size);
     }
     return Answer(MSSP_BUILTIN_OK, "", message, message_size);
   }

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <new>
 
 #include "export.h"
+#include "overlap.h"
 #include "policy.h"
 #include "shares.h"
 #include "zip.h"
@@ -200,13 +202,17 @@ class Copy {
 template <int kItem>
 void CopyAll(const CopyAxes& axes, uint8_t* to, const uint8_t* from, const Team& team) {
   const Copy<kItem> copy(axes, to, from);
-  Shares units(copy.units(), team.num_threads, 1);
-  RunOnThreads(team, [&] {
-    const int self = units.Join();
-    for (Range piece; units.Take(self, &piece);) {
-      for (int64_t i = piece.begin; i < piece.end; ++i) copy.Unit(i);
-    }
-  });
+  try {
+    Shares units(copy.units(), team.num_threads, 1);
+    RunOnThreads(team, [&] {
+      const int self = units.Join();
+      for (Range piece; units.Take(self, &piece);) {
+        for (int64_t i = piece.begin; i < piece.end; ++i) copy.Unit(i);
+      }
+    });
+  } catch (const std::bad_alloc&) {  // of Shares: nothing was copied yet
+    for (int64_t i = 0; i < copy.units(); ++i) copy.Unit(i);
+  }
 }
 
 }  // namespace
@@ -214,9 +220,14 @@ void CopyAll(const CopyAxes& axes, uint8_t* to, const uint8_t* from, const Team&
 
 extern "C" MSSP_EXPORT void MsspCopyContiguous(void* to, const void* from, const int64_t* shape, const int64_t* strides,
                                                int64_t ndim, int64_t item_size, int32_t num_threads) {
+  const bool is_item = item_size == 1 || item_size == 2 || item_size == 4 || item_size == 8;
+  if (!is_item || ndim < 0 || ndim > MSSP_MAX_DIMENSIONS) return;
   int64_t bytes = item_size;
-  for (int64_t i = 0; i < ndim; ++i) bytes *= shape[i];
-  if (bytes == 0) return;
+  for (int64_t i = 0; i < ndim; ++i) {
+    if (!mssp::Multiply(&bytes, bytes, shape[i])) return;
+  }
+  mssp::Region region;
+  if (bytes == 0 || !mssp::SpanOf(from, shape, strides, ndim, item_size, &region)) return;
   const mssp::CopyAxes axes = mssp::AxesOf(shape, strides, ndim, item_size);
   const mssp::Team team = mssp::ChooseTeam(num_threads, bytes * mssp::kEffort);
   auto* const out = static_cast<uint8_t*>(to);

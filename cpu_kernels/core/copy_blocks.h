@@ -33,7 +33,7 @@ typedef struct {
 // num_threads: 0: chosen by the core. code MSSP_BAD_SLOT: position is the index of the block in its copy, value the
 // block, limit the number of blocks there are. MSSP_BAD_SHAPES: sizes that cannot be, or that no memory has in all
 // copies together; position is the index of the copy. Nothing was copied then. MSSP_NO_MEMORY: none for the notes of a
-// call; some blocks may have been copied.
+// call; here alone some blocks may have been copied.
 MsspStatus MsspCopyBlocks(const MsspBlockCopy* copies, int64_t num_copies, int32_t num_threads);
 
 #ifdef __cplusplus

@@ -46,17 +46,14 @@ typedef struct {
 } MsspCall;
 
 typedef struct {
-  int64_t code;  // MsspStatusCode or MSSP_NO_MEMORY
+  int64_t code;  // MsspStatusCode
   int64_t position;
   int64_t value;
   int64_t limit;
 } MsspStatus;
 
-// The code of a call for whose own copies and notes there is no memory: nothing was written (but see copy_blocks.h). No
-// front end records it, so that it is none of MsspStatusCode. No function of the plain C interface throws.
-#define MSSP_NO_MEMORY (-1)
-
-// Checks every value, then writes. When code is not MSSP_WRITTEN nothing was written. Enumerators, dimensions, strides
+// Checks every value, then writes. When code is not MSSP_WRITTEN nothing was written, and no function of the plain C
+// interface throws. Enumerators, dimensions, strides
 // and pointers are checked too, and that no argument shares a byte with a cache (position: the cache; value: -1 - the
 // other one; limit: -1); that memory is as large as the call says is the caller's word. Index arrays are copied first:
 // the values that are checked are the values that are used, whatever other threads do to them meanwhile.

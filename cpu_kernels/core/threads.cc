@@ -14,10 +14,11 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <exception>
 #include <fstream>
 #include <mutex>
+#include <new>
 #include <string>
-#include <system_error>
 #include <thread>
 
 #if defined(__x86_64__)
@@ -45,7 +46,7 @@ struct Job {
 
 class Worker {
  public:
-  // Throws std::system_error when the system gives no thread.
+  // Throws when the system gives no thread, or no memory for it.
   void Start() {
     // Signals belong to the threads of the application.
     sigset_t all, before;
@@ -168,10 +169,11 @@ class Pool {
  private:
   int Grow(int wanted) {
     for (; count_ < wanted; ++count_) {
-      auto* worker = new Worker;
+      auto* worker = new (std::nothrow) Worker;
+      if (worker == nullptr) break;
       try {
         worker->Start();
-      } catch (const std::system_error&) {
+      } catch (const std::exception&) {  // std::bad_alloc too
         delete worker;
         break;
       }
@@ -191,15 +193,16 @@ std::atomic<Pool*> pool{nullptr};
 // The parent's threads do not exist in the child, and its locks may be held for ever.
 void ForgetPool() { pool.store(nullptr); }
 
-Pool& GetPool() {
+// nullptr where there is no memory for it.
+Pool* GetPool() {
   Pool* current = pool.load(std::memory_order_acquire);
-  if (current != nullptr) return *current;
+  if (current != nullptr) return current;
   static const int registered = pthread_atfork(nullptr, nullptr, ForgetPool);
   (void)registered;
-  Pool* const made = new Pool;
-  if (pool.compare_exchange_strong(current, made)) return *made;
+  Pool* const made = new (std::nothrow) Pool;
+  if (made == nullptr || pool.compare_exchange_strong(current, made)) return made;
   delete made;
-  return *current;
+  return current;
 }
 
 // 0 when the text is no positive number. OMP_NUM_THREADS may be a list: its first number counts.
@@ -212,11 +215,14 @@ int ParseNumThreads(const char* text) {
 int NumThreadsForOpenMp() {
 #if defined(__linux__)
   constexpr char kName[] = "OMP_NUM_THREADS=";
-  std::ifstream file("/proc/self/environ", std::ios::binary);
-  for (std::string entry; std::getline(file, entry, '\0');) {
-    if (entry.rfind(kName, 0) == 0) return ParseNumThreads(entry.c_str() + sizeof(kName) - 1);
+  try {
+    std::ifstream file("/proc/self/environ", std::ios::binary);
+    for (std::string entry; std::getline(file, entry, '\0');) {
+      if (entry.rfind(kName, 0) == 0) return ParseNumThreads(entry.c_str() + sizeof(kName) - 1);
+    }
+    if (file.eof()) return 0;
+  } catch (const std::exception&) {  // no memory for a variable
   }
-  if (file.eof()) return 0;
 #endif
   return ParseNumThreads(std::getenv("OMP_NUM_THREADS"));
 }
@@ -254,7 +260,9 @@ void SetNumThreads(int num_threads) {
 void RunOnThreads(const Team& team, void (*work)(void* context), void* context) {
   const int num_threads = std::min(team.num_threads, kMaxThreads);
   if (num_threads <= 1) return work(context);
-  GetPool().Run(num_threads, team.wake, Job{work, context});
+  Pool* const current = GetPool();
+  if (current == nullptr) return work(context);
+  current->Run(num_threads, team.wake, Job{work, context});
 }
 
 }  // namespace mssp

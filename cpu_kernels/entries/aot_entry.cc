@@ -31,23 +31,22 @@ int64_t* LastStatusOf(int input, void** params, const int* ndims, int64_t** shap
   return static_cast<int64_t*>(params[input]);
 }
 
-// Runs the gather or the quantising write. The inputs are the first `arguments` of the operator's `count` ones.
-template <typename Options, typename Run>
-int RunPaged(int nparam, void** params, int* ndims, int64_t** shapes, const char** dtypes, int arguments, int count,
-             Run run) {
+// Runs the gather or the quantising write. The inputs are the first `arguments` of the operator's `kCount` ones.
+template <int kCount, typename Options, typename Run>
+int RunPaged(int nparam, void** params, int* ndims, int64_t** shapes, const char** dtypes, int arguments, Run run) {
   auto* status_output = static_cast<int64_t*>(params[nparam - 1]);
   const auto* options = static_cast<const Options*>(params[nparam - 2]);
   if (nparam != arguments + (options->keeps_last_status != 0 ? 1 : 0) + kAlways) {
     return kWrongParameterCount;
   }
-  std::vector<MsspTensor> tensors(static_cast<size_t>(count));
+  MsspTensor tensors[kCount] = {};
   for (int i = 0; i < arguments; ++i) {
     tensors[i] = {params[i], shapes[i], nullptr, ndims[i]};
   }
   auto* last_status =
       options->keeps_last_status != 0 ? LastStatusOf(arguments, params, ndims, shapes, dtypes) : nullptr;
   char message[kMessageSize];
-  const MsspStatus status = run(tensors.data(), options, status_output, last_status, message, kMessageSize);
+  const MsspStatus status = run(tensors, options, status_output, last_status, message, kMessageSize);
   if (status.code != MSSP_WRITTEN && options->record == 0) {
     throw std::runtime_error(std::string(message) + kAdvice);
   }
@@ -63,8 +62,8 @@ extern "C" MSSP_EXPORT int MsGatherPaKvCache(int nparam, void** params, int* ndi
   if (nparam < kAlways) {
     return kWrongParameterCount;
   }
-  return RunPaged<MsspGatherOptions>(nparam, params, ndims, shapes, dtypes, MSSP_GATHER_NUM_ARGUMENTS,
-                                     MSSP_GATHER_NUM_ARGUMENTS, MsspRunGather);
+  return RunPaged<MSSP_GATHER_NUM_ARGUMENTS, MsspGatherOptions>(nparam, params, ndims, shapes, dtypes,
+                                                                MSSP_GATHER_NUM_ARGUMENTS, MsspRunGather);
 }
 
 // Inputs: all arguments where a side keeps its scales in a scale cache, else those before the scale caches.
@@ -77,8 +76,8 @@ extern "C" MSSP_EXPORT int MsQuantScatterPaKvCache(int nparam, void** params, in
   const bool keeps_scales =
       HasScaleCache(options->key_scaling) || (options->key_only == 0 && HasScaleCache(options->value_scaling));
   const int count = keeps_scales ? int{MSSP_QUANT_NUM_ARGUMENTS} : int{mssp::quant::kKeyScaleCache};
-  return RunPaged<MsspQuantOptions>(nparam, params, ndims, shapes, dtypes, count, MSSP_QUANT_NUM_ARGUMENTS,
-                                    MsspRunQuant);
+  return RunPaged<MSSP_QUANT_NUM_ARGUMENTS, MsspQuantOptions>(nparam, params, ndims, shapes, dtypes, count,
+                                                              MsspRunQuant);
 }
 
 extern "C" MSSP_EXPORT int MsScatterPaKvCache(int nparam, void** params, int* ndims, int64_t** shapes,

@@ -3,7 +3,9 @@
 #include <dlfcn.h>
 
 #include <cstdint>
+#include <cstdio>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -52,15 +54,8 @@ class Builtin : public NativeCpuKernelMod {
 
   bool Launch(const std::vector<KernelTensor*>& inputs, const std::vector<KernelTensor*>& /*workspace*/,
               const std::vector<KernelTensor*>& outputs) override {
-    std::vector<Argument> arguments(inputs.size());
-    std::vector<MsspBuiltinTensor> given;
-    for (size_t i = 0; i < inputs.size(); ++i) given.push_back(Describe(inputs[i], &arguments[i]));
-    std::vector<MsspBuiltinTensor> results;
-    for (KernelTensor* output : outputs) results.push_back(DescribeTensor(*output));
     char message[kMessageSize];
-    const int32_t code = MsspBuiltinRun(name_, given.data(), static_cast<int32_t>(given.size()), results.data(),
-                                        static_cast<int32_t>(results.size()), message, kMessageSize);
-    switch (code) {
+    switch (Run(inputs, outputs, message)) {
       case MSSP_BUILTIN_OK:
         return true;
       case MSSP_BUILTIN_TYPE_ERROR:
@@ -88,6 +83,20 @@ class Builtin : public NativeCpuKernelMod {
     std::vector<int64_t> tuple;
     int64_t count;
   };
+
+  int32_t Run(const std::vector<KernelTensor*>& inputs, const std::vector<KernelTensor*>& outputs,
+              char (&message)[kMessageSize]) const try {
+    std::vector<Argument> arguments(inputs.size());
+    std::vector<MsspBuiltinTensor> given;
+    for (size_t i = 0; i < inputs.size(); ++i) given.push_back(Describe(inputs[i], &arguments[i]));
+    std::vector<MsspBuiltinTensor> results;
+    for (KernelTensor* output : outputs) results.push_back(DescribeTensor(*output));
+    return MsspBuiltinRun(name_, given.data(), static_cast<int32_t>(given.size()), results.data(),
+                          static_cast<int32_t>(results.size()), message, kMessageSize);
+  } catch (const std::bad_alloc&) {
+    std::snprintf(message, kMessageSize, "%s: out of memory", name_);
+    return MSSP_BUILTIN_MEMORY_ERROR;
+  }
 
   static MsspBuiltinTensor DescribeTensor(const KernelTensor& tensor) {
     const auto& shape = tensor.GetShapeVector();

@@ -5,12 +5,14 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <optional>
 
 #include "core/check.h"
 #include "core/contiguous.h"
 #include "core/export.h"
 #include "core/indices.h"
 #include "core/message.h"
+#include "core/no_memory.h"
 #include "core/op_info.h"
 #include "core/overlap.h"
 #include "core/write.h"
@@ -331,6 +333,28 @@ MsspStatus FillCall(const MsspTensor* tensors, const MsspOptions& options, MsspC
   return comparison.ok() ? CheckDescription(*call) : comparison.status();
 }
 
+// Runs a call that is good but for its values. Its indices are in `indices` then, for the sentence too.
+MsspStatus RunCall(const MsspTensor* tensors, const MsspOptions& options, MsspCall* call,
+                   std::optional<IndexCopies>* indices) {
+  indices->emplace(IndexBytes(*call));
+  UseOwnIndices(tensors, call, &**indices);
+  const MsspStatus status = CheckValues(*call);
+  if (status.code != MSSP_WRITTEN) {
+    return status;
+  }
+  Memory contiguous[2];  // copies of rows that are strided beyond the core's understanding
+  for (int i = 0; i < (options.key_only != 0 ? 1 : 2); ++i) {
+    const MsspTensor& rows = tensors[kKey + i];
+    if (NeedsContiguousCopy(rows, options.flattened != 0)) {
+      MsspSide* side = i == 0 ? &call->key : &call->value;
+      UseContiguousRows(rows, options.flattened != 0, {call->num_tokens, call->num_head, side->head_size}, side,
+                        &contiguous[i]);
+    }
+  }
+  Write(*call);
+  return status;
+}
+
 }  // namespace
 }  // namespace mssp
 
@@ -359,22 +383,9 @@ extern "C" MSSP_EXPORT MsspStatus MsspRun(const MsspTensor* tensors, const MsspO
     result = FindOverlap(regions, kNumRegions, kWrittenRegions);
   }
   const bool good = result.code == MSSP_WRITTEN;
-  IndexCopies indices(good ? IndexBytes(call) : 0);
+  std::optional<IndexCopies> indices;
   if (good) {
-    UseOwnIndices(tensors, &call, &indices);
-    result = CheckValues(call);
-  }
-  if (result.code == MSSP_WRITTEN) {
-    Memory contiguous[2];  // copies of rows that are strided beyond the core's understanding
-    for (int i = 0; i < (options->key_only != 0 ? 1 : 2); ++i) {
-      const MsspTensor& rows = tensors[kKey + i];
-      if (NeedsContiguousCopy(rows, options->flattened != 0)) {
-        MsspSide* side = i == 0 ? &call.key : &call.value;
-        UseContiguousRows(rows, options->flattened != 0, {call.num_tokens, call.num_head, side->head_size}, side,
-                          &contiguous[i]);
-      }
-    }
-    Write(call);
+    result = WithoutExceptions([&] { return RunCall(tensors, *options, &call, &indices); });
   }
   if (good || !OverlapsWritten(regions, kNumRegions, kWrittenRegions, kStatusRegion)) {
     Store(result, status);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -186,6 +187,9 @@ void RunNow(const Located<Op>& at, const typename Op::Options& options, int64_t*
   }
   if (result.code == MSSP_BAD_SLOT) {
     throw py::index_error(ForPython(message));
+  }
+  if (result.code == MSSP_NO_MEMORY) {
+    throw NoMemory(ForPython(message).c_str());
   }
   throw py::value_error(ForPython(message));
 }
@@ -429,6 +433,8 @@ PyObject* Entry(PyObject* /*self*/, PyObject* const* args, Py_ssize_t count) {
     error.restore();
   } catch (const py::builtin_exception& error) {
     error.set_error();
+  } catch (const std::bad_alloc& error) {
+    PyErr_SetString(PyExc_MemoryError, error.what());
   } catch (const std::exception& error) {
     PyErr_SetString(PyExc_RuntimeError, error.what());
   }

@@ -8,6 +8,7 @@
 
 #include "core/export.h"
 #include "core/gather_pa.h"
+#include "core/no_memory.h"
 #include "core/overlap.h"
 #include "core/paged_call.h"
 #include "core/quant_scatter_pa.h"
@@ -438,14 +439,17 @@ extern "C" MSSP_EXPORT MsspStatus MsspRunGather(const MsspTensor* given, const M
   if (result.code == MSSP_WRITTEN) result = CheckGatherDescription(call);
   if (result.code == MSSP_WRITTEN) result = FindOverlap(regions, kCount + 2, kGatherWritten);
   if (result.code == MSSP_WRITTEN) {
-    Copies copies;
-    call.block_tables = copies.Take(tensors[gather::kBlockTables], index)->data;
-    call.seq_lens = copies.Take(tensors[gather::kSeqLens], index)->data;
-    if (options->has_seq_offset != 0) call.seq_offset = copies.Take(tensors[gather::kSeqOffset], index)->data;
-    for (int i = 0; i < num_sides; ++i) UseOwnScales(tensors, sides[i], i == 0 ? &call.key : &call.value, &copies);
-    std::vector<int64_t> starts;
-    result = CheckGatherValues(call, &starts);
-    if (result.code == MSSP_WRITTEN) Gather(call, starts);
+    result = WithoutExceptions([&] {
+      Copies copies;
+      call.block_tables = copies.Take(tensors[gather::kBlockTables], index)->data;
+      call.seq_lens = copies.Take(tensors[gather::kSeqLens], index)->data;
+      if (options->has_seq_offset != 0) call.seq_offset = copies.Take(tensors[gather::kSeqOffset], index)->data;
+      for (int i = 0; i < num_sides; ++i) UseOwnScales(tensors, sides[i], i == 0 ? &call.key : &call.value, &copies);
+      std::vector<int64_t> starts;
+      const MsspStatus values = CheckGatherValues(call, &starts);
+      if (values.code == MSSP_WRITTEN) Gather(call, starts);
+      return values;
+    });
   }
   const int64_t length = result.code == MSSP_WRITTEN ? 0 : MsspFormatGatherStatus(&call, &result, message, size);
   return Report(result, regions, kGatherWritten, "npu_gather_pa_kv_cache", length, status, last_status, message, size);
@@ -488,20 +492,23 @@ extern "C" MSSP_EXPORT MsspStatus MsspRunQuant(const MsspTensor* given, const Ms
   if (result.code == MSSP_WRITTEN) result = CheckQuantDescription(call);
   if (result.code == MSSP_WRITTEN) result = FindOverlap(regions, kCount + 2, kQuantWritten);
   if (result.code == MSSP_WRITTEN) {
-    Copies copies;
-    call.slot_mapping = copies.Take(tensors[quant::kSlotMapping], index)->data;
-    for (int i = 0; i < num_sides; ++i) {
-      MsspPagedSide* side = i == 0 ? &call.key : &call.value;
-      const MsspTensor& rows = tensors[sides[i].rows];
-      if (!RowsAreRead(rows, options->flattened != 0)) {
-        side->rows = copies.Take(rows, MsspItemSize(side->rows_type))->data;
-        side->head_stride = side->head_size;
-        side->token_stride = side->head_size * call.num_head;
+    result = WithoutExceptions([&] {
+      Copies copies;
+      call.slot_mapping = copies.Take(tensors[quant::kSlotMapping], index)->data;
+      for (int i = 0; i < num_sides; ++i) {
+        MsspPagedSide* side = i == 0 ? &call.key : &call.value;
+        const MsspTensor& rows = tensors[sides[i].rows];
+        if (!RowsAreRead(rows, options->flattened != 0)) {
+          side->rows = copies.Take(rows, MsspItemSize(side->rows_type))->data;
+          side->head_stride = side->head_size;
+          side->token_stride = side->head_size * call.num_head;
+        }
+        UseOwnScales(tensors, sides[i], side, &copies);
       }
-      UseOwnScales(tensors, sides[i], side, &copies);
-    }
-    result = CheckQuantValues(call);
-    if (result.code == MSSP_WRITTEN) WriteQuantised(call);
+      const MsspStatus values = CheckQuantValues(call);
+      if (values.code == MSSP_WRITTEN) WriteQuantised(call);
+      return values;
+    });
   }
   const int64_t length = result.code == MSSP_WRITTEN ? 0 : MsspFormatQuantStatus(&call, &result, message, size);
   return Report(result, regions, kQuantWritten, "quant_scatter_pa_kv_cache", length, status, last_status, message,

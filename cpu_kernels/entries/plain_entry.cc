@@ -51,6 +51,8 @@ void UseOwnScales(const mssp::PagedShape& shape, Call* call, IndexCopies* copies
   }
 }
 
+constexpr MsspStatus kNoCall = {MSSP_BAD_SHAPES, 0, 0, 1};
+
 MsspStatus Scatter(const MsspCall* call) {
   MsspCall own = *call;
   MsspStatus status = mssp::CheckDescription(own);
@@ -108,15 +110,15 @@ MsspStatus QuantScatter(const MsspQuantCall* call) {
 extern "C" {
 
 MSSP_EXPORT MsspStatus MsspScatterPaKvCache(const MsspCall* call) {
-  return mssp::WithoutExceptions([call] { return Scatter(call); });
+  return call == nullptr ? kNoCall : mssp::WithoutExceptions([call] { return Scatter(call); });
 }
 
 MSSP_EXPORT MsspStatus MsspGatherPaKvCache(const MsspGatherCall* call) {
-  return mssp::WithoutExceptions([call] { return GatherRows(call); });
+  return call == nullptr ? kNoCall : mssp::WithoutExceptions([call] { return GatherRows(call); });
 }
 
 MSSP_EXPORT MsspStatus MsspQuantScatterPaKvCache(const MsspQuantCall* call) {
-  return mssp::WithoutExceptions([call] { return QuantScatter(call); });
+  return call == nullptr ? kNoCall : mssp::WithoutExceptions([call] { return QuantScatter(call); });
 }
 
 MSSP_EXPORT int32_t MsspVersion(void) { return MSSP_INTERFACE_VERSION; }

@@ -77,6 +77,9 @@ class ReshapeAndCache : public NativeCpuKernelMod {
     if (result.code == MSSP_BAD_SLOT) {
       MS_EXCEPTION(mindspore::IndexError) << WithoutType(message);
     }
+    if (result.code == MSSP_NO_MEMORY) {
+      MS_EXCEPTION(mindspore::MemoryError) << WithoutType(message);
+    }
     if (result.code != MSSP_WRITTEN) {
       MS_EXCEPTION(mindspore::ValueError) << WithoutType(message);
     }

@@ -80,6 +80,7 @@ BAD_LENGTHS = 3
 BAD_SHAPES = 4
 BAD_SCALE = 5
 BAD_OFFSET = 6
+NO_MEMORY = 7
 STATUS_CODES: tuple[str, ...] = (
     "written",
     "bad_slot",
@@ -88,6 +89,7 @@ STATUS_CODES: tuple[str, ...] = (
     "bad_shapes",
     "bad_scale",
     "bad_offset",
+    "no_memory",
 )
 UNIT_BYTES = 32
 MAX_RANK = 8

@@ -10,6 +10,7 @@ import pytest
 from ms_scatter_pa.backends.cpu import paged_bindings
 from ms_scatter_pa.backends.cpu.bindings import BlockCopy, Call, CoreLibrary, Status, make_call
 from ms_scatter_pa.reference import write_reference
+from ms_scatter_pa.rules.table import BAD_SHAPES, NO_MEMORY
 
 Array = npt.NDArray[Any]
 WRITTEN = [0, 0, 0, 0]
@@ -358,13 +359,20 @@ def test_no_memory_is_a_status_of_every_operator(library: CoreLibrary) -> None:
         call.num_tokens, call.key.token_stride = many, 0
     gather.batch, gather.table_width, gather.num_tokens = many, 0, 0
     copy = BlockCopy(row.ctypes.data, cache.ctypes.data, slots.ctypes.data, None, many, 1, 1, 1, 1, 1)
-    assert library.c.MsspCopyBlocks(ctypes.byref(copy), 1, 1).as_list() == [-1, 0, 0, 0]
+    assert library.c.MsspCopyBlocks(ctypes.byref(copy), 1, 1).as_list() == [NO_MEMORY, 0, 0, 0]
     status = library.scatter(write)
     for found, sentence in [
         (status, library.message(write, status)),
         paged_bindings.run(library, quantise),
         paged_bindings.run(library, gather),
     ]:
-        assert found == [-1, 0, 0, 0]
+        assert found == [NO_MEMORY, 0, 0, 0]
         assert sentence.startswith("MemoryError: no memory")
     assert not cache.any()
+
+
+def test_no_call_at_all(library: CoreLibrary) -> None:
+    for function in ("MsspScatterPaKvCache", "MsspGatherPaKvCache", "MsspQuantScatterPaKvCache"):
+        run = getattr(ctypes.CDLL(str(library.path)), function)
+        run.restype = Status
+        assert run(None).as_list() == [BAD_SHAPES, 0, 0, 1]

@@ -47,6 +47,13 @@ def test_gather_and_quantising_write_against_the_oracle(build_dir: Path) -> None
     assert run_program([str(program), "--random", str(RANDOM_INPUTS)]) == f"0 files, {RANDOM_INPUTS} random inputs\n"
 
 
+def test_copies_of_blocks_against_one_after_another(build_dir: Path) -> None:
+    """Sizes, pointers and lists are broken, and lists lie where the copy writes."""
+    sources = [HERE / "fuzz" / "blocks_harness.cc", HERE / "fuzz" / "standalone_main.cc"]
+    program = fuzz.build("g++", sources, ["-fsanitize=address,undefined"], build_dir / "fuzz_blocks")
+    assert run_program([str(program), "--random", str(RANDOM_INPUTS)]) == f"0 files, {RANDOM_INPUTS} random inputs\n"
+
+
 def test_builtin_operators_run_or_refuse_with_a_sentence(build_dir: Path) -> None:
     """Good calls run; of broken ones the argument is named, nothing is written, and nothing beside a tensor is touched."""
     sources = [HERE / "fuzz" / "builtins_harness.cc", HERE / "fuzz" / "standalone_main.cc"]

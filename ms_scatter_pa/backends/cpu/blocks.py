@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ...rules.table import BAD_SLOT, NO_MEMORY
 from .. import Blocks
 from ..moved_names import pynative_executor
 from . import library
 from .bindings import Status
-
-_NO_MEMORY, _BAD_BLOCK = -1, 1
 
 
 def copy_blocks(
@@ -47,9 +46,9 @@ def copy_blocks(
         fields.extend((begin, to, from_blocks, to_blocks, count, source.num_blocks, target.num_blocks))
         fields.extend((source.stride, target.stride, target.block_bytes))
     status: Status = _function()(fields.buffer_info()[0], len(pairs), 0)
-    if status.code == _NO_MEMORY:
+    if status.code == NO_MEMORY:
         raise MemoryError("no memory to copy blocks")
-    if status.code == _BAD_BLOCK:
+    if status.code == BAD_SLOT:
         raise IndexError(f"blocks[{status.position}] = {status.value}, expected 0 <= block < {status.limit}")
     if status.code:
         raise ValueError(f"pairs[{status.position}]: blocks of {status.value} bytes cannot lie there")

@@ -19,6 +19,7 @@ from . import library
 from .bindings import Status
 
 _MESSAGE_SIZE = 1024
+_ERRORS: dict[str, type[Exception]] = {"IndexError": IndexError, "MemoryError": MemoryError}
 
 
 class _Tensor(ctypes.Structure):
@@ -89,7 +90,7 @@ def run_through_pointers(function: str, options: Any, tensors: Sequence[Any], la
     ).code
     if code and not options.record:
         kind, _, text = message.value.decode().partition(": ")
-        raise (IndexError if kind == "IndexError" else ValueError)(text)
+        raise _ERRORS.get(kind, ValueError)(text)
     return ms.Tensor(status)
 
 

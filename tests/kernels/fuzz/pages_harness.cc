@@ -547,6 +547,33 @@ void ExpectRefused(const Call& call, const SideMemory (&memory)[2], Core core, c
   if (!SameMemory(memory, before)) Fail("wrote although refused", status, {});
 }
 
+struct Argument {
+  const void** pointer;
+  size_t bytes;
+};
+
+// Where a side is read and written; of rows and caches that are strided, one element.
+void AddArguments(MsspPagedSide* side, const SideMemory& memory, std::vector<Argument>* all) {
+  const auto add = [&](void* pointer, const std::vector<char>& bytes, int64_t most) {
+    all->push_back({static_cast<const void**>(pointer), std::min(bytes.size(), static_cast<size_t>(most))});
+  };
+  if (side->rows == nullptr) return;
+  add(&side->rows, memory.rows, oracle::ItemSize(side->rows_type));
+  add(&side->cache, memory.cache, oracle::ItemSize(side->cache_type));
+  add(&side->scaling.scale, memory.scale, INT64_MAX);
+  add(&side->scaling.offset, memory.offset, INT64_MAX);
+  add(&side->scaling.scale_cache, memory.scale_cache, 4);
+}
+
+// Puts an argument so near the end of the address space that it wraps around; false where it has too few bytes.
+bool Wrap(Input* in, const std::vector<Argument>& arguments) {
+  const Argument& one = arguments[static_cast<size_t>(in->Below(static_cast<int64_t>(arguments.size())))];
+  if (one.bytes < 2 || *one.pointer == nullptr) return false;
+  const auto left = static_cast<uintptr_t>(in->Below(static_cast<int64_t>(std::min<size_t>(one.bytes - 1, 200))));
+  *one.pointer = reinterpret_cast<const void*>(UINTPTR_MAX - left);
+  return true;
+}
+
 // Puts an argument of `bytes` bytes where the call writes `target`; false where it does not fit.
 bool Move(Input* in, const std::vector<char>& target, size_t bytes, const void** argument) {
   if (bytes == 0 || bytes > target.size()) return false;
@@ -603,7 +630,14 @@ void FuzzQuant(Input* in, const Shape& shape) {
   for (int i = 0; i < sides; ++i) {
     Draw(in, shape, call.num_tokens, false, in->Below(3) != 0, i == 0 ? &call.key : &call.value, &memory[i]);
   }
-  const int64_t kind = in->Below(5);
+  const int64_t kind = in->Below(6);
+  if (kind == 5) {
+    std::vector<Argument> arguments = {{&call.slot_mapping, slot_bytes.size()}};
+    AddArguments(&call.key, memory[0], &arguments);
+    AddArguments(&call.value, memory[1], &arguments);
+    if (!Wrap(in, arguments)) return;
+    return ExpectRefused(call, memory, MsspQuantScatterPaKvCache, "took an argument that wraps around");
+  }
   if (kind == 4 && Move(in, memory[in->Below(sides)].cache, slot_bytes.size(), &call.slot_mapping)) {
     // Between blocks that lie apart lies what nobody writes.
     const auto has_gaps = [&](const MsspPagedSide& side) {
@@ -661,7 +695,16 @@ void FuzzGather(Input* in, const Shape& shape) {
   for (int i = 0; i < sides; ++i) {
     Draw(in, shape, call.num_tokens, true, in->Below(2) != 0, i == 0 ? &call.key : &call.value, &memory[i]);
   }
-  const int64_t kind = in->Below(5);
+  const int64_t kind = in->Below(6);
+  if (kind == 5) {
+    std::vector<Argument> arguments = {{&call.block_tables, table_bytes.size()},
+                                       {&call.seq_lens, entry_bytes.size()},
+                                       {&call.seq_offset, offset_bytes.size()}};
+    AddArguments(&call.key, memory[0], &arguments);
+    AddArguments(&call.value, memory[1], &arguments);
+    if (!Wrap(in, arguments)) return;
+    return ExpectRefused(call, memory, MsspGatherPaKvCache, "took an argument that wraps around");
+  }
   if (kind == 4) {
     const std::pair<const void**, size_t> indices[] = {{&call.block_tables, table_bytes.size()},
                                                        {&call.seq_lens, entry_bytes.size()},

@@ -19,7 +19,12 @@ sys.path.insert(0, str(HERE.parents[2] / "cpu_kernels"))
 
 import build_config  # noqa: E402
 
-HARNESSES = {"write": "harness.cc", "pages": "pages_harness.cc", "builtins": "builtins_harness.cc"}
+HARNESSES = {
+    "write": "harness.cc",
+    "pages": "pages_harness.cc",
+    "blocks": "blocks_harness.cc",
+    "builtins": "builtins_harness.cc",
+}
 
 SANITIZERS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
 INCLUDES = [

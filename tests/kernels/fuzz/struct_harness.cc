@@ -330,6 +330,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const int64_t missing = in.Below(40);
   if (missing < 8 && arguments[missing].first != nullptr && missing >= 2) arguments[missing].first = nullptr;
+  // Or it is so near the end of the address space that its bytes wrap around.
+  const int64_t wrapped = in.Below(40);
+  if (has_memory && wrapped < 8 && arguments[wrapped].first != nullptr) {
+    const Wide after =
+        arguments[wrapped].bytes - static_cast<Wide>(arguments[wrapped].first - arguments[wrapped].begin);
+    const bool is_used = wrapped < 4 || judge.indices[wrapped - 4] > 0;
+    if (is_used && after >= 2) {
+      arguments[wrapped].first = reinterpret_cast<char*>(UINTPTR_MAX - static_cast<uintptr_t>(after - 2));
+      refused = true;
+    }
+  }
 
   call.key.rows = arguments[0].first;
   call.value.rows = arguments[1].first;
