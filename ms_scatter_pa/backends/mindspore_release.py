@@ -15,6 +15,9 @@ from types import ModuleType
 
 import mindspore as ms
 
+from .library_file import damage
+
+NEEDED = "libms_scatter_pa_cpu.so"  # which every extension loads
 TRIED = ("2.7.1.post1", "2.7.2", "2.8.0", "2.9.0", "2.10.0")
 
 _REFUSED = {
@@ -91,7 +94,7 @@ def load_extension(name: str) -> ModuleType:
     """The module ``ms_scatter_pa._lib.NAME``.
 
     Raises:
-        ImportError: it is not there or does not load.
+        ImportError: it is not there, is damaged or does not load.
         WrongRelease: as ``check_release``.
     """
     full_name = f"ms_scatter_pa._lib.{name}"
@@ -101,5 +104,10 @@ def load_extension(name: str) -> ModuleType:
         spec = None
     if spec is None or spec.origin is None:
         raise ImportError(f"No module named {full_name!r}")
-    check_release(Path(spec.origin))
+    library = Path(spec.origin)
+    for path in (library, library.with_name(NEEDED)):
+        found = damage(path) if path.is_file() else None
+        if found is not None:
+            raise ImportError(found)
+    check_release(library)
     return importlib.import_module(full_name)

@@ -3,17 +3,17 @@
 import json
 import os
 import signal
-import struct
 import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ..backends.library_file import damage
+
 SECONDS = 120
 DAMAGED = "a library is damaged"  # how a child that a signal ended is told
 _MARK = "ms_scatter_pa says: "  # before what a child found; whoever ends it early, it is missing
-_ELF64_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 
 
 def problem_of(path: Path, extension: str | None = None) -> str | None:
@@ -67,24 +67,6 @@ def said_by_child(program: str, *arguments: str) -> tuple[Any, str | None]:
         return json.loads(lines[-1].removeprefix(_MARK)), None
     errors = [line.strip() for line in result.stderr.splitlines() if line.strip()]
     return None, errors[-1] if errors else f"loading it ends the process (exit status {result.returncode})"
-
-
-def damage(path: Path) -> str | None:
-    """What is wrong with the file itself: it is missing, empty, no library, or shorter than its header says."""
-    try:
-        if path.exists() and not path.is_file():  # opening a FIFO would wait for its writer
-            return f"{path} is no regular file"
-        with path.open("rb") as file:
-            header = file.read(_ELF64_HEADER.size)
-        size = path.stat().st_size
-    except OSError as error:
-        return f"{path}: {error.strerror}"
-    if len(header) < _ELF64_HEADER.size or header[:4] != b"\x7fELF":
-        return f"{path} is no library ({size} bytes)"
-    fields = _ELF64_HEADER.unpack(header)
-    sections, entry_size, entries = fields[6], fields[11], fields[12]  # their table is the end of a library
-    expected = sections + entry_size * entries
-    return f"{path} is cut off: {size} bytes of {expected}" if size < expected else None
 
 
 def _signal_name(number: int) -> str:

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -385,6 +386,36 @@ def test_a_library_that_loads_and_whose_code_is_damaged(copied):
     done = run_doctor()
     assert done.returncode == 2 and "MISS  " in done.stdout and "a library is damaged" in done.stdout, done
     assert "a call in graph mode: fails" in done.stdout
+
+
+WRITE = """
+import numpy as np
+from mindspore import Tensor
+from ms_scatter_pa import compat, npu_scatter_pa_kv_cache
+print(len(compat.register()))
+cache = Tensor(np.zeros((3, 2, 1, 16), np.float16))
+npu_scatter_pa_kv_cache(Tensor(np.ones((1, 1, 16), np.float16)), None, cache, None, Tensor([5]), cache_mode="Norm")
+print(float(cache.asnumpy().sum()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "printed", "said"),
+    [
+        ("libms_scatter_pa_cpu", ["0"], r"ImportError: ms_scatter_pa: the CPU library does not load \(.* is cut off: "),
+        ("_eager", ["12", "16.0"], r"the PyNative extension does not load \(.*_eager.* is cut off: "),
+        ("_builtins", ["0", "16.0"], r"_builtins.* is cut off: "),
+    ],
+)
+def test_a_write_with_a_library_that_is_cut_off_does_not_end_the_process(name, printed, said, copied, tmp_path):
+    package, _ = copied
+    (path,) = package.glob(f"_lib/{name}*.so")
+    os.truncate(path, path.stat().st_size // 2)
+    command = [sys.executable, "-c", WRITE]
+    environment = os.environ | {"PYTHONPATH": str(package.parent)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == (0 if printed[-1] == "16.0" else 1), done
+    assert done.stdout.split() == printed and re.search(said, done.stderr), done
 
 
 @pytest.mark.parametrize(

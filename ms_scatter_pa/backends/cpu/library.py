@@ -5,6 +5,8 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
+from ..library_file import damage
+
 LIBRARY_FOLDER = Path(__file__).resolve().parents[2] / "_lib"
 LIBRARY_PATH = LIBRARY_FOLDER / "libms_scatter_pa_cpu.so"
 INFER_LIBRARY_PATH = LIBRARY_FOLDER / "libms_scatter_pa_infer.so"
@@ -44,10 +46,13 @@ def library_path() -> Path:
     """The path of the built library.
 
     Raises:
-        ImportError: the package was not built.
+        ImportError: the package was not built, or the file is damaged.
     """
     if not LIBRARY_PATH.is_file():
         raise ImportError(f"ms_scatter_pa: the CPU library is not built ({LIBRARY_PATH} is missing): {advice()}")
+    found = damage(LIBRARY_PATH)
+    if found is not None:
+        raise ImportError(f"ms_scatter_pa: the CPU library does not load ({found}): {advice()}")
     return LIBRARY_PATH
 
 
