@@ -20,6 +20,7 @@ from ..backends.ascend import cann_pairs
 from ..backends.ascend import cann_toolkit as cann_tools
 from ..backends.ascend import operator_package as opp
 from ..backends.cpu.library import LIBRARY_FOLDER, advice
+from ..backends.library_file import damage
 from ..printable import printable
 from ..rules.table import OPERATORS, TARGETS
 from . import libraries
@@ -153,7 +154,7 @@ def device_target() -> str | None:
 def cpu_library() -> Finding:
     path = LIBRARIES / CPU_LIBRARY
     said: Any = None
-    problem = libraries.damage(path)
+    problem = damage(path)
     names = {operator.registered_name: operator.name for operator in OPERATORS}
     if problem is None:
         said, problem = libraries.said_by_child(_ASK_CPU_LIBRARY, str(path), *names)
@@ -173,7 +174,7 @@ def _module_path(name: str) -> Path:
 @_guarded("PyNative extension")
 def extension() -> Finding:
     name = "PyNative extension"
-    problem = libraries.damage(LIBRARIES / CPU_LIBRARY) or libraries.problem_of(_module_path("_eager"), "_eager")
+    problem = damage(LIBRARIES / CPU_LIBRARY) or libraries.problem_of(_module_path("_eager"), "_eager")
     if problem is not None:
         return Finding(name, False, f"does not load: {problem}", advice())
     try:
@@ -190,7 +191,7 @@ def builtins() -> Finding:
     """CPU kernels of MindSpore's built-in operators, by who has one; networks that do not call them need none."""
     name = "networks"
     said: Any = None
-    problem = libraries.damage(LIBRARIES / CPU_LIBRARY) or libraries.damage(_module_path("_builtins"))
+    problem = damage(LIBRARIES / CPU_LIBRARY) or damage(_module_path("_builtins"))
     if problem is None:
         said, problem = libraries.said_by_child(_ASK_BUILTINS)
     if problem is not None:
@@ -315,7 +316,7 @@ def callback() -> Finding:
     from ..backends.ascend.callback import ahead_of_time
 
     path = ahead_of_time(folder)
-    if path.is_file() and libraries.damage(path) is None:
+    if path.is_file() and damage(path) is None:
         return Finding(name, True, f"compiled ahead ({path})")
     advice = "build-ascend compiles it ahead for the MindSpore that it runs with: run it again"
     if os.environ.get("ASCEND_OPP_PATH", "").find("opp") < os.environ.get("ASCEND_OPP_PATH", "").rfind("opp"):
@@ -338,8 +339,8 @@ def ascend_extension() -> Finding:
     if not path.is_file():
         found = "not compiled for this MindSpore and this Python: calls go through ops.Custom, slower and without views"
         return Finding(name, False, found, "run build-ascend again, with this Python")
-    damage = libraries.damage(path)
-    return Finding(name, damage is None, damage or str(path), "" if damage is None else "run build-ascend again")
+    problem = damage(path)
+    return Finding(name, problem is None, problem or str(path), "" if problem is None else "run build-ascend again")
 
 
 @_guarded("operator")
