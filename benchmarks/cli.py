@@ -36,7 +36,10 @@ def main(argv: list[str] | None = None) -> int:
     others = (*MINDSPORE_GROUPS, *gather_quant_bench.CASES, *pools)
     if not (workloads or options.networks or any(options.only in name for name in others)):
         parser.error(f"--only: no case's name contains {options.only!r}")
-    options.out.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
+    except OSError as error:
+        parser.error(f"--out: {options.out} is no folder and cannot be made one: {error.strerror}")
     library = CoreLibrary(library_path())
     seconds = (1.0 if options.quick else 4.0) if options.seconds is None else options.seconds
     if options.networks:
@@ -154,16 +157,18 @@ def _expect_cases(parser: argparse.ArgumentParser, only: str, makers: Sequence[o
 
 
 def _threads(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"given {number}, expected at least 1, or 0 for the default")
-    return number
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"given {text!r}, expected a number of at least 1, or 0 for the default")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
     if not (number > 0 and math.isfinite(number)):
-        raise argparse.ArgumentTypeError(f"given {text}, expected more than 0")
+        raise argparse.ArgumentTypeError(f"given {text!r}, expected a number above 0")
     return number
 
 

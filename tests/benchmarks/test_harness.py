@@ -184,9 +184,26 @@ def test_options_that_leave_no_case_keep_the_last_results(
 
 
 @pytest.mark.parametrize(
-    "option", [["--seconds", "0"], ["--seconds", "nan"], ["--total-seconds", "-1"], ["--threads", "-3"]]
+    "option",
+    [
+        ["--seconds", "0"],
+        ["--seconds", "nan"],
+        ["--seconds", "a while"],
+        ["--total-seconds", "-1"],
+        ["--threads", "-3"],
+        ["--threads", "two"],
+    ],
 )
 def test_numbers_that_mean_nothing_are_refused(capsys: pytest.CaptureFixture[str], option: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         cli.main(option)
-    assert f"argument {option[0]}: " in capsys.readouterr().err
+    assert f"argument {option[0]}: given '{option[1]}', expected a number " in capsys.readouterr().err
+
+
+def test_results_that_have_no_place_are_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["--out", str(tmp_path / "file")])
+    assert "file is no folder and cannot be made one: File exists" in capsys.readouterr().err
