@@ -2,14 +2,18 @@
 //
 // A call looks at shapes, dtypes and modes once: Python's rules (checks.py) run for a combination that was not seen
 // before, and what they decided is kept here by the same key. What values decide is checked in the kernel.
+#include <pthread.h>
+
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <memory>
 #include <new>
 #include <optional>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <unordered_map>
 #include <utility>
@@ -408,8 +412,21 @@ PyObject* RunCall(PyObject* const* args) {
 // The thread that ends the interpreter, once it does. Then MindSpore's queue closes, and whoever still queues, with
 // MindSpore's own operators too, never comes back, nor does the process end.
 unsigned long g_ending_thread = 0;
+int64_t g_calls = 0;  // under way, of all threads
 
-void BeginEnd() { g_ending_thread = PyThread_get_thread_ident(); }
+struct CallUnderWay {
+  CallUnderWay() { ++g_calls; }
+  ~CallUnderWay() { --g_calls; }
+};
+
+// Waits for other threads' calls, which queue and use memory without the interpreter lock. Later ones are refused.
+void BeginEnd() {
+  g_ending_thread = PyThread_get_thread_ident();
+  while (g_calls > 0) {
+    const py::gil_scoped_release unlocked;
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+}
 
 bool IsTooLate() { return g_ending_thread != 0 && g_ending_thread != PyThread_get_thread_ident(); }
 
@@ -427,6 +444,7 @@ PyObject* Entry(PyObject* /*self*/, PyObject* const* args, Py_ssize_t count) {
     PyErr_Format(PyExc_TypeError, "%s: given %zd arguments, expected %d", Op::kFunction, count, kNumCallArguments<Op>);
     return nullptr;
   }
+  const CallUnderWay under_way;
   try {
     return RunCall<Op>(args);
   } catch (py::error_already_set& error) {
@@ -474,5 +492,7 @@ PYBIND11_MODULE(_eager, module) {
   mssp::Define<mssp::GatherOperator>(&module);
   mssp::Define<mssp::QuantOperator>(&module);
   module.def("is_view", &mssp::IsView, "Whether a tensor is a view into another one's memory, or of all of it.");
-  module.def("begin_end", &mssp::BeginEnd, "Says that the calling thread ends the interpreter: others are refused.");
+  module.def("begin_end", &mssp::BeginEnd,
+             "Says that the calling thread ends the interpreter: waits for calls of others, and refuses later ones.");
+  (void)pthread_atfork(nullptr, nullptr, [] { mssp::g_calls = 0; });  // a child has none of the other threads
 }

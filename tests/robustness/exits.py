@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,7 +17,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 
-from ms_scatter_pa import PagedKVCache, ScatterPaKvCache, npu_scatter_pa_kv_cache
+from ms_scatter_pa import PagedKVCache, ScatterPaKvCache, npu_gather_pa_kv_cache, npu_scatter_pa_kv_cache
 from ms_scatter_pa.cache import make_cache
 
 SHAPE = {"num_blocks": 600, "block_size": 16, "num_head": 8, "head_size": 128, "dtype": "float16"}
@@ -39,10 +40,14 @@ def queue() -> None:
         npu_scatter_pa_kv_cache(key, None, cache, None, slots, cache_mode="Norm")
 
 
-def pages() -> None:
-    held["pages"] = cache = PagedKVCache(
-        num_layers=1, num_blocks=600, block_size=16, num_kv_heads=8, head_size=128, dtype="float16"
+def make_pages(**options: Any) -> PagedKVCache:
+    return PagedKVCache(
+        num_layers=1, num_blocks=600, block_size=16, num_kv_heads=8, head_size=128, dtype="float16", **options
     )
+
+
+def pages() -> None:
+    held["pages"] = cache = make_pages()
     cache.allocate("a", 512)
     slots = cache.slot_mapping(["a"], [512])
     key = hold()[2]
@@ -82,18 +87,23 @@ def pool_of_threads() -> None:
         executor.submit(npu_scatter_pa_kv_cache, key, None, cache, None, slots, cache_mode="Norm")
 
 
-def write_for_ever(tokens: int) -> None:
+def call_for_ever(call: Callable[[], Any]) -> None:
     """In a daemon thread, until it is refused since the interpreter ends."""
-    cache, slots, key = hold()
-    slots, key = slots[:tokens], key[:tokens]
-    npu_scatter_pa_kv_cache(key, None, cache, None, slots, cache_mode="Norm").asnumpy()
+    call()
 
     def run() -> None:
         while True:
-            npu_scatter_pa_kv_cache(key, None, cache, None, slots, cache_mode="Norm")
+            call()
 
     threading.Thread(target=run, daemon=True).start()
     time.sleep(0.03)
+
+
+def write_for_ever(tokens: int) -> None:
+    cache, slots, key = hold()
+    slots, key = slots[:tokens], key[:tokens]
+    npu_scatter_pa_kv_cache(key, None, cache, None, slots, cache_mode="Norm").asnumpy()
+    call_for_ever(lambda: npu_scatter_pa_kv_cache(key, None, cache, None, slots, cache_mode="Norm"))
 
 
 def daemon_thread_of_small_writes() -> None:
@@ -102,6 +112,38 @@ def daemon_thread_of_small_writes() -> None:
 
 def daemon_thread_of_large_writes() -> None:
     write_for_ever(512)
+
+
+def gather_for_ever(tokens: int) -> None:
+    cache = hold()[0]
+    key = Tensor(np.zeros((tokens, *cache.shape[2:]), np.float16))
+    tables, lengths = Tensor(np.arange(600, dtype=np.int32)[None]), Tensor(np.array([tokens], np.int32))
+    call_for_ever(lambda: npu_gather_pa_kv_cache(cache, None, tables, lengths, key, None, cache_mode="Norm"))
+
+
+def daemon_thread_of_small_gathers() -> None:
+    gather_for_ever(1)
+
+
+def daemon_thread_of_large_gathers() -> None:
+    gather_for_ever(512)
+
+
+def daemon_thread_of_reads() -> None:
+    held["pages"] = cache = make_pages()
+    cache.allocate("a", 512)
+    call_for_ever(lambda: cache.read("a", 0))
+
+
+def daemon_thread_that_swaps() -> None:
+    held["pages"] = cache = make_pages(num_host_blocks=100)
+    cache.allocate("a", 512)
+
+    def swap() -> None:
+        cache.swap_out("a")
+        cache.swap_in("a")
+
+    call_for_ever(swap)
 
 
 def system_exit() -> None:
@@ -123,6 +165,10 @@ WAYS = {
     pool_of_threads: 0,
     daemon_thread_of_small_writes: 0,
     daemon_thread_of_large_writes: 0,
+    daemon_thread_of_small_gathers: 0,
+    daemon_thread_of_large_gathers: 0,
+    daemon_thread_of_reads: 0,
+    daemon_thread_that_swaps: 0,
     system_exit: 7,
     exception: 1,
 }

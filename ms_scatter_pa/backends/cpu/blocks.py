@@ -10,9 +10,9 @@ import numpy as np
 
 from ...rules.table import BAD_SLOT, NO_MEMORY
 from .. import Blocks
-from ..moved_names import pynative_executor
 from . import library
 from .bindings import Status
+from .queue import queue_done
 
 
 def copy_blocks(
@@ -28,24 +28,25 @@ def copy_blocks(
 
     Raises:
         Exception: of an earlier call in MindSpore's queue; nothing was copied.
+        RuntimeError: called by another thread than the one that ends the interpreter; nothing was copied.
         IndexError, ValueError: no such block, or blocks of two sizes; nothing was copied.
         MemoryError: some blocks may have been copied.
     """
-    pynative_executor.sync()
-    numbers = [None if blocks is None else np.array(blocks, np.int64) for blocks in (sources, targets)]
-    count = next((n.size for n in numbers if n is not None), pairs[0][0].num_blocks if pairs else 0)
-    if any(n is not None and n.size != count for n in numbers):
-        raise ValueError(f"targets: given {len(targets or ())} blocks, expected {count}, as many as sources")
-    if any(source.block_bytes != target.block_bytes for source, target in pairs):
-        raise ValueError("pairs: given blocks of two sizes, expected one")
-    from_blocks, to_blocks = (0 if n is None else n.ctypes.data for n in numbers)
-    fields = array("q")  # of MsspBlockCopy, ten of eight bytes
-    for source, target in pairs:
-        begin = _address(source)
-        to = begin if target is source else _address(target)
-        fields.extend((begin, to, from_blocks, to_blocks, count, source.num_blocks, target.num_blocks))
-        fields.extend((source.stride, target.stride, target.block_bytes))
-    status: Status = _function()(fields.buffer_info()[0], len(pairs), 0)
+    with queue_done():
+        numbers = [None if blocks is None else np.array(blocks, np.int64) for blocks in (sources, targets)]
+        count = next((n.size for n in numbers if n is not None), pairs[0][0].num_blocks if pairs else 0)
+        if any(n is not None and n.size != count for n in numbers):
+            raise ValueError(f"targets: given {len(targets or ())} blocks, expected {count}, as many as sources")
+        if any(source.block_bytes != target.block_bytes for source, target in pairs):
+            raise ValueError("pairs: given blocks of two sizes, expected one")
+        from_blocks, to_blocks = (0 if n is None else n.ctypes.data for n in numbers)
+        fields = array("q")  # of MsspBlockCopy, ten of eight bytes
+        for source, target in pairs:
+            begin = _address(source)
+            to = begin if target is source else _address(target)
+            fields.extend((begin, to, from_blocks, to_blocks, count, source.num_blocks, target.num_blocks))
+            fields.extend((source.stride, target.stride, target.block_bytes))
+        status: Status = _function()(fields.buffer_info()[0], len(pairs), 0)
     if status.code == NO_MEMORY:
         raise MemoryError("no memory to copy blocks")
     if status.code == BAD_SLOT:
