@@ -145,7 +145,8 @@ def quant_scatter_pa_kv_cache(
     The scale divides, as in vLLM. CANN's AscendQuant multiplies: give it 1 / scale.
 
     Args:
-        key: [T, N, Dk] or [T, N*Dk]; float16, bfloat16 or float32, or the dtype of ``key_cache``. May be strided.
+        key: [T, N, Dk], or flattened [T, N*Dk], [1, T, N*Dk] or [B, S, N*Dk] with B*S = T; float16, bfloat16 or float32, or
+            the dtype of ``key_cache``. May be strided.
         value: as ``key`` with Dv, of its own dtype, or None together with ``value_cache``.
         key_cache: int8, float8_e4m3fn or float8_e5m2 in a layout of ``npu_scatter_pa_kv_cache``; written in place.
         value_cache: as ``key_cache``, of its own dtype.

@@ -284,8 +284,7 @@ def _check_copied(arguments: PagedArguments, side: str, heads: int) -> SideScali
         )
     if scale is None:
         return SideScaling()
-    rows = arguments.shape(side) or ()
-    tokens = rows[0] if len(rows) != 3 or heads == UNKNOWN or same(rows[1], heads) else UNKNOWN
+    tokens = (arguments.shape("slot_mapping") or (UNKNOWN,))[0]
     if len(scale) != 2 or not same(scale[0], tokens) or not same(scale[1], heads):
         raise ValueError(
             f"{side}_scale: given shape {shape_text(scale)}, expected {shape_text((tokens, heads))}, a scale for each "

@@ -209,6 +209,33 @@ def test_given_scales_are_stored_unchanged(mode: str) -> None:
     assert cache.asnumpy()[1, 3].tolist() == rows[0].tolist()
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("scaling", ["head", "dynamic", "given", "copied"])
+@pytest.mark.parametrize("tokens", [HEADS, 4])  # as many as heads: [1, T, N*D] is not taken for [T, N, D]
+def test_flattened_rows_are_those_of_the_heads(mode: str, layout: str, scaling: str, tokens: int) -> None:
+    if thinned(mode, tokens + LAYOUTS.index(layout) + len(scaling), 6):
+        return
+    rng = np.random.default_rng(5)
+    dtype = "float16" if scaling in ("head", "dynamic") else "int8"
+    rows = random_array(rng, (tokens, HEADS, SIZE), dtype, any_bits=False)
+    scale = {"head": np.array([0.5, 0.25], np.float32), "given": rng.random((tokens, HEADS), np.float32)}.get(scaling)
+    scales = rng.random(scale_shape(layout), np.float32) if scaling in ("dynamic", "given") else None
+    slots = np.array([12, 3, 14, 0], np.int32)[:tokens]
+    cache = random_array(rng, cache_shape(layout, 1), "int8")
+    want, want_scales = cache.copy(), None if scales is None else scales.copy()
+    keywords: dict[str, Any] = {"key_scale": scale, "key_scale_cache": want_scales}
+    assert quant_scatter_reference(rows, None, want, None, slots, layout=layout, **keywords) == [0, 0, 0, 0]
+    for shape in ((tokens, HEADS * SIZE), (1, tokens, HEADS * SIZE), (2, tokens // 2, HEADS * SIZE)):
+        if layout == "PA_NZ" and shape[1] == 1:
+            continue  # [T, 1, N*D] is a row of one head there, which scales of more heads do not fit
+        target, *tensors = (None if array is None else Tensor(array) for array in (cache, scale, scales))
+        call = (Tensor(rows.reshape(shape)), target, index_tensor(slots), tensors[0], None, tensors[1])
+        assert Quant(layout)(*call).asnumpy().tolist() == [0, 0, 0, 0]
+        assert target.asnumpy().tobytes() == want.tobytes()
+        if want_scales is not None:
+            assert tensors[1].asnumpy().tobytes() == want_scales.tobytes()
+
+
 def test_rows_made_in_the_graph() -> None:
     """key and value may come from ops.zeros or mint.empty there, and are read through ops.depend."""
     ms.set_context(mode=ms.GRAPH_MODE)
