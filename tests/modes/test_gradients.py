@@ -15,6 +15,7 @@ from ms_scatter_pa import (
     make_cache,
     npu_gather_pa_kv_cache,
     npu_scatter_pa_kv_cache,
+    quant_scatter_pa_kv_cache,
 )
 from tests.support.entries import graph_mode
 
@@ -167,3 +168,40 @@ def test_a_key_only_write_of_rows_that_have_no_sum_compiles_with_a_gradient(dtyp
 
     with graph_mode():
         assert ms.grad(loss)(Tensor(np.ones(2, np.float32)), rows, cache, Tensor([5])).asnumpy().tolist() == [2.0, 2.0]
+
+
+def _float8(*shape: int) -> Any:
+    return Tensor(np.full(shape, 56, np.uint8)).view(ms.float8_e4m3fn)
+
+
+def _gradient(function: Any, *given: Any) -> list[float]:
+    def loss(x: Any, *given: Any) -> Any:
+        return ops.depend(x * 2, function(*given)).sum()
+
+    with graph_mode():
+        gradient: list[float] = ms.grad(loss)(Tensor(np.ones(2, np.float32)), *given).asnumpy().tolist()
+    return gradient
+
+
+def test_a_key_only_gather_of_float8_compiles_with_a_gradient() -> None:
+    def gather(cache: Any, tables: Any, lengths: Any, key: Any) -> Any:
+        return npu_gather_pa_kv_cache(cache, None, tables, lengths, key, None, cache_mode="Norm")
+
+    assert _gradient(gather, _float8(4, 4, 2, 16), Tensor([[1]]), Tensor([2]), _float8(2, 2, 16)) == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("scaling", ["static", "dynamic", "copied", "given"])
+def test_a_key_only_quantising_write_of_float8_compiles_with_a_gradient(scaling: str) -> None:
+    def write(key: Any, cache: Any, slots: Any, scale: Any, scales: Any) -> Any:
+        scale, scales = (
+            scale if scaling in ("static", "given") else None,
+            scales if scaling in ("dynamic", "given") else None,
+        )
+        return quant_scatter_pa_kv_cache(
+            key, None, cache, None, slots, key_scale=scale, key_scale_cache=scales, cache_mode="Norm"
+        )
+
+    key = _float8(2, 2, 16) if scaling in ("copied", "given") else Tensor(np.ones((2, 2, 16), np.float16))
+    scale = Tensor(np.ones((2, 2) if scaling == "given" else (1,), np.float32))
+    scales = Tensor(np.ones((4, 4, 2), np.float32))
+    assert _gradient(write, key, _float8(4, 4, 2, 16), Tensor([5, 6]), scale, scales) == [2.0, 2.0]

@@ -10,7 +10,7 @@ from mindspore.ops.primitive import _primexpr
 from ...rules.options import check_modes, dtype_name, options_of
 from ...rules.scenario import Arguments
 from ...rules.table import SCATTER_PA
-from ..graph_tools import mark_writes, no_gradient, numbers, parts_of, placeholder, records_into
+from ..graph_tools import mark_writes, no_gradient, not_looked_at, numbers, parts_of, placeholder, records_into
 from ..reg_info import CPU_OP_NAME, cpu_input_names, cpu_reg_info
 from .library import library_path
 
@@ -79,9 +79,8 @@ def graph_call(*call: Any) -> Any:
     if value is not None and _are_empty(shapes[1], shapes[3]):
         value = None
     if value is None:
-        # The kernel does not look at them. A constant would do, but not before MindSpore 2.9, since value_cache is written.
-        # Without stop_gradient a gradient adds two zeros of key, for which hifloat8 and float8 have no operator.
-        value, value_cache = ops.stop_gradient(key), ops.stop_gradient(key_cache)
+        # A constant would do, but not before MindSpore 2.9, since value_cache is written.
+        value, value_cache = not_looked_at(key), not_looked_at(key_cache)
     if compress_lens is None:
         if last_status is None:
             return _operators.rows(key, value, key_cache, value_cache, slot_mapping, options)
