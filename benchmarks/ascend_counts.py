@@ -248,6 +248,18 @@ def compare(before: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def page_row(row: dict[str, Any]) -> str:
+    """Markdown: a row of the table in docs/ascend_kernel.md."""
+    cells = (
+        row["case"].removesuffix(" BS=128"),
+        f"{row['bytes_over_least']:.3f}",
+        f"{row['mean_store_burst']:.0f} ({row['longest_mean_store_burst']:.0f})",
+        f"{row['busiest_over_mean']:.2f}",
+        f"{row['model_us']:.1f} ({row['model_least_us']:.1f})",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Counts of the Ascend C kernel, by the host model. Times are a model's."
@@ -256,6 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--case", default="", help="only cases whose name contains this")
     parser.add_argument("--json", type=Path, help="also write the rows there")
     parser.add_argument("--decode", action="store_true", help="the shapes where scalar work counts")
+    parser.add_argument("--page", action="store_true", help="also print the rows as docs/ascend_kernel.md has them")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="print a table beside the rows in this JSON file")
     options = parser.parse_args(argv)
     print(
@@ -272,6 +285,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 row = measure(host_model, case, PARTS[part])
                 rows.append(row)
                 print(_line(row), flush=True)
+    if options.page:
+        print(*map(page_row, rows), sep="\n")
     if options.compare:
         print(compare(json.loads(options.compare.read_text()), rows))
     if options.json:

@@ -275,7 +275,11 @@ const char* ComputeTiling(const Call& call, MsScatterPaKvCacheTiling* tiling) {
   ShareOut(total, tiling);
   ShareBuffer(call, total / cores, tiling);
   for (MsspSideTiling& side : tiling->side) {
-    side.tile_groups = side.group_bytes > 0 ? tiling->tile_buffer_bytes / side.group_bytes : 0;
+    if (side.group_bytes > 0) {
+      side.row_groups = side.row_bytes / side.group_bytes;
+      side.copy_groups = tiling->copy_buffer_bytes / MsspAlignUp(side.group_bytes);
+      side.tile_groups = tiling->tile_buffer_bytes / side.group_bytes;
+    }
   }
   return nullptr;
 }

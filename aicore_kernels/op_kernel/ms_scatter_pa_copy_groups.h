@@ -4,6 +4,7 @@
 #ifndef MS_SCATTER_PA_COPY_GROUPS_H_
 #define MS_SCATTER_PA_COPY_GROUPS_H_
 
+#include "ms_scatter_pa_groups.h"
 #include "ms_scatter_pa_shares.h"
 #include "ms_scatter_pa_side.h"
 #include "ms_scatter_pa_slot_mapping.h"
@@ -18,8 +19,7 @@ class GroupCopier {
                               SlotMapping<IndexT>* slots) {
     slots_ = slots;
     num_tokens_ = tiling.num_tokens;
-    blocks_.size = tiling.block_size;
-    blocks_.shift = tiling.block_shift;
+    blocks_.Init(tiling.block_size, tiling.block_shift);
     tile_shift_ = tiling.tile_shift;
     copy_bytes_ = tiling.copy_buffer_bytes;
     tile_bytes_ = tiling.tile_buffer_bytes;
@@ -51,49 +51,25 @@ class GroupCopier {
   }
 
  private:
-  // Some groups of a row: `groups` whole ones, or a piece of one, `bytes` each; `column` is where they start.
-  struct Groups {
-    int64_t column;
-    int64_t groups;
-    int64_t bytes;
-    int64_t cache_offset;  // of slot 0 of a block, from the block's start
-  };
-
   // Columns of some tiles. All of a window of slots is copied before the next one is brought in.
   __aicore__ inline void CopyColumns(const Side& side, int64_t tile, int64_t tile_end, int64_t column,
                                      int64_t column_end) {
     const int64_t token_end = MsspMin(tile_end << tile_shift_, num_tokens_);
-    for (int64_t token = tile << tile_shift_; token < token_end && column < column_end;) {
+    int64_t token = tile << tile_shift_;
+    if (token >= token_end || column >= column_end) {
+      return;
+    }
+    GroupWalk walk;
+    walk.Init(side.tiling, column, column_end, blocks_.Size(), copy_bytes_);
+    while (token < token_end) {
       slots_->Cover(token, limit_token_);
       const int64_t end = MsspMin(token_end, slots_->End());
-      for (int64_t done = column; done < column_end;) {
-        const Groups part = NextGroups(side, done, column_end);
+      Groups part;
+      for (walk.Restart(); walk.Next(&part);) {
         CopyPart(side, token, end, part);
-        done += part.groups * part.bytes;
       }
       token = end;
     }
-  }
-
-  __aicore__ inline Groups NextGroups(const Side& side, int64_t column, int64_t column_end) const {
-    const int64_t group = side.tiling.group_bytes;
-    const int64_t pitch = UbPitch(group);
-    const int64_t begin = column < group ? 0 : MsspDivide(column, group, side.tiling.group_shift) * group;
-    const int64_t within = column - begin;
-    Groups part;
-    part.column = column;
-    part.cache_offset = begin * blocks_.size + within;
-    const int64_t left = column_end - column;
-    if (within > 0 || left < group || pitch > copy_bytes_) {
-      part.bytes = MsspMin(MsspMin(group - within, left), copy_bytes_);
-      part.groups = 1;
-      return part;
-    }
-    const int64_t most = MsspMin(left, copy_bytes_);
-    part.bytes = group;
-    part.groups =
-        pitch == group ? MsspDivide(most, group, side.tiling.group_shift) : MsspMin(left / group, copy_bytes_ / pitch);
-    return part;
   }
 
   // Tokens [token, limit), all of whose slots are there.
@@ -107,7 +83,7 @@ class GroupCopier {
       }
       if ((transposes || part.groups == 1) && IsFollowed(token, slot, limit)) {
         const Place place = blocks_.Find(slot);
-        const int64_t run_end = slots_->RunEnd(token, slot, limit, slot - place.offset + blocks_.size);
+        const int64_t run_end = slots_->RunEnd(token, slot, limit, slot - place.offset + blocks_.Size());
         if (run_end > token + 1) {
           if (part.groups == 1) {
             CopyRunOfOneGroup(side, token, run_end, place, part);
@@ -158,7 +134,7 @@ class GroupCopier {
     }
     copy_queue_.EnQue(buffer);
     buffer = copy_queue_.DeQue<uint8_t>();
-    const int64_t group_stride = blocks_.size * side.tiling.group_bytes;
+    const int64_t group_stride = blocks_.Size() * side.tiling.group_bytes;
     for (int64_t from = 0; token < end; ++token) {
       const Place place = blocks_.Find(slots_->Get(token));
       Store(side.cache, CacheOffset(side, place, part), buffer, from, part.groups, part.bytes, group_stride);
@@ -168,7 +144,7 @@ class GroupCopier {
     return end;
   }
 
-  __aicore__ inline int64_t ScatteredEnd(int64_t token, int64_t limit, int64_t ub_width, bool leave_runs) const {
+  __aicore__ inline int64_t ScatteredEnd(int64_t token, int64_t limit, int64_t ub_width, bool leave_runs) {
     int64_t bytes = 2 * ub_width;
     int64_t end = token + 1;
     for (; end < limit && bytes <= copy_bytes_; ++end) {
@@ -181,8 +157,8 @@ class GroupCopier {
     return end;
   }
 
-  __aicore__ inline bool StartsRun(int64_t token, int64_t slot, int64_t limit) const {
-    return IsFollowed(token, slot, limit) && blocks_.Find(slot).offset + 1 < blocks_.size;
+  __aicore__ inline bool StartsRun(int64_t token, int64_t slot, int64_t limit) {
+    return IsFollowed(token, slot, limit) && blocks_.Find(slot).offset + 1 < blocks_.Size();
   }
 
   // Consecutive slots of one group, or of a piece of one: no transposition needed.
@@ -271,8 +247,8 @@ class GroupCopier {
     load_queue_.FreeTensor(loaded);
     store_queue_.EnQue(tile);
     tile = store_queue_.DeQue<uint8_t>();
-    const int64_t target = CacheOffset(side, place, part) + first_group * blocks_.size * part.bytes;
-    Store(side.cache, target, tile, 0, groups, rows * part.bytes, blocks_.size * part.bytes);
+    const int64_t target = CacheOffset(side, place, part) + first_group * blocks_.Size() * part.bytes;
+    Store(side.cache, target, tile, 0, groups, rows * part.bytes, blocks_.Size() * part.bytes);
     store_queue_.FreeTensor(tile);
   }
 

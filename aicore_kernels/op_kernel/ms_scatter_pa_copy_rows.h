@@ -15,8 +15,7 @@ class RowCopier {
   __aicore__ inline void Init(AscendC::TPipe* pipe, const MsScatterPaKvCacheTiling& tiling,
                               SlotMapping<IndexT>* slots) {
     slots_ = slots;
-    blocks_.size = tiling.block_size;
-    blocks_.shift = tiling.block_shift;
+    blocks_.Init(tiling.block_size, tiling.block_shift);
     buffer_bytes_ = tiling.copy_buffer_bytes;
     pipe->InitBuffer(queue_, MSSP_COPY_BUFFERS, static_cast<uint32_t>(buffer_bytes_));
   }
@@ -26,7 +25,7 @@ class RowCopier {
     row_ = side.tiling.row_bytes;
     dense_rows_ = side.HasDenseRows();
     pitch_ = dense_rows_ ? row_ : UbPitch(row_);
-    dense_blocks_ = side.HasDenseBlocks(blocks_.size, row_);
+    dense_blocks_ = side.HasDenseBlocks(blocks_.Size(), row_);
     last_ = part.to.column > 0 ? part.to.tile : -1;
     last_bytes_ = part.to.column;
     const int64_t end = part.to.column > 0 ? part.to.tile + 1 : part.to.tile;
@@ -48,7 +47,7 @@ class RowCopier {
   // Where the part ends in a token's row.
   __aicore__ inline int64_t RowEnd(int64_t token) const { return token == last_ ? last_bytes_ : row_; }
 
-  __aicore__ inline int64_t CacheOffset(const Side& side, int64_t slot) const {
+  __aicore__ inline int64_t CacheOffset(const Side& side, int64_t slot) {
     if (dense_blocks_) {
       return slot * row_;
     }
@@ -57,8 +56,8 @@ class RowCopier {
   }
 
   // Past the last slot of a run that starts at `slot`.
-  __aicore__ inline int64_t RunLimit(int64_t slot) const {
-    return dense_blocks_ ? INT64_MAX : (blocks_.Find(slot).block + 1) * blocks_.size;
+  __aicore__ inline int64_t RunLimit(int64_t slot) {
+    return dense_blocks_ ? INT64_MAX : (blocks_.Find(slot).block + 1) * blocks_.Size();
   }
 
   __aicore__ inline void CopyLongRow(const Side& side, int64_t token, int64_t column) {
@@ -116,7 +115,7 @@ class RowCopier {
   // The tokens of one tile: rows that are written, as many as fit, before `limit`. A store must start at a multiple of
   // 32 bytes in the buffer, so where rows lie in it end to end and are no such multiples, only the first run is taken.
   // Rows with gaps between them in the source are loaded whole; a piece of one is a tile of its own.
-  __aicore__ inline int64_t TileEnd(int64_t token, int64_t column, int64_t limit) const {
+  __aicore__ inline int64_t TileEnd(int64_t token, int64_t column, int64_t limit) {
     int64_t bytes = RowEnd(token) - column;
     if (!dense_rows_) {
       if (bytes < row_) {

@@ -33,8 +33,7 @@ class Quantiser {
     statics_ = statics;
     heads_ = tiling.num_head;
     layout_ = tiling.layout;
-    blocks_.size = tiling.block_size;
-    blocks_.shift = tiling.block_shift;
+    blocks_.Init(tiling.block_size, tiling.block_shift);
     const int64_t elements = tiling.tile_elements;
     const int64_t most = WholeBlocks(MsspMax(tiling.side[0].tile_pairs, tiling.side[1].tile_pairs));
     const int64_t width = static_cast<int64_t>(sizeof(float));
@@ -100,12 +99,12 @@ class Quantiser {
   };
 
   // More whole tokens for the tile, before `limit`.
-  __aicore__ inline void Extend(Tile* tile, int64_t limit) const {
+  __aicore__ inline void Extend(Tile* tile, int64_t limit) {
     const int64_t slot = slots_->Get(tile->token);
     int64_t end = tile->token + 1;
     if (layout_ != MSSP_NORM) {
       const Place place = blocks_.Find(slot);
-      end = slots_->RunEnd(tile->token, slot, limit, slot - place.offset + blocks_.size);
+      end = slots_->RunEnd(tile->token, slot, limit, slot - place.offset + blocks_.Size());
       tile->is_run = end > tile->token + 1;
     }
     while (!tile->is_run && end < limit && slots_->IsWritten(slots_->Get(end))) {
@@ -212,8 +211,9 @@ class Quantiser {
       if (layout_ == MSSP_NHSD) {
         const Place place = blocks_.Find(slot);
         const int64_t heads = tile.tokens == 1 ? tile.pairs : heads_;
-        const int64_t to = (place.block * heads_ + tile.head) * blocks_.size + place.offset;
-        Store(side.scale_cache, to * width, kept, spread + pair * MSSP_DATA_BLOCK, heads, width, blocks_.size * width);
+        const int64_t to = (place.block * heads_ + tile.head) * blocks_.Size() + place.offset;
+        Store(side.scale_cache, to * width, kept, spread + pair * MSSP_DATA_BLOCK, heads, width,
+              blocks_.Size() * width);
         pair += heads;
         ++token;
         continue;
@@ -231,10 +231,10 @@ class Quantiser {
     }
   }
 
-  __aicore__ inline void StoreCodes(const QuantSide& side, const Tile& tile, const Bytes& out) const {
+  __aicore__ inline void StoreCodes(const QuantSide& side, const Tile& tile, const Bytes& out) {
     const MsspPagedSideTiling& tiling = side.tiling;
     const int64_t end = tile.token + tile.tokens;
-    const int64_t stride = blocks_.size * tiling.group_bytes;
+    const int64_t stride = blocks_.Size() * tiling.group_bytes;
     int64_t from = 0;
     for (int64_t token = tile.token; token < end;) {
       const int64_t slot = slots_->Get(token);
@@ -249,8 +249,8 @@ class Quantiser {
         continue;
       }
       const Place place = blocks_.Find(slot);
-      const int64_t target =
-          place.block * blocks_.size * tiling.cache_bytes + place.offset * tiling.group_bytes + column * blocks_.size;
+      const int64_t target = place.block * blocks_.Size() * tiling.cache_bytes + place.offset * tiling.group_bytes +
+                             column * blocks_.Size();
       if (tile.is_run) {
         Store(side.cache, target, out, 0, tiling.groups, tile.tokens * tiling.group_bytes, stride);
         return;

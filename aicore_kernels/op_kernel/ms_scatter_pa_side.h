@@ -29,16 +29,39 @@ struct Place {
   int64_t offset;  // of the slot in its block
 };
 
-struct Blocks {
-  int64_t size;
-  int32_t shift;
+// Where slots are. Slots of the block that was found last cost no division.
+class Blocks {
+ public:
+  __aicore__ inline void Init(int64_t size, int32_t shift) {
+    size_ = size;
+    shift_ = shift;
+    last_ = 0;
+    last_begin_ = 0;
+  }
 
-  __aicore__ inline Place Find(int64_t slot) const {
+  __aicore__ inline int64_t Size() const { return size_; }
+
+  __aicore__ inline Place Find(int64_t slot) {
     Place place;
-    place.block = MsspDivide(slot, size, shift);
-    place.offset = slot - place.block * size;
+    if (shift_ >= 0) {
+      place.block = slot >> shift_;
+      place.offset = slot - place.block * size_;
+      return place;
+    }
+    if (slot < last_begin_ || slot - last_begin_ >= size_) {
+      last_ = slot / size_;
+      last_begin_ = last_ * size_;
+    }
+    place.block = last_;
+    place.offset = slot - last_begin_;
     return place;
   }
+
+ private:
+  int64_t size_;
+  int32_t shift_;
+  int64_t last_;  // the block found last, and its first slot
+  int64_t last_begin_;
 };
 
 __aicore__ inline void InitSide(Side* side, GM_ADDR rows, GM_ADDR cache, const MsspSideTiling& tiling) {

@@ -25,6 +25,8 @@ struct MsspSideTiling {
   int64_t column_unit;   // rows are cut between cores at multiples of it
   int64_t row_stride;    // from one token's row to the next one's; row_bytes where rows are contiguous
   int64_t block_stride;  // from one cache block to the next
+  int64_t row_groups;    // groups of a row
+  int64_t copy_groups;   // groups that fit into a copy buffer
   int64_t tile_groups;   // groups that fit into a tile buffer
   int32_t group_shift;   // group_bytes is 1 << group_shift; -1: no power of two
   int32_t element_type;

@@ -333,6 +333,28 @@ def strided_pairs(host_model: HostModel, op_host: OpHost) -> None:
             test_strides.check(host_model, pairs(mode, packed), [16, 32, 48, 64], 5)
 
 
+def strides_refused(host_model: HostModel, op_host: OpHost) -> None:
+    test_strides.test_a_missing_stride_is_refused(op_host)
+    for index in range(4):
+        test_strides.test_what_ends_beyond_64_bits_is_refused(host_model, index)
+
+
+def one_strided_head(host_model: HostModel, op_host: OpHost) -> None:
+    for mode in test_offsets.MODES:
+        for cores in (1, 5):
+            test_strides.test_one_heads_rows_go_into_blocks_that_lie_apart(host_model, mode, cores)
+
+
+def odd_blocks_and_heads(host_model: HostModel, op_host: OpHost) -> None:
+    """Blocks of 12 and heads of 48 or 416 bytes: neither shifts. Parts of cores begin inside rows and inside heads."""
+    for layout in test_offsets.LAYOUTS:
+        for slots in (list(range(3, 203)), np.random.default_rng(3).permutation(240)[:200].tolist()):
+            for cores in (1, 7):
+                test_tokens.check(host_model, test_tokens._call(layout, 200, 4, 48, 12, slots, 20, "int8"), cores=cores)
+        few = test_tokens._call(layout, 5, 3, 416, 12, [40, 7, 8, 9, 30], 20, "int8")
+        test_tokens.check(host_model, few, cores=24)
+
+
 def larger_part(host_model: HostModel, op_host: OpHost) -> None:
     test_offsets.test_no_copy_needs_more_bursts_than_one_instruction_takes(host_model)
 
@@ -440,6 +462,9 @@ HOST: tuple[Fault, ...] = tuple(
         ("strides are taken for bytes", r"strides\[i\] = given\[i\] \* width;", "strides[i] = given[i];", strided_tokens,
          ""),
         ("tokens and blocks may overlap", r"\|\| given\[i\] \* width < strides\[i\]", "", overlaps, ""),
+        ("a missing stride passes", r"return Refuse\(context, \"a stride is missing\"\);", ";", strides_refused, ""),
+        ("strides may end beyond 64 bits", r"if \(!Multiply\(counts\[i\], strides\[i\], &span\)\)",
+         "if (Multiply(counts[i], strides[i], &span) && span < 0)", strides_refused, ""),
         ("flattened rows have one head", r"tiling->num_head = HeadsOf\([^;]*;", "tiling->num_head = 1;", flattened_rows,
          ""),
         ("tokens of flattened rows are counted from the first dimension",
@@ -491,7 +516,7 @@ KERNEL: tuple[Fault, ...] = tuple(
         ("one byte fewer of each burst is loaded",
          r"(blockLen = static_cast<uint32_t>\()burst(\);\s*params\.srcStride = now)", r"\1burst - 1\2", norm_runs,
          "dma"),
-        ("PA_NZ runs go on across blocks", r"slot - place\.offset \+ blocks_\.size\)",
+        ("PA_NZ runs go on across blocks", r"slot - place\.offset \+ blocks_\.Size\(\)\)",
          "INT64_MAX)", pa_nz_runs, "copy_groups"),
         ("rows are freed before they are transposed", r"(\n\s*)(Transpose\(tile,)",
          r"\1load_queue_.FreeTensor(loaded);\1\2", pa_nz_runs, "copy_groups"),
@@ -526,6 +551,16 @@ KERNEL: tuple[Fault, ...] = tuple(
          "= static_cast<int32_t>((pair.slot + target) * head);", pairs_6_gib, "copy_pairs"),
         ("the cache offset of a mean is cut to 32 bits", r"\(pair\.slot \+ pair\.mean_begin\) \* head",
          "static_cast<int32_t>((pair.slot + pair.mean_begin) * head)", pairs_6_gib, "copy_pairs"),
+        ("rows of a pair run on across blocks that lie apart", r"MsspMin\(MsspMin\(buffer_bytes_, length - done\), place\.left\)",
+         "MsspMin(buffer_bytes_, length - done)", one_strided_head, "copy_pairs"),
+        ("the block found last is taken for every later one", r" \|\| slot - last_begin_ >= size_", "",
+         odd_blocks_and_heads, "side"),
+        ("the block found last is taken for every earlier one", r"slot < last_begin_ \|\| ", "",
+         odd_blocks_and_heads, "side"),
+        ("groups are counted from the first one of the row", r"group_ = first_;", "group_ = 0;", odd_blocks_and_heads,
+         "groups"),
+        ("a piece of a group is copied whole", r"size_ - within, column_end_ - next_", "size_ - within, size_",
+         odd_blocks_and_heads, "groups"),
         ("the tail starts again at row 0", r"CopyRows\(side, pair, pair\.mean_end,", "CopyRows(side, pair, 0,",
          rope_int8, "copy_pairs"),
         ("Omni writes a mean", r"pair->skip = mode_ == MSSP_OMNI;", "pair->skip = false;", compressed, "pairs"),

@@ -192,7 +192,7 @@ FAULTS: tuple[Fault, ...] = tuple(
         ("x is scaled before it is widened", "op_kernel", "codes",
          r"(rows\.ReinterpretCast<half>\(\), AscendC::RoundMode::CAST_NONE[^}]*\}[^}]*\}[^}]*\})\s*VectorBarrier\(\);",
          r"\1", dynamic_norm),
-        ("runs go on across blocks", "op_kernel", "quantise", r"slot - place\.offset \+ blocks_\.size\)", "INT64_MAX)",
+        ("runs go on across blocks", "op_kernel", "quantise", r"slot - place\.offset \+ blocks_\.Size\(\)\)", "INT64_MAX)",
          dynamic_pa_nz),
         ("a run's groups are not turned", "op_kernel", "quantise",
          r"if \(tile\.is_run\) \{\s*Transpose", "if (false) {\nTranspose", dynamic_nhsd),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.ascend_counts import Case, cases, decode_cases, least_possible, make_call, measure
+from benchmarks.ascend_counts import Case, cases, compare, decode_cases, least_possible, make_call, measure, page_row
 from ms_scatter_pa.rules.table import CACHE_MODES
 from tests.ascendc.host_model.runner import PARTS, Call, HostModel, Run
 
@@ -14,7 +14,9 @@ COPIES = [case for case in cases() if case.scatter_mode != "Rope"]
 IDS = [case.name for case in COPIES]
 
 
-BEFORE = Path(__file__).resolve().parents[2] / "benchmarks" / "baselines" / "ascend_counts.json"
+ROOT = Path(__file__).resolve().parents[2]
+BEFORE = ROOT / "benchmarks" / "baselines" / "ascend_counts.json"
+COSTS, PAGE = (ROOT / "docs" / name for name in ("ascend/costs.md", "ascend_kernel.md"))
 
 
 def run(host_model: HostModel, case: Case, part: str = "910B1", **options: int) -> Run:
@@ -124,3 +126,30 @@ def test_decode_is_not_slower_than_with_a_status_of_every_core(host_model: HostM
     assert now["divisions_before_load"] <= 2
     assert now["divisions_before_load"] == 0 or case.tokens > 1
     assert now["divisions_per_token"] <= 1 or case.tokens <= now["cores"] * 2
+    assert compare([before], [now]).splitlines()[-1] in COSTS.read_text().splitlines(), "the page has other counts"
+
+
+def test_the_pages_counts_are_todays(host_model: HostModel) -> None:
+    """Made by ``python -m benchmarks.ascend_counts --part 910B1 --page``."""
+    table = PAGE.read_text().split("| case | bytes / least | mean store burst (longest possible)")[1].split("\n\n")[0]
+    rows = table.splitlines()[2:]
+    known = {f"{case.name.removesuffix(' BS=128')}": case for case in cases()}
+    assert len(rows) >= 15
+    for given in rows:
+        assert given == page_row(measure(host_model, known[given.split("|")[1].strip()], PARTS["910B1"]))
+
+
+@pytest.mark.parametrize("layout", CACHE_MODES)
+@pytest.mark.parametrize("head_size", [37, 80, 112, 192])
+@pytest.mark.parametrize("block_size", [100, 128])
+def test_what_is_no_power_of_two_costs_few_divisions(
+    host_model: HostModel, layout: str, head_size: int, block_size: int
+) -> None:
+    """Heads of 80 or 192 and blocks of 100: nothing shifts there. One token, K and V: at most two divisions of a core
+    before its first byte and one for the block. Many on one core: one per token and side."""
+    if layout == "PA_NZ" and head_size == 37:
+        head_size = 48
+    one, many = (Case("divisions", layout, n, block_size, head_size=head_size) for n in (1, 700))
+    blocks = block_size == 100
+    assert max(c.divisions for c in run(host_model, one, "910B3").counts) <= 2 + blocks
+    assert run(host_model, many, "910B3", cores=1).counts[0].divisions <= 8 + 2 * many.tokens * blocks

@@ -124,5 +124,11 @@ def test_the_sources_are_where_they_are_looked_for() -> None:
 if __name__ == "__main__":
     text = PAGE.read_text()
     PAGE.write_text(
-        re.sub(r"(\| --- \| --- \| --- \|\n).*?\n\n", lambda m: m.group(1) + rows() + "\n\n", text, flags=re.DOTALL)
+        re.sub(
+            r"(\| --- \| --- \| --- \|\n).*?\n\n",
+            lambda m: m.group(1) + rows() + "\n\n",
+            text,
+            count=1,
+            flags=re.DOTALL,
+        )
     )

@@ -10,7 +10,7 @@ import pytest
 from cann_stand_in.op_host import OPERATOR, REQUIRED, STRIDED, OpHost
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_compressed import mean_elements, pair_calls
+from test_compressed import make_call, mean_elements, pair_calls
 from test_tokens import token_calls
 
 from ms_scatter_pa.backends.ascend.strides import block_stride, token_stride
@@ -78,6 +78,14 @@ def test_any_call_of_pairs(host_model: HostModel, call: Call, gaps: list[int], c
     check(host_model, call, gaps, cores)
 
 
+@pytest.mark.parametrize("mode", ["Alibi", "Rope", "Omni"])
+@pytest.mark.parametrize("cores", [1, 5])
+def test_one_heads_rows_go_into_blocks_that_lie_apart(host_model: HostModel, mode: str, cores: int) -> None:
+    """Rows that follow each other are loaded across blocks, but stored block by block."""
+    call = make_call(np.random.default_rng(9), mode, False, "float16", 2, 60, 1, (64, 32), 16, np.int32)
+    check(host_model, call, [0, 0, 16, 33], cores)
+
+
 def test_the_definition(op_host: OpHost) -> None:
     """The same tensors, four attributes, and no copies by the framework of what lies apart."""
     plain, strided = op_host.definitions[OPERATOR], op_host.definitions[STRIDED]
@@ -99,6 +107,25 @@ def test_what_overlaps_is_refused(host_model: HostModel, index: int) -> None:
     strides[index] = 31 if index < 2 else 127
     with pytest.raises(TilingError, match="overlap"):
         host_model.run(replace(call, strides=tuple(strides)))
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_what_ends_beyond_64_bits_is_refused(host_model: HostModel, index: int) -> None:
+    call = Call(*(np.zeros(s, np.float16) for s in ((33, 2, 16), (33, 2, 16), (33, 4, 2, 16), (33, 4, 2, 16))),
+                np.zeros(33, np.int32), "Norm")  # fmt: skip
+    strides = [0, 0, 0, 0]
+    strides[index] = 2**58  # times two bytes and 33 is more than 2**63
+    with pytest.raises(TilingError, match="too large"):
+        host_model.run(replace(call, strides=tuple(strides)))
+
+
+def test_a_missing_stride_is_refused(op_host: OpHost) -> None:
+    shapes = [(3, 2, 16)] * 2 + [(2, 4, 2, 16)] * 2 + [(3,), (1,), (1,), (1,), (1, 1, 1, 1), (1,)]
+    dtypes = op_host.input_dtypes("float16", "float16", "int32")
+    for count in range(4):
+        with pytest.raises(TilingError, match="a stride is missing"):
+            op_host.tile(shapes, dtypes, 8, 192 * 1024, STRIDED, (0,) * count)
+    op_host.tile(shapes, dtypes, 8, 192 * 1024, STRIDED, (0,) * 4)
 
 
 @given(

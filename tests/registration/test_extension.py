@@ -195,13 +195,13 @@ def spread(array, how, rng):
     return memory, place
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_calls_of_the_same_shapes_are_told_apart(seed, with_extension):
-    """Layouts, dtypes, strides, absent values: each call's plan is its own, whatever was called before it."""
-    rng = np.random.default_rng(seed)
-    for _ in range(40):
-        layout, dtype = rng.choice(["Norm", "PA_NZ", "NHSD"]), rng.choice([np.float16, np.int16, np.uint16])
-        case = token_case(str(layout), dtype, key_only=bool(rng.integers(3) == 0))
+@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+def test_calls_of_the_same_shapes_are_told_apart(layout, with_extension):
+    """dtypes, strides, absent values: each call's plan is its own, whatever was called before it."""
+    rng = np.random.default_rng(5)
+    for _ in range(60):
+        dtype = rng.choice([np.float16, np.int16], p=[0.9, 0.1])
+        case = token_case(layout, dtype, key_only=bool(rng.integers(2)))
         for name in ("value", "value_cache"):  # of the key's shape, so that a mistake stays in bounds
             if case.arrays[name] is not None:
                 case.arrays[name] = case.arrays[name.replace("value", "key")][::-1].copy()
@@ -209,12 +209,12 @@ def test_calls_of_the_same_shapes_are_told_apart(seed, with_extension):
         for name in ("key", "value", "key_cache", "value_cache"):
             if case.arrays[name] is None:
                 continue
-            ways = ("dense", "rows", "wider rows") + (("heads", "elements") if "cache" not in name else ())
+            ways = ("dense", "rows", "wider rows") + (("heads", "elements") if name in ("key", "value") else ())
             array, place = spread(case.arrays[name], str(rng.choice(ways)), rng)
             memories[name] = (Tensor(array), array, place)
             given[name] = memories[name][0][place] if place else memories[name][0]
         before = with_extension.ModelLaunches()
-        assert npu_scatter_pa_kv_cache(**given, cache_mode=str(layout)).asnumpy().tolist() == [0, 0, 0, 0]
+        assert npu_scatter_pa_kv_cache(**given, cache_mode=layout).asnumpy().tolist() == [0, 0, 0, 0]
         assert with_extension.ModelLaunches() == before + 1
         expected = case.reference()
         for name, (tensor, array, place) in memories.items():

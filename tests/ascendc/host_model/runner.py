@@ -86,6 +86,8 @@ class SideTiling(ctypes.Structure):
                 "column_unit",
                 "row_stride",
                 "block_stride",
+                "row_groups",
+                "copy_groups",
                 "tile_groups",
             )
         ],
