@@ -5,9 +5,7 @@ Exit status: 0 calls take the intended path, 1 they work by a slower one, 2 they
 
 import argparse
 import json
-import sys
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from . import doctor_checks as checks
 from .doctor_checks import Finding
@@ -100,9 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     report = diagnose()
     if options.json:
-        dump: dict[str, Any] = asdict(report)
-        json.dump(dump, sys.stdout, indent=2)
-        print()
+        print(json.dumps(asdict(report), indent=2))
     else:
         print(text(report))
     return report.status

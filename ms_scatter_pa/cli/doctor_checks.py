@@ -104,6 +104,12 @@ def _requirement(name: str) -> str:
 @_guarded("MindSpore")
 def mindspore() -> Finding:
     requirement = _requirement("mindspore")
+    try:
+        os.getcwd()
+    except OSError:
+        return Finding(
+            "MindSpore", False, "does not start where the working folder is gone", "change to another folder"
+        )
     problem = libraries.in_child("import mindspore")
     if problem is not None:
         return Finding("MindSpore", False, f"does not start: {problem}", f'pip install "{requirement}" "numpy<2"')

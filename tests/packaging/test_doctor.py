@@ -485,3 +485,17 @@ def test_a_full_disk_is_one_sentence(arguments):
         done = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (74, 1), done.stderr
     assert done.stderr.startswith("ms_scatter_pa: the standard output cannot be written: No space left")
+
+
+def test_a_closed_output_ends_quietly():
+    command = ["/bin/sh", "-c", f"exec {sys.executable} -m ms_scatter_pa doctor --json >&-"]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_working_folder_that_is_gone_is_named(monkeypatch, tmp_path):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    found = doctor_checks.mindspore()
+    assert not found.well and found.found == "does not start where the working folder is gone"
