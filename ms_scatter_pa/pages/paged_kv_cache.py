@@ -173,6 +173,7 @@ class PagedKVCache(BlockManager):
         """Writes a step's K and V rows into one layer's caches with ``npu_scatter_pa_kv_cache``.
 
         Args:
+            layer: the layer, 0 <= layer < num_layers.
             key, value: [T, num_kv_heads, head_size] Tensors of the caches' dtypes, float ones where the cache is
                 quantised; value None for a key-only cache.
             slot_mapping: int32 or int64 [T], as ``slot_mapping()`` gives it.
@@ -182,8 +183,9 @@ class PagedKVCache(BlockManager):
             The status, int64 Tensor [4].
 
         Raises:
-            TypeError, ValueError, IndexError: as the operator.
+            IndexError: no such layer. TypeError, ValueError, IndexError: as the operator.
         """
+        layer = self._checked(layer)
         caches = (self.key_caches[layer], self.value_caches[layer])
         self._storage.check_pool(layer)
         if self.is_quantised:
@@ -211,9 +213,7 @@ class PagedKVCache(BlockManager):
             ValueError: ``dtype`` or ``raw`` for a cache that is not quantised, or another ``dtype``.
             KeyError: no such sequence. IndexError: no such layer.
         """
-        layer = integer(layer, "layer")
-        if not 0 <= layer < self.num_layers:
-            raise IndexError(f"layer: given {layer}, expected 0 <= layer < {self.num_layers}")
+        layer = self._checked(layer)
         if not self.is_quantised:
             if dtype is not None or raw:
                 raise ValueError("dtype, raw: given for a cache without scales, which holds rows as they were written")
@@ -325,6 +325,12 @@ class PagedKVCache(BlockManager):
 
     def _copy_in(self, pairs: list[tuple[int, int]]) -> None:
         self._storage.copy_in(pairs)
+
+    def _checked(self, layer: int) -> int:
+        layer = integer(layer, "layer")
+        if not 0 <= layer < self.num_layers:
+            raise IndexError(f"layer: given {layer}, expected 0 <= layer < {self.num_layers}")
+        return layer
 
     def _read(self, seq_id: SeqId, layer: int) -> Rows:
         entry = self._anywhere(seq_id)

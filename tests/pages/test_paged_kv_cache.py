@@ -297,6 +297,9 @@ def test_misuse_is_refused_and_changes_nothing():
         (ValueError, "layout", lambda: cache.to_layout("ND")),
         (IndexError, "layer: given 1", lambda: cache.read("a", 1)),
         (IndexError, "layer: given -1", lambda: cache.read("a", -1)),
+        (IndexError, "layer: given 1", lambda: cache.write(1, None, None, None)),
+        (IndexError, "layer: given -1", lambda: cache.write(-1, None, None, None)),
+        (TypeError, "layer: given 0.0", lambda: cache.write(0.0, None, None, None)),
     ]:
         with pytest.raises(error, match=message):
             call()
