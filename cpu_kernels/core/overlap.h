@@ -2,6 +2,7 @@
 #ifndef MS_SCATTER_PA_CORE_OVERLAP_H_
 #define MS_SCATTER_PA_CORE_OVERLAP_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <initializer_list>
 
@@ -32,6 +33,11 @@ inline int64_t Product(const int64_t* shape, int64_t ndim) {
   int64_t product = 1;
   for (int64_t i = 0; i < ndim; ++i) product = Times(product, shape[i]);
   return product;
+}
+
+// Whether a tensor that has elements has no memory: it is not there yet, and must not be taken for an absent one.
+inline bool IsMissing(const void* data, const int64_t* shape, int64_t ndim) {
+  return data == nullptr && std::find(shape, shape + ndim, 0) == shape + ndim;
 }
 
 // `count` blocks of `bytes` bytes, the first at `begin`, one every `stride` bytes, which is more than a block. A tensor

@@ -236,6 +236,12 @@ MsspStatus CheckQuantDescription(const MsspQuantCall& call) {
     if (sides[i]->rows != nullptr && call.num_blocks > 1 && sides[i]->block_stride < block) {
       return {MSSP_BAD_SHAPES, arguments[i]->cache, sides[i]->block_stride, block};  // blocks that overlap
     }
+    const MsspScaling& scaling = sides[i]->scaling;
+    const bool keeps_scales = scaling.kind == MSSP_DYNAMIC || scaling.kind == MSSP_GIVEN;
+    const int64_t scales = call.block_size * call.num_head;
+    if (sides[i]->rows != nullptr && keeps_scales && call.num_blocks > 1 && scaling.scale_block_stride < scales) {
+      return {MSSP_BAD_SHAPES, arguments[i]->scale_cache, scaling.scale_block_stride, scales};
+    }
   }
   return status;
 }

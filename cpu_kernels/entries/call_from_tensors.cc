@@ -149,6 +149,9 @@ MsspStatus CheckOptions(const MsspTensor* tensors, const MsspOptions& options) {
   if (options.layout < 0 || options.layout >= MSSP_NUM_LAYOUTS || (compressed && options.layout != MSSP_NORM)) {
     return bad(kKeyCache, options.layout, compressed ? MSSP_NORM : MSSP_NHSD);
   }
+  if (compressed && options.flattened != 0) {
+    return bad(kKey, options.flattened, 0);  // whose heads and sequences nothing tells
+  }
   if (MsspIndexSize(options.index_type) == 0) {
     return bad(kSlotMapping, options.index_type, MSSP_INDEX_INT64);
   }
@@ -166,6 +169,10 @@ MsspStatus CheckOptions(const MsspTensor* tensors, const MsspOptions& options) {
     }
     if (!IsRank(tensors[kKeyCache + i], cache_ranks[0], cache_ranks[1])) {
       return bad(kKeyCache + i, tensors[kKeyCache + i].ndim, cache_ranks[1]);
+    }
+    // Rows without memory would be a side that is absent; of the others the core tells.
+    if (IsMissing(tensors[kKey + i].data, tensors[kKey + i].shape, tensors[kKey + i].ndim)) {
+      return bad(kKey + i, 0, Product(tensors[kKey + i].shape, tensors[kKey + i].ndim));
     }
   }
   for (int i = kSlotMapping; i <= kSeqLens; ++i) {

@@ -265,6 +265,12 @@ MsspStatus CheckRank(const MsspTensor& tensor, int argument, int64_t least, int6
   return fits ? kGood : BadOption(argument, tensor.shape == nullptr ? 0 : tensor.ndim, most);
 }
 
+// Without memory these would be an argument that is absent; of the others the core tells.
+MsspStatus CheckMemory(const MsspTensor& tensor, int argument) {
+  const bool missing = IsMissing(tensor.data, tensor.shape, tensor.ndim);
+  return missing ? BadOption(argument, 0, Product(tensor.shape, tensor.ndim)) : kGood;
+}
+
 // What Python's rules decide and a foreign caller of the C interface may get wrong: with it, what follows indexes a
 // table or a shape.
 MsspStatus CheckSideOptions(const MsspTensor* tensors, const SideOptions& side, int64_t layout, bool flattened,
@@ -286,11 +292,13 @@ MsspStatus CheckSideOptions(const MsspTensor* tensors, const SideOptions& side, 
   const int64_t scales_rank = layout == MSSP_NHSD ? 4 : 3;
   MsspStatus status = CheckRank(tensors[side.rows], side.rows, flattened ? 2 : 3, most_ranks[side.rows]);
   if (status.code == MSSP_WRITTEN) status = CheckRank(tensors[side.cache], side.cache, cache_least, cache_most);
+  if (status.code == MSSP_WRITTEN) status = CheckMemory(tensors[side.rows], side.rows);
   if (status.code == MSSP_WRITTEN && has_scale) {
     status = CheckRank(tensors[side.scale], side.scale, scale_rank, scale_rank);
   }
   if (status.code == MSSP_WRITTEN && has_scale && side.has_offset != 0) {
     status = CheckRank(tensors[side.offset], side.offset, tensors[side.scale].ndim, tensors[side.scale].ndim);
+    if (status.code == MSSP_WRITTEN) status = CheckMemory(tensors[side.offset], side.offset);
   }
   if (status.code == MSSP_WRITTEN && has_cache) {
     status = CheckRank(tensors[side.scale_cache], side.scale_cache, scales_rank, scales_rank);
@@ -417,6 +425,7 @@ extern "C" MSSP_EXPORT MsspStatus MsspRunGather(const MsspTensor* given, const M
   if (result.code == MSSP_WRITTEN) result = CheckRank(tensors[gather::kSeqLens], gather::kSeqLens, 1, 1);
   if (result.code == MSSP_WRITTEN && options->has_seq_offset != 0) {
     result = CheckRank(tensors[gather::kSeqOffset], gather::kSeqOffset, 1, 1);
+    if (result.code == MSSP_WRITTEN) result = CheckMemory(tensors[gather::kSeqOffset], gather::kSeqOffset);
   }
   if (result.code == MSSP_WRITTEN) {
     const int64_t item_sizes[kCount] = {MsspItemSize(options->key_cache_type),

@@ -79,3 +79,38 @@ def test_the_ways_in_which_models_hand_rows_over(library: CoreLibrary, itemsize:
     array = make(rows)
     assert array.strides[-1] != itemsize
     np.testing.assert_array_equal(copy(library, array, 0), rows)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ndim": -1},
+        {"ndim": 9},
+        {"itemsize": 0},
+        {"itemsize": 3},
+        {"itemsize": 16},
+        {"shape": [2, -1]},
+        {"shape": [2**40, 2**40]},
+        {"strides": [2**62, 1]},
+        {"from": 2**64 - 4},
+    ],
+)
+def test_of_numbers_that_cannot_be_nothing_is_copied(library: CoreLibrary, change: dict[str, Any]) -> None:
+    source, out = np.ones(16, np.uint32), np.zeros(16, np.uint32)
+    shape, strides = (
+        np.array((change.get(n, d) + [1] * 9)[:9], np.int64) for n, d in (("shape", [2, 2]), ("strides", [2, 1]))
+    )
+    numbers = {"ndim": 2, "itemsize": 4, "from": source.ctypes.data} | change
+    library.c.MsspCopyContiguous(
+        out.ctypes.data,
+        numbers["from"],
+        shape.ctypes.data,
+        strides.ctypes.data,
+        numbers["ndim"],
+        numbers["itemsize"],
+        1,
+    )
+    assert not out.any()
+    library.c.MsspStreamingCopy(out.ctypes.data, source.ctypes.data, -1, 1, 0)
+    library.c.MsspStreamingCopy(out.ctypes.data, source.ctypes.data, 2**63 - 1, 0, 1)
+    assert not out.any()

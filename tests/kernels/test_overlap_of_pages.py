@@ -185,3 +185,16 @@ def test_values_that_are_checked_are_the_values_that_are_used(library: CoreLibra
         thread.join()
     assert codes <= {0, 1}
     assert not (arena[:guard] != 7).any() and not (arena[-guard:] != 7).any()
+
+
+def test_scale_caches_whose_blocks_overlap_are_refused(library: CoreLibrary) -> None:
+    rows, cache = np.ones((2, 1, 4), np.float32), np.zeros((2, 2, 1, 4), np.int8)
+    scales = np.zeros((2, 2, 1), np.float32)
+    call = paged_bindings.make_quant_call(
+        rows, None, cache, None, np.array([0, 2]), layout="Norm", key_scale_cache=scales
+    )
+    call.key.scaling.scale_block_stride = 1
+    status, sentence = paged_bindings.run(library, call)
+    assert status == [BAD_SHAPES, 9, 1, 2]
+    assert sentence.startswith("ValueError: key_scale_cache")
+    assert not cache.any() and not scales.any()

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ms_scatter_pa.backends.cpu import paged_bindings
+from ms_scatter_pa.backends.cpu import eager, paged_bindings
 from ms_scatter_pa.backends.cpu.bindings import BlockCopy, Call, CoreLibrary, Status, make_call
 from ms_scatter_pa.reference import write_reference
-from ms_scatter_pa.rules.table import BAD_SHAPES, NO_MEMORY
+from ms_scatter_pa.rules.table import BAD_SHAPES, NO_MEMORY, SCATTER_PA
 
 Array = npt.NDArray[Any]
 WRITTEN = [0, 0, 0, 0]
@@ -376,3 +376,20 @@ def test_no_call_at_all(library: CoreLibrary) -> None:
         run = getattr(ctypes.CDLL(str(library.path)), function)
         run.restype = Status
         assert run(None).as_list() == [BAD_SHAPES, 0, 0, 1]
+
+
+def test_flattened_rows_of_pairs_are_refused(library: CoreLibrary) -> None:
+    """Python never asks for them; of what a foreign caller would mean the core would read past the end."""
+    arrays = {0: np.ones((2, 16), np.float16), 2: np.zeros((1, 8, 1, 16), np.float16)}
+    arrays |= {4: np.full((2, 1), -1), 5: np.ones((2, 1), np.int64), 7: np.full(2, 16)}
+    structs = (eager._Tensor * 8)()
+    for i, array in arrays.items():
+        structs[i].data, structs[i].ndim = array.ctypes.data, array.ndim
+        structs[i].shape = (ctypes.c_int64 * 8)(*array.shape)
+    fields = dict.fromkeys(SCATTER_PA.options, 0) | {"scatter_mode": 1, "key_only": 1, "flattened": 1, "record": 1}
+    fields |= {"key_type": 0, "value_type": 0, "index_type": 1}
+    status, message = (ctypes.c_int64 * 4)(), ctypes.create_string_buffer(1024)
+    run = ctypes.CDLL(str(library.path)).MsspRun
+    run.restype = Status
+    found = run(structs, (ctypes.c_int64 * len(fields))(*fields.values()), status, None, message, ctypes.c_int64(1024))
+    assert found.as_list() == list(status) == [BAD_SHAPES, 0, 1, 0]

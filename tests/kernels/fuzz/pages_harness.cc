@@ -513,8 +513,7 @@ struct Judge {
       has_memory = has_memory && (apart(side.head_stride, call.num_head, side.token_stride, call.num_tokens) ||
                                   apart(side.token_stride, call.num_tokens, side.head_stride, call.num_head));
     } else if (scaling.kind == MSSP_DYNAMIC || scaling.kind == MSSP_GIVEN) {
-      has_memory =
-          has_memory && (call.num_blocks <= 1 || scaling.scale_block_stride >= call.block_size * call.num_head);
+      Need(call.num_blocks <= 1 || scaling.scale_block_stride >= call.block_size * call.num_head);
     }
   }
 };
