@@ -63,7 +63,8 @@ def npu_scatter_pa_kv_cache(
         key_cache: a Parameter, a Tensor or, in PyNative, a view, of another dtype than its base too; contiguous, or with
             blocks that lie apart: strided along axis 0 only, as ``pool[:, 0]`` of [NB, 2, BS, N, D]. Written in place.
             Inside a graph pass the tensor itself: what a graph reshapes, views, indexes or slices is MindSpore's copy, and
-            the write is lost without an error; a pool goes in whole, with ``interleaved_slot_mapping``.
+            the write is lost without an error; a pool goes in whole, with ``interleaved_slot_mapping``. So is a Tensor in a
+            branch or loop that a value decides at run time: give such a network Parameters.
         value_cache: as ``key_cache``.
         slot_mapping: int32 or int64. Slot s is row s % BS of block s // BS; a negative one is padding and skipped.
         compress_lens: [B, N] or [B*N]; Alibi: rows kept; Rope and Omni: rows that are compressed.
