@@ -1,6 +1,7 @@
 """build-ascend on stand-in CANN trees: MindSpore's own custom compiler or CMake run, CANN's compilers do not."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from ms_scatter_pa.__main__ import main
 from ms_scatter_pa.backends.ascend import extension
 from ms_scatter_pa.backends.ascend.callback import ahead_of_time
 from ms_scatter_pa.backends.ascend.operator_package import HEADER, export_line, find_package
+from ms_scatter_pa.backends.ascend.sources import AICORE_KERNELS, EAGER_ENTRY
 from ms_scatter_pa.cli import asc_project
 from ms_scatter_pa.cli import build_ascend as build
 
@@ -91,6 +93,25 @@ def test_the_extension_is_for_one_mindspore_and_one_operator(cann, tmp_path, mon
     header = package / "op_api" / "include" / HEADER
     header.write_text(header.read_text() + "// another operator")
     assert extension.load_extension(package) is None
+
+
+@pytest.mark.parametrize("changed", range(len(extension.SOURCES)), ids=[path.name for path in extension.SOURCES])
+def test_the_extension_is_for_one_version_of_the_sources(cann, tmp_path, monkeypatch, changed):
+    """Of the table too: a library of another one would refuse every call, or take arguments for others."""
+    assert run(cann, tmp_path) == 0
+    package = tmp_path / "opp" / "vendors" / "ms_scatter_pa"
+    before = extension.extension_path(package)
+    newer = tmp_path / "newer.h"
+    newer.write_text(extension.SOURCES[changed].read_text() + "// newer")
+    sources = [newer if i == changed else path for i, path in enumerate(extension.SOURCES)]
+    monkeypatch.setattr(extension, "SOURCES", tuple(sources))
+    assert extension.extension_path(package) != before
+
+
+def test_every_source_of_the_extension_counts():
+    included = re.findall(r'#include "(.*)"', EAGER_ENTRY.read_text())
+    own = {AICORE_KERNELS / name for name in included if (AICORE_KERNELS / name).is_file()}
+    assert own | {EAGER_ENTRY} == set(extension.SOURCES)
 
 
 def test_a_second_build_replaces_the_first(cann, tmp_path):

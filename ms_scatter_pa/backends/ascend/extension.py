@@ -16,12 +16,16 @@ from .sources import AICORE_KERNELS, EAGER_ENTRY
 
 NAME = "ms_scatter_pa_ascend"
 
+SOURCES = (EAGER_ENTRY, AICORE_KERNELS / "aclnn_runner.h", AICORE_KERNELS / "op_kernel" / "ms_scatter_pa_op_info.h")
+"""All that is compiled of this package: another table of arguments asks for another library."""
+
 
 def extension_path(package: Path) -> Path:
-    """Where it is for this MindSpore, this Python and the installed operator."""
+    """Where it is for this MindSpore, this Python, this package's sources and the installed operator."""
     header = (package / "op_api" / "include" / HEADER).read_bytes()
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    stamp = hashlib.sha256(ms.__version__.encode() + header + EAGER_ENTRY.read_bytes()).hexdigest()[:16]
+    sources = b"".join(source.read_bytes() for source in SOURCES)
+    stamp = hashlib.sha256(ms.__version__.encode() + header + sources).hexdigest()[:16]
     return package / "ms_scatter_pa" / stamp / f"{NAME}{suffix}"
 
 
