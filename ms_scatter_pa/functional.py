@@ -58,8 +58,8 @@ def npu_scatter_pa_kv_cache(
 
     Args:
         key: float16, float32, bfloat16, (u)int8, (u)int16, (u)int32, hifloat8, float8_e5m2 or float8_e4m3fn.
-        value: as ``key`` with Dv, of one dtype with it (PA_NZ: any), or None with ``value_cache`` (key-only write). Two
-            tensors without elements, as other frameworks spell it, mean None too.
+        value: as ``key`` with Dv, of one dtype with it (PA_NZ: any), or None with ``value_cache`` (key-only write). A
+            tensor without elements, as other frameworks spell it, means None too.
         key_cache: a Parameter, a Tensor or, in PyNative, a view, of another dtype than its base too; contiguous, or with
             blocks that lie apart: strided along axis 0 only, as ``pool[:, 0]`` of [NB, 2, BS, N, D]. Written in place.
             Inside a graph pass the tensor itself: what a graph reshapes, views, indexes or slices is MindSpore's copy, and

@@ -79,6 +79,7 @@ def gather_options(
     Raises:
         TypeError, ValueError: what does not fit; the text names the argument.
     """
+    arguments = _without_empty_value(arguments)
     decision = decide_gather(arguments, is_seq_lens_cumsum)
     return GatherPaOptions(
         layout=CACHE_MODES.index(decision.layout),
@@ -97,6 +98,7 @@ def quant_options(
     arguments: PagedArguments, on_error: str, check_duplicates: bool, keeps_last_status: bool
 ) -> QuantScatterPaOptions:
     """The same for a quantising write."""
+    arguments = _without_empty_value(arguments)
     decision = decide_quant(arguments)
     return QuantScatterPaOptions(
         layout=CACHE_MODES.index(decision.layout),
@@ -108,6 +110,15 @@ def quant_options(
         index_type=_INDEX_CODES[str(arguments.dtype("slot_mapping"))],
         **_common_options(arguments, decision),
     )
+
+
+def _without_empty_value(arguments: PagedArguments) -> PagedArguments:
+    """As ``scenario.without_empty_value``."""
+    if not scenario.are_absent(arguments.shape("value"), arguments.shape("value_cache")):
+        return arguments
+    absent = [arguments.place(name) for name in ("value", "value_cache")]
+    shapes, dtypes = scenario.without(arguments.shapes, absent), scenario.without(arguments.dtypes, absent)
+    return arguments._replace(shapes=shapes, dtypes=dtypes)
 
 
 def _common_options(arguments: PagedArguments, decision: Decision) -> dict[str, int]:

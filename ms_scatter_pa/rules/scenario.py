@@ -4,12 +4,14 @@ A dimension that a dynamic graph does not know while compiling is ``UNKNOWN``; i
 kernel compares it before it writes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from .layouts import LAYOUTS, Side, describe, misfit, product, same, shape_text
 from .table import ARGUMENTS, CACHE_MODES, SCATTER_MODES, dtype_named
+
+T = TypeVar("T")
 
 UNKNOWN = -1
 
@@ -181,15 +183,22 @@ def _best_reading(layout: str, sides: list[Side], slots: int) -> tuple[bool, str
     return flattened, next((problem for problem in readings[flattened] if problem), None)
 
 
+def are_absent(*shapes: Shape | None) -> bool:
+    """Whether tensors of these shapes, None for None, mean None: they have no elements."""
+    return all(shape is None or 0 in shape for shape in shapes)
+
+
 def without_empty_value(arguments: Arguments) -> Arguments:
-    """A key-only call where it is spelled with a value and a value_cache that have no elements."""
-    if not all(0 in (arguments.shape(name) or ()) for name in ("value", "value_cache")):
+    """A key-only call where a value or a value_cache without elements stands for None."""
+    if not are_absent(arguments.shape("value"), arguments.shape("value_cache")):
         return arguments
     absent = [ARGUMENT_NAMES.index(name) for name in ("value", "value_cache")]
-    return arguments._replace(
-        shapes=tuple(None if i in absent else shape for i, shape in enumerate(arguments.shapes)),
-        dtypes=tuple(None if i in absent else dtype for i, dtype in enumerate(arguments.dtypes)),
-    )
+    return arguments._replace(shapes=without(arguments.shapes, absent), dtypes=without(arguments.dtypes, absent))
+
+
+def without(items: Sequence[T | None], places: Sequence[int]) -> tuple[T | None, ...]:
+    """The items with None in these places."""
+    return tuple(None if place in places else item for place, item in enumerate(items))
 
 
 def _key_only(arguments: Arguments) -> bool:

@@ -5,9 +5,14 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor, mint
+from mindspore import Parameter, Tensor, mint
 
-from ms_scatter_pa import npu_scatter_pa_kv_cache
+from ms_scatter_pa import (
+    ScatterPaKvCache,
+    npu_gather_pa_kv_cache,
+    npu_scatter_pa_kv_cache,
+    quant_scatter_pa_kv_cache,
+)
 from ms_scatter_pa.backends.cpu.eager import call_through_pointers
 from tests.support.arrays import DTYPE_NAMES, random_array, to_array, to_tensor
 
@@ -176,6 +181,61 @@ def test_a_value_without_elements_is_none(entry: str, empty: tuple[Any, Any], dt
     status = EMPTY_ENTRIES[entry](Tensor(key), value, target, value_cache, Tensor(SLOTS))
     assert status.asnumpy().tolist() == [0, 0, 0, 0]
     assert target.asnumpy().tobytes() == cache_with(key, cache).tobytes()
+
+
+@pytest.mark.parametrize("entry", EMPTY_ENTRIES)
+@pytest.mark.parametrize("which", ["value", "value_cache"])
+def test_none_beside_a_tensor_without_elements(which: str, entry: str) -> None:
+    """A caller that always passes an empty value, with a cache that has no V."""
+    rng = np.random.default_rng(6)
+    key, cache = (rng.standard_normal((n, *m, HEADS, SIZE)) for n, m in ((TOKENS, ()), (BLOCKS, (BLOCK_SIZE,))))
+    key, cache = key.astype(np.float16), cache.astype(np.float16)
+    target, nothing = Tensor(cache), mint.zeros((0,), dtype=ms.float16)
+    value, value_cache = (nothing, None) if which == "value" else (None, nothing)
+    EMPTY_ENTRIES[entry](Tensor(key), value, target, value_cache, Tensor(SLOTS))
+    assert target.asnumpy().tobytes() == cache_with(key, cache).tobytes()
+
+
+@pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE])
+def test_a_key_only_cell_and_an_empty_value(mode: int) -> None:
+    key = np.random.default_rng(7).standard_normal((TOKENS, HEADS, SIZE)).astype(np.float16)
+    cache = np.zeros((BLOCKS, BLOCK_SIZE, HEADS, SIZE), np.float16)
+    target = Parameter(Tensor(cache), name="key_cache", requires_grad=False)
+    ms.set_context(mode=mode)
+    try:
+        cell = ScatterPaKvCache(target, cache_mode="Norm")
+        cell(Tensor(key), mint.zeros((0, HEADS, SIZE), dtype=ms.float16), Tensor(SLOTS))
+        assert target.asnumpy().tobytes() == cache_with(key, cache).tobytes()
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+
+
+def quantise(key: Any, value: Any, key_cache: Any, value_cache: Any, slots: Any, scale: Any) -> Any:
+    return quant_scatter_pa_kv_cache(key, value, key_cache, value_cache, slots, key_scale=scale, cache_mode="Norm")
+
+
+def gather(key_cache: Any, value_cache: Any, tables: Any, lengths: Any, key: Any, value: Any) -> Any:
+    return npu_gather_pa_kv_cache(key_cache, value_cache, tables, lengths, key, value, cache_mode="Norm")
+
+
+@pytest.mark.parametrize("absent", ["both", "value", "value_cache"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_operators_beside_the_write_take_it_too(compiled: bool, absent: str) -> None:
+    write, read = (ms.jit(quantise), ms.jit(gather)) if compiled else (quantise, gather)
+    codes = np.random.default_rng(8).integers(-127, 128, (TOKENS, HEADS, SIZE)).astype(np.float16)
+    cache = Tensor(np.zeros((BLOCKS, BLOCK_SIZE, HEADS, SIZE), np.int8))
+    value, value_cache = (
+        None if absent not in ("both", name) else mint.zeros((0,), dtype=dtype)
+        for name, dtype in (("value", ms.float16), ("value_cache", ms.int8))
+    )
+    slots = Tensor(np.arange(TOKENS, dtype=np.int32))
+    scale = Tensor(np.ones(1, np.float32))
+    assert write(Tensor(codes), value, cache, value_cache, slots, scale).asnumpy().tolist() == [0, 0, 0, 0]
+    back = Tensor(np.zeros((TOKENS, HEADS, SIZE), np.int8))
+    tables, lengths = Tensor(np.array([[0, 1]], np.int32)), Tensor(np.array([TOKENS], np.int32))
+    value = None if value is None else mint.zeros((0, HEADS, SIZE), dtype=ms.int8)
+    assert read(cache, value_cache, tables, lengths, back, value).asnumpy().tolist() == [0, 0, 0, 0]
+    assert back.asnumpy().tobytes() == codes.astype(np.int8).tobytes()
 
 
 @pytest.mark.parametrize("entry", ["functional", "pointers"])

@@ -8,7 +8,7 @@ from mindspore import ops
 from mindspore.ops.primitive import _primexpr
 
 from ...rules.options import check_modes, dtype_name, options_of
-from ...rules.scenario import Arguments
+from ...rules.scenario import Arguments, are_absent
 from ...rules.table import SCATTER_PA
 from ..graph_tools import mark_writes, no_gradient, not_looked_at, numbers, parts_of, placeholder, records_into
 from ..reg_info import CPU_OP_NAME, cpu_input_names, cpu_reg_info
@@ -67,8 +67,9 @@ def _options(shapes: Any, dtypes: Any, modes: Any, keeps_last_status: bool) -> t
 
 
 @_primexpr
-def _are_empty(value: Any, value_cache: Any) -> bool:
-    return 0 in value and 0 in value_cache
+def is_key_only(value: Any, value_cache: Any) -> bool:
+    """Whether the shapes of value and value_cache, None for None, say that there is no V."""
+    return are_absent(value, value_cache)
 
 
 def graph_call(*call: Any) -> Any:
@@ -76,9 +77,7 @@ def graph_call(*call: Any) -> Any:
     tensors, shapes, dtypes, modes, last_status = parts_of(call)
     key, value, key_cache, value_cache, slot_mapping, compress_lens, compress_seq_offsets, seq_lens = tensors
     options = numbers(_options(shapes, dtypes, modes, records_into(last_status)))
-    if value is not None and _are_empty(shapes[1], shapes[3]):
-        value = None
-    if value is None:
+    if is_key_only(shapes[1], shapes[3]):
         # A constant would do, but not before MindSpore 2.9, since value_cache is written.
         value, value_cache = not_looked_at(key), not_looked_at(key_cache)
     if compress_lens is None:

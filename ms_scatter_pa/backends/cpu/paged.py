@@ -23,6 +23,7 @@ from ..graph_tools import mark_writes, no_gradient, not_looked_at, numbers, part
 from ..mindspore_release import load_extension
 from ..paged_reg_info import cpu_inputs, cpu_reg_info
 from . import eager, library
+from .graph import is_key_only
 
 _OPTIONS_OF_CALL: dict[str, Callable[..., Any]] = {
     GATHER_PA.name: gather_options_of_call,
@@ -109,7 +110,7 @@ def gather_graph(*call: Any) -> Any:
     tensors, shapes, dtypes, modes, last_status = parts_of(call, 13)
     key_cache, value_cache, block_tables, seq_lens, key, value, seq_offset = tensors[:7]
     options = numbers(_gather_options(shapes, dtypes, modes, records_into(last_status)))
-    if value is None:
+    if is_key_only(shapes[5], shapes[1]):
         value, value_cache = not_looked_at(key), not_looked_at(key_cache)
     if seq_offset is None:
         seq_offset = placeholder(block_tables.dtype)
@@ -126,7 +127,7 @@ def quant_graph(*call: Any) -> Any:
     key, value, key_cache, value_cache, slot_mapping = tensors[:5]
     key_scale_cache, value_scale_cache = tensors[9:]
     options = numbers(_quant_options(shapes, dtypes, modes, records_into(last_status)))
-    if value is None:
+    if is_key_only(shapes[1], shapes[3]):
         value, value_cache = not_looked_at(key), not_looked_at(key_cache)
     scales = [placeholder(ms.float32) if tensor is None else tensor for tensor in tensors[5:9]]
     rows = (key, value, key_cache, value_cache, slot_mapping)
