@@ -37,7 +37,8 @@ class Profile:
 
     def __exit__(self, *_):
         sys.setprofile(None)
-        self.python = [name for name in self.python if name not in ("<lambda>", "__exit__")]  # this test's own
+        # Without comprehensions, which are functions before Python 3.12, and without this test's own.
+        self.python = [name for name in self.python if name[0] != "<" and name != "__exit__"]
 
     def _note(self, frame, event, argument):
         if event == "call":
@@ -117,7 +118,8 @@ def check_against_the_page(column: int, measured: Costs, python: int) -> None:
     assert measured.launches == documented("kernels launched")[column] == 1
     assert measured.allocations == documented("tensors allocated")[column] == 1
     assert sum(measured.operators.values()) == documented("other operators")[column] == 0, measured
-    if ms.__version__.startswith("2.10."):  # the others of MindSpore's releases enter others of their functions
+    # Other releases of MindSpore, and of Python's library, enter other functions of theirs.
+    if ms.__version__.startswith("2.10.") and sys.version_info[:2] == (3, 11):
         assert python == documented("Python functions entered")[column]
 
 
