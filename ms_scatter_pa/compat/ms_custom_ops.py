@@ -7,6 +7,7 @@ so, when it is looked up: networks that ask with ``hasattr`` take their other pa
 
 from typing import Any
 
+import mindspore as ms
 from mindspore import ops
 from mindspore.ops.primitive import _primexpr
 
@@ -16,19 +17,20 @@ from .paged_load import paged_cache_load
 __all__ = ["apply_rotary_pos_emb_atb", "paged_cache_load", "reshape_and_cache", "trans_data"]
 
 _FRACTAL_NZ_TO_ND, _ND_TO_FRACTAL_NZ = 0, 1
-_CHANNELS = {1: 32, 2: 16}  # of a 32-byte unit, by the bytes of an item
+# Of a 32-byte unit. By dtype: the itemsize of a view of another dtype is that of the memory below it.
+_CHANNELS = {ms.float16: 16, ms.bfloat16: 16, ms.int8: 32, ms.uint8: 32}
 
 
 @_primexpr
-def _nz_shape(shape: Any, itemsize: Any, transdata_type: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _nz_shape(shape: Any, dtype: Any, transdata_type: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The shape to split into, and the shape that comes out after the two inner dimensions are swapped."""
     if transdata_type not in (_FRACTAL_NZ_TO_ND, _ND_TO_FRACTAL_NZ):
         raise ValueError(
             f"transdata_type: given {transdata_type}, expected 0 (FRACTAL_NZ to ND) or 1 (ND to FRACTAL_NZ)"
         )
-    if itemsize not in _CHANNELS:
-        raise TypeError(f"input: given items of {itemsize} bytes, expected float16, bfloat16, int8 or uint8")
-    unit = _CHANNELS[itemsize]
+    if dtype not in _CHANNELS:
+        raise TypeError(f"input: given {dtype}, expected float16, bfloat16, int8 or uint8")
+    unit = _CHANNELS[dtype]
     if transdata_type == _ND_TO_FRACTAL_NZ:
         if len(shape) < 2 or shape[-2] % 16 or shape[-1] % unit:
             raise ValueError(f"input: given {list(shape)}, expected [.., H, W] with H a multiple of 16 and W of {unit}")
@@ -57,7 +59,7 @@ def trans_data(input: Any, transdata_type: int = 0) -> Any:
     """Moves a tensor between ND and FRACTAL_NZ, as a copy: ``ms_custom_ops.trans_data``.
 
     Args:
-        input: float16, bfloat16 or int8, [.., H, W] with H a multiple of 16 and W of LD = 16 (int8: 32), or
+        input: float16, bfloat16, int8 or uint8, [.., H, W] with H a multiple of 16 and W of LD = 16 (8 bits: 32), or
             [.., W/LD, H, LD].
         transdata_type: 0 from FRACTAL_NZ to ND, 1 from ND to FRACTAL_NZ.
 
@@ -66,10 +68,10 @@ def trans_data(input: Any, transdata_type: int = 0) -> Any:
         ``cache_mode=1``.
 
     Raises:
-        TypeError: items of another size.
+        TypeError: another dtype.
         ValueError: another ``transdata_type``, or a shape that does not divide.
     """
-    split, shape = _nz_shape(input.shape, input.itemsize, transdata_type)
+    split, shape = _nz_shape(input.shape, input.dtype, transdata_type)
     rank = len(split)
     order = (*range(rank - 3), rank - 2, rank - 3, rank - 1)
     return ops.reshape(ops.transpose(ops.reshape(input, split), order), shape)

@@ -144,6 +144,14 @@ def test_trans_data_there_and_back(mode, dtype, unit, lead):
     np.testing.assert_array_equal(Transform()(Tensor(nz), 0).asnumpy(), x)
 
 
+def test_trans_data_of_a_view_of_another_dtype():
+    """Its units are those of its own dtype, not of the memory below."""
+    x = np.random.default_rng(2).standard_normal((16, 32)).astype(np.float16)
+    view = Tensor(x.view(np.uint8)).view(ms.float16)
+    nz = ms_custom_ops.trans_data(view, 1).asnumpy()
+    np.testing.assert_array_equal(nz, np.swapaxes(x.reshape(16, 2, 16), 0, 1))
+
+
 @pytest.mark.parametrize(
     ("call", "error"),
     [
