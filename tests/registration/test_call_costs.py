@@ -169,7 +169,10 @@ def addresses(library, call):
 def test_the_extension_copies_nothing(with_extension, tmp_path, more):
     given = {name: None if array is None else Tensor(array) for name, array in CASE.arrays.items()} | more()
     call = prepared(**given)
+    before = with_extension.ModelStridedLaunches()
     assert costs(with_extension, call, tmp_path) == Costs(1, {}, 1)
+    strided = with_extension.ModelStridedLaunches() - before
+    assert strided == (2 * CALLS if more is fused else 0), "contiguous tensors go to the operator without strides"
     assert addresses(with_extension, call) == [given[name].data_ptr() for name in CASE.arrays]
     assert documented("K, V that are slices of a fused QKV")[0] == 0
 
