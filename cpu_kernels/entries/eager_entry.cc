@@ -21,6 +21,7 @@
 
 #include "call_from_tensors.h"
 #include "core/op_info.h"
+#include "core/overlap.h"
 #include "error_text.h"
 #include "mindspore_compat.h"
 #include "mindspore_release.h"
@@ -40,6 +41,8 @@ struct ScatterOperator {
   using Options = MsspOptions;
   static constexpr const char* kName = "ScatterPaKvCache";
   static constexpr const char* kFunction = "scatter_pa_kv_cache";
+  static constexpr const char* kPublicName = "npu_scatter_pa_kv_cache";
+  static constexpr const auto& kNames = kArgumentNames;
   static constexpr int kArguments = MSSP_NUM_ARGUMENTS;
   static constexpr int kModes = MSSP_NUM_MODES;
   static constexpr int kOptions = MSSP_NUM_OPTIONS;
@@ -52,6 +55,8 @@ struct GatherOperator {
   using Options = MsspGatherOptions;
   static constexpr const char* kName = "GatherPaKvCache";
   static constexpr const char* kFunction = "gather_pa_kv_cache";
+  static constexpr const char* kPublicName = "npu_gather_pa_kv_cache";
+  static constexpr const auto& kNames = gather::kArgumentNames;
   static constexpr int kArguments = MSSP_GATHER_NUM_ARGUMENTS;
   static constexpr int kModes = MSSP_GATHER_NUM_MODES;
   static constexpr int kOptions = MSSP_GATHER_NUM_OPTIONS;
@@ -67,6 +72,8 @@ struct QuantOperator {
   using Options = MsspQuantOptions;
   static constexpr const char* kName = "QuantScatterPaKvCache";
   static constexpr const char* kFunction = "quant_scatter_pa_kv_cache";
+  static constexpr const char* kPublicName = "quant_scatter_pa_kv_cache";
+  static constexpr const auto& kNames = quant::kArgumentNames;
   static constexpr int kArguments = MSSP_QUANT_NUM_ARGUMENTS;
   static constexpr int kModes = MSSP_QUANT_NUM_MODES;
   static constexpr int kOptions = MSSP_QUANT_NUM_OPTIONS;
@@ -139,6 +146,28 @@ bool HoldsStatus(const mindspore::tensor::Tensor& tensor) {
          tensor.is_contiguous();
 }
 
+// Whether the memory below a tensor ends before the tensor does, whose shape stays when its storage is made smaller
+// (`untyped_storage().resize_`). The status says how many bytes there are and how many there should be.
+MsspStatus CheckMemory(const mindspore::tensor::Tensor& tensor, int argument) {
+  const auto& shape = tensor.shape();
+  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) {
+    return {MSSP_WRITTEN, 0, 0, 0};
+  }
+  int64_t last = static_cast<int64_t>(tensor.storage_offset());  // element
+  if (tensor.is_contiguous()) {
+    last += Product(shape.data(), static_cast<int64_t>(shape.size())) - 1;
+  } else {
+    const auto strides = tensor.stride();
+    for (size_t i = 0; i < shape.size(); ++i) {
+      last += (shape[i] - 1) * strides[i];
+    }
+  }
+  const int64_t expected = (last + 1) * ItemSizeOf(tensor);
+  const auto& address = tensor.device_address();
+  const int64_t given = address == nullptr ? 0 : static_cast<int64_t>(address->GetSize());
+  return given < expected ? MsspStatus{MSSP_BAD_SHAPES, argument, given, expected} : MsspStatus{MSSP_WRITTEN, 0, 0, 0};
+}
+
 // Where the tensors of a request are and how large, kept: another thread may give a tensor other memory meanwhile.
 template <typename Op>
 struct Located {
@@ -153,6 +182,9 @@ struct Located {
         throw py::value_error("more dimensions than the operator takes");
       }
       std::copy(shape.begin(), shape.end(), shapes[i].begin());
+      if (memory.code == MSSP_WRITTEN) {
+        memory = CheckMemory(tensor, i);
+      }
       held[i] = tensor.device_address();
       tensors[i] = {DataOf(tensor), shapes[i].data(), nullptr, static_cast<int64_t>(shape.size())};
       if (!tensor.is_contiguous()) {
@@ -163,6 +195,9 @@ struct Located {
     if (call.last_status != nullptr) {
       if (!HoldsStatus(*call.last_status)) {
         throw py::value_error("last_status: changed while the call was queued, expected int64 [4], contiguous");
+      }
+      if (CheckMemory(*call.last_status, Op::kArguments).code != MSSP_WRITTEN) {
+        throw py::value_error("last_status: given int64 [4] in a storage that was made smaller, expected 32 bytes");
       }
       held.back() = call.last_status->device_address();
       last_status = reinterpret_cast<int64_t*>(DataOf(*call.last_status));
@@ -176,11 +211,32 @@ struct Located {
   std::array<std::vector<int64_t>, Op::kArguments> strides;
   MsspTensor tensors[Op::kArguments] = {};
   int64_t* last_status = nullptr;
+  MsspStatus memory = {MSSP_WRITTEN, 0, 0, 0};
 };
+
+// Refuses a call one of whose tensors ends behind its memory, before anything is read.
+template <typename Op>
+void RefuseMemory(const Located<Op>& at, const typename Op::Options& options, int64_t* status) {
+  const auto& [code, position, given, expected] = at.memory;
+  for (int64_t* const to : {status, at.last_status}) {
+    if (to != nullptr) {
+      const int64_t line[MSSP_STATUS_SIZE] = {code, position, given, expected};
+      std::copy(line, line + MSSP_STATUS_SIZE, to);
+    }
+  }
+  if (options.record == 0) {
+    throw py::value_error(std::string(Op::kNames[position]) + ": given a storage of " + std::to_string(given) +
+                          " bytes, expected " + std::to_string(expected) + " for its shape; " + Op::kPublicName +
+                          " wrote nothing" + kAdvice);
+  }
+}
 
 // Runs the operator; throws what the status says unless the call records.
 template <typename Op>
 void RunNow(const Located<Op>& at, const typename Op::Options& options, int64_t* status) {
+  if (at.memory.code != MSSP_WRITTEN) {
+    return RefuseMemory(at, options, status);
+  }
   char message[kMessageSize];
   const MsspStatus result = [&] {
     const Profiled profiled(Op::kName);
@@ -483,6 +539,16 @@ bool IsView(const py::object& tensor) {
   return mindspore::tensor::ConvertToTensor(tensor.ptr())->storage_info() != nullptr;
 }
 
+// Of a tensor in one piece that its storage holds; 0 of any other.
+int64_t ContiguousBytes(const py::object& object) {
+  const auto tensor = mindspore::tensor::ConvertToTensor(object.ptr());
+  const auto& shape = tensor->shape();
+  if (!tensor->is_contiguous() || CheckMemory(*tensor, 0).code != MSSP_WRITTEN) {
+    return 0;
+  }
+  return Product(shape.data(), static_cast<int64_t>(shape.size())) * ItemSizeOf(*tensor);
+}
+
 }  // namespace
 }  // namespace mssp
 
@@ -492,6 +558,8 @@ PYBIND11_MODULE(_eager, module) {
   mssp::Define<mssp::GatherOperator>(&module);
   mssp::Define<mssp::QuantOperator>(&module);
   module.def("is_view", &mssp::IsView, "Whether a tensor is a view into another one's memory, or of all of it.");
+  module.def("contiguous_bytes", &mssp::ContiguousBytes,
+             "The bytes of a tensor in one piece that its storage holds; 0 of any other.");
   module.def("begin_end", &mssp::BeginEnd,
              "Says that the calling thread ends the interpreter: waits for calls of others, and refuses later ones.");
   (void)pthread_atfork(nullptr, nullptr, [] { mssp::g_calls = 0; });  // a child has none of the other threads

@@ -21,6 +21,30 @@ def is_part(tensor: Any) -> bool:
     return bool(tensor.untyped_storage().nbytes() != prod(tensor.shape) * item_size)
 
 
+def missing_bytes(tensor: Any) -> tuple[int, int] | None:
+    """The bytes of a tensor's storage and those that its shape needs, where the storage was made smaller (``resize_``)."""
+    if 0 in tensor.shape:
+        return None
+    last = tensor.storage_offset()
+    if tensor.is_contiguous():
+        last += prod(tensor.shape) - 1
+    else:
+        last += sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    expected = (last + 1) * ITEM_SIZES.get(dtype_name(tensor.dtype), tensor.itemsize)
+    given = tensor.untyped_storage().nbytes()
+    return (given, expected) if given < expected else None
+
+
+def contiguous_bytes(tensor: Any) -> int:
+    """The bytes of a tensor in one piece that its storage holds; 0 of any other."""
+    extension = _extension()
+    if extension is not None:
+        return int(extension.contiguous_bytes(tensor))
+    if not tensor.is_contiguous() or missing_bytes(tensor):
+        return 0
+    return prod(tensor.shape) * ITEM_SIZES.get(dtype_name(tensor.dtype), tensor.itemsize)
+
+
 def is_view(tensor: Any) -> bool:
     """Whether a tensor looks into another one's memory, or at all of it (``view``, ``reshape``).
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...rules.table import BAD_SLOT, NO_MEMORY
 from .. import Blocks
+from ..views import contiguous_bytes
 from . import library
 from .bindings import Status
 from .queue import queue_done
@@ -57,7 +58,17 @@ def copy_blocks(
 
 def _address(blocks: Blocks) -> int:
     memory = blocks.memory
-    address: int = memory.ctypes.data if isinstance(memory, np.ndarray) else memory.data_ptr()
+    if isinstance(memory, np.ndarray):
+        return int(memory.ctypes.data) + blocks.offset
+    # A Parameter's memory may be another one meanwhile than what was taken for blocks (``set_data``, ``resize_``).
+    last = blocks.offset + (blocks.num_blocks - 1) * blocks.stride + blocks.block_bytes if blocks.num_blocks else 0
+    if contiguous_bytes(memory) < last:
+        name = getattr(memory, "name", None) or "a cache"
+        raise ValueError(
+            f"{name}: its memory was changed (set_data, resize_) to a strided or smaller one, expected {last} contiguous bytes as when "
+            "its blocks were made; nothing was copied"
+        )
+    address: int = memory.data_ptr()
     return address + blocks.offset
 
 

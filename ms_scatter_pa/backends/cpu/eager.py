@@ -10,9 +10,11 @@ import mindspore as ms
 import numpy as np
 
 from ...rules.options import options_of_call
-from ...rules.table import MAX_RANK, SCATTER_PA, STATUS_FIELDS
+from ...rules.schema import Operator
+from ...rules.table import BAD_SHAPES, MAX_RANK, SCATTER_PA, STATUS_FIELDS
 from ..graph_tools import address_of
 from ..mindspore_release import check_installed, load_extension
+from ..views import missing_bytes
 from . import library
 from .bindings import Status
 from .queue import begin_end, queue_done
@@ -37,13 +39,17 @@ def call_through_pointers(*call: Any) -> Any:
 
     Errors are raised at the call itself.
     """
-    return run_through_pointers("MsspRun", options_of_call(*call), call[: len(SCATTER_PA.arguments)], call[-1])
+    return run_through_pointers("MsspRun", SCATTER_PA, options_of_call(*call), call)
 
 
-def run_through_pointers(function: str, options: Any, tensors: Sequence[Any], last_status: Any) -> Any:
+def run_through_pointers(function: str, operator: Operator, options: Any, call: Sequence[Any]) -> Any:
     """The same for any operator: ``function`` of the core's library, and the options of the call."""
+    tensors, last_status = call[: len(operator.arguments)], call[-1]
     with queue_done():
         kept = address_of(last_status)
+        refused = _check_memory(operator, tensors, options, kept)
+        if refused is not None:
+            return refused
         structs = (_Tensor * len(tensors))()
         for struct, tensor in zip(structs, tensors, strict=True):
             if tensor is None:
@@ -69,6 +75,25 @@ def run_through_pointers(function: str, options: Any, tensors: Sequence[Any], la
         kind, _, text = message.value.decode().partition(": ")
         raise _ERRORS.get(kind, ValueError)(text)
     return ms.Tensor(status)
+
+
+def _check_memory(operator: Operator, tensors: Sequence[Any], options: Any, kept: int | None) -> Any:
+    """Refuses a tensor that ends behind its memory, as the extension does; returns the status where the call records."""
+    for position, tensor in enumerate(tensors):
+        missing = None if tensor is None else missing_bytes(tensor)
+        if missing is None:
+            continue
+        status = np.array([BAD_SHAPES, position, *missing], np.int64)
+        if kept is not None:
+            ctypes.memmove(kept, status.ctypes.data, status.nbytes)
+        if not options.record:
+            given, expected = missing
+            name = operator.arguments[position].name
+            raise ValueError(
+                f"{name}: given a storage of {given} bytes, expected {expected} for its shape; {operator.name} wrote nothing"
+            )
+        return ms.Tensor(status)
+    return None
 
 
 def load_eager() -> Callable[..., Any]:

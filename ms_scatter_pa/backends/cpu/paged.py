@@ -35,7 +35,7 @@ _RUNNERS = {GATHER_PA.name: "MsspRunGather", QUANT_SCATTER_PA.name: "MsspRunQuan
 def call_through_pointers(operator: Operator, *call: Any) -> Any:
     """The slow way, as the write's."""
     options = _OPTIONS_OF_CALL[operator.name](*call)
-    return eager.run_through_pointers(_RUNNERS[operator.name], options, call[: len(operator.arguments)], call[-1])
+    return eager.run_through_pointers(_RUNNERS[operator.name], operator, options, call)
 
 
 def load_paged() -> tuple[Callable[..., Any], Callable[..., Any]]:
