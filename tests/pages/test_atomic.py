@@ -13,6 +13,7 @@ from mindspore import Tensor, nn, ops
 
 from ms_scatter_pa import PagedKVCache, ScatterPaKvCache
 from ms_scatter_pa.backends.cpu import blocks as cpu_blocks
+from ms_scatter_pa.backends.cpu import queue as cpu_queue
 from ms_scatter_pa.pages import BlockAllocator, BlockManager, BlockTable, storage
 from tests.support.interruptions import Interrupted, interrupted
 
@@ -186,7 +187,7 @@ def test_at_every_call_into_the_core(
 
     with monkeypatch.context() as patch:
         if when == "in the queue":
-            patch.setattr(cpu_blocks.pynative_executor, "sync", fail)
+            patch.setattr(cpu_queue.pynative_executor, "sync", fail)
         else:
             patch.setattr(cpu_blocks, "_function", lambda: fail)
         with pytest.raises(exception, match="from the core"):

@@ -78,9 +78,12 @@ def run_through_pointers(function: str, operator: Operator, options: Any, call: 
 
 
 def _check_memory(operator: Operator, tensors: Sequence[Any], options: Any, kept: int | None) -> Any:
-    """Refuses a tensor that ends behind its memory, as the extension does; returns the status where the call records."""
+    """Refuses a tensor that ends behind its memory, as the extension does; returns the status where the call records.
+
+    One without memory is left to the core.
+    """
     for position, tensor in enumerate(tensors):
-        missing = None if tensor is None else missing_bytes(tensor)
+        missing = None if tensor is None or tensor.data_ptr() == 0 else missing_bytes(tensor)
         if missing is None:
             continue
         status = np.array([BAD_SHAPES, position, *missing], np.int64)
