@@ -46,7 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def nothing_queued() -> Iterator[None]:
     """An error of a queued call belongs to the test that queued it, not to the next one."""
+    _synchronize()  # on the CPU the first one of a process does not wait: it is behind every test
     yield
+    _synchronize()
+
+
+def _synchronize() -> None:
     runtime = getattr(sys.modules.get("mindspore"), "runtime", None)
     if runtime is not None:
         runtime.synchronize()
