@@ -181,6 +181,13 @@ struct Calls {
     std::vector<std::vector<int64_t>> sources;  // of each row: source rows, more than one for a mean
   };
 
+  // Rows [first, end) of the source; of more than the cache has slots, so many that they do not fit.
+  void AddRows(Run* run, int64_t first, int64_t end) const {
+    const int64_t most = call.num_blocks * call.block_size + 1 - static_cast<int64_t>(run->sources.size());
+    end = std::min(end, first + std::max<int64_t>(most, 0));
+    for (int64_t k = first; k < end; ++k) run->sources.push_back({k});
+  }
+
   // The pair's rows in the order of the contract; false and `bad` when a length is out of bounds.
   bool PlanPair(int64_t pair, int64_t length, Run* run, int64_t* bad) const {
     const int64_t n = Index(call.compress_lens, pair);
@@ -188,7 +195,7 @@ struct Calls {
     if (call.scatter_mode == MSSP_ALIBI) {
       *bad = n;
       if (n < 0 || n > length) return false;
-      for (int64_t k = 0; k < n; ++k) run->sources.push_back({length - n + k});
+      AddRows(run, length - n, length);
       return true;
     }
     const int64_t o = Index(call.compress_seq_offsets, pair);
@@ -200,16 +207,17 @@ struct Calls {
       if (n < 0 || n > length - o) return false;
     }
     if (ignores_n || n == 0) {
-      for (int64_t k = 0; k < length; ++k) run->sources.push_back({k});
+      AddRows(run, 0, length);
       return true;
     }
-    for (int64_t k = 0; k < o; ++k) run->sources.push_back({k});
+    AddRows(run, 0, o);
     if (call.scatter_mode == MSSP_ROPE) {
       std::vector<int64_t> averaged;
-      for (int64_t k = o; k < o + n; ++k) averaged.push_back(k);
+      const bool empty = call.key.head_size == 0 && (call.value.rows == nullptr || call.value.head_size == 0);
+      for (int64_t k = o; k < o + n && !(empty && k > o); ++k) averaged.push_back(k);
       run->sources.push_back(averaged);
     }
-    for (int64_t k = o + n; k < length; ++k) run->sources.push_back({k});
+    AddRows(run, o + n, length);
     return true;
   }
 
