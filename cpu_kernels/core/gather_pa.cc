@@ -11,12 +11,12 @@
 #include "call_sizes.h"
 #include "float_environment.h"
 #include "indices.h"
+#include "interleaved_copy.h"
 #include "no_memory.h"
 #include "policy.h"
 #include "scaling.h"
 #include "shares.h"
 #include "simd/cpu_features.h"
-#include "simd/loops.h"
 #include "threads.h"
 
 namespace mssp {
@@ -214,11 +214,7 @@ class SideGatherer {
     int64_t bytes = 0;
     const auto flush = [&] {
       if (pending.count == 0) return;
-      if (stream_) {
-        kernels_.stream_interleaved(pending);
-      } else {
-        CopyInTurn<CopyBytes>(pending);
-      }
+      CopyInterleaved(kernels_, stream_, pending);
       pending.count = 0;
     };
     const auto add = [&] {
@@ -279,11 +275,7 @@ class SideGatherer {
         copies.to[i] = Row(piece.row + i);
         copies.from[i] = source + i * head_bytes_;
       }
-      if (stream_) {
-        kernels_.stream_interleaved(copies);
-      } else {
-        CopyInTurn<CopyBytes>(copies);
-      }
+      CopyInterleaved(kernels_, stream_, copies);
     }
   }
 

@@ -9,6 +9,14 @@
 
 namespace mssp {
 
+inline void CopyInterleaved(const Kernels& kernels, bool stream, const InterleavedCopies& copies) {
+  if (stream) {
+    kernels.stream_interleaved(copies);
+  } else {
+    CopyInTurn<CopyBytes>(copies);
+  }
+}
+
 class InterleavedCopier {
  public:
   // `rows` rows of `row_bytes`, `stride` bytes apart, to contiguous memory; `prefetch` as in InterleavedCopies.
@@ -30,11 +38,7 @@ class InterleavedCopier {
   // To be called after the last one.
   void Flush() {
     if (copies_.count == 0) return;
-    if (stream_) {
-      kernels_.stream_interleaved(copies_);
-    } else {
-      CopyInTurn<CopyBytes>(copies_);
-    }
+    CopyInterleaved(kernels_, stream_, copies_);
     copies_.count = 0;
   }
 

@@ -13,12 +13,16 @@ ITEM_SIZES = {dtype.name: dtype.itemsize for dtype in DTYPES}
 """Bytes of an item by its dtype's name. MindSpore's own ``itemsize`` of a view of another dtype is that of the memory below."""
 
 
+def item_size_of(tensor: Any) -> int:
+    """Bytes of an item of a tensor, of a view of another dtype too."""
+    return int(ITEM_SIZES.get(dtype_name(tensor.dtype), tensor.itemsize))
+
+
 def is_part(tensor: Any) -> bool:
     """Whether a tensor is strided, or a part of a larger memory. ``is_view`` tells views of a whole tensor too."""
     if not tensor.is_contiguous() or tensor.storage_offset():
         return True
-    item_size = ITEM_SIZES.get(dtype_name(tensor.dtype), tensor.itemsize)
-    return bool(tensor.untyped_storage().nbytes() != prod(tensor.shape) * item_size)
+    return bool(tensor.untyped_storage().nbytes() != prod(tensor.shape) * item_size_of(tensor))
 
 
 def missing_bytes(tensor: Any) -> tuple[int, int] | None:
@@ -30,7 +34,7 @@ def missing_bytes(tensor: Any) -> tuple[int, int] | None:
         last += prod(tensor.shape) - 1
     else:
         last += sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    expected = (last + 1) * ITEM_SIZES.get(dtype_name(tensor.dtype), tensor.itemsize)
+    expected = (last + 1) * item_size_of(tensor)
     given = tensor.untyped_storage().nbytes()
     return (given, expected) if given < expected else None
 
@@ -42,7 +46,7 @@ def contiguous_bytes(tensor: Any) -> int:
         return int(extension.contiguous_bytes(tensor))
     if not tensor.is_contiguous() or missing_bytes(tensor):
         return 0
-    return prod(tensor.shape) * ITEM_SIZES.get(dtype_name(tensor.dtype), tensor.itemsize)
+    return prod(tensor.shape) * item_size_of(tensor)
 
 
 def is_view(tensor: Any) -> bool:
