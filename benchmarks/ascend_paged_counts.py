@@ -4,7 +4,6 @@ Counts are facts about the kernels' source, times are the model's of ``ascend_co
 cores share the part's bytes per cycle. ``python -m benchmarks.ascend_paged_counts`` prints the table of the documents.
 """
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ms_scatter_pa.rules.table import CACHE_MODES
 from tests.ascendc.host_model.paged_runner import ARCHITECTURES, PagedCall, PagedHostModel, PagedRun, Side, build
 from tests.ascendc.host_model.runner import PARTS, Array
 
@@ -36,11 +36,11 @@ class Case:
 
 def cases() -> Iterator[Case]:
     """What the documents show."""
-    for layout in ("Norm", "PA_NZ", "NHSD"):
+    for layout in CACHE_MODES:
         yield Case("gather", "copied", layout, 8192)
         yield Case("gather", "dynamic", layout, 8192)
     yield Case("gather", "static", "Norm", 8192)
-    for layout in ("Norm", "PA_NZ", "NHSD"):
+    for layout in CACHE_MODES:
         yield Case("quantise", "dynamic", layout, 8192)
     yield Case("quantise", "static", "Norm", 8192)
     yield Case("quantise", "dynamic", "Norm", 64, False)
@@ -115,8 +115,7 @@ def row(case: Case, call: PagedCall, run: PagedRun) -> str:
 
 def main() -> int:
     """Prints the table."""
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "ascendc"))
-    from cann_stand_in import op_host as cann  # type: ignore[import-not-found]
+    from tests.ascendc.cann_stand_in import op_host as cann  # type: ignore[import-not-found]
 
     root = Path(__file__).resolve().parent.parent
     with tempfile.TemporaryDirectory() as folder:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, Status
 from ms_scatter_pa.backends.cpu.paged_bindings import GatherCall, QuantCall, make_gather_call, make_quant_call
+from ms_scatter_pa.rules.table import CACHE_MODES
 
 from . import harness
 from .cases import Array, Memory
@@ -27,17 +28,16 @@ HEADS, SIZE, TOKENS = 8, 128, 4096
 REGIONS = 16
 CODES = {"int8": np.dtype(np.int8), "float8_e4m3fn": np.dtype(ml_dtypes.float8_e4m3fn)}
 GATHER_GOAL, QUANT_GOAL = 1.15, 1.3
-LAYOUTS = ("Norm", "PA_NZ", "NHSD")
 CASES: dict[str, tuple[Any, ...]] = {
     f"gather {layout} {pattern} BS={block_size}": (layout, pattern, block_size)
-    for layout in LAYOUTS
+    for layout in CACHE_MODES
     for pattern in ("runs", "random")
     for block_size in (16, 128)
 } | {
     f"quantise {code} {scaling} {layout}": (code, scaling, layout)
     for code in CODES
     for scaling in ("per tensor", "per channel", "dynamic")
-    for layout in LAYOUTS
+    for layout in CACHE_MODES
 }
 """Name -> layout, which blocks and their size; or what is written, how it is scaled, and the layout."""
 
@@ -52,7 +52,7 @@ class PageCases:
     def makers(self, only: str = "") -> list[Callable[[], harness.Case]]:
         """One for each case whose name contains ``only``."""
         return [
-            lambda name=name, what=what: (self._gather if what[0] in LAYOUTS else self._quant)(name, *what)  # type: ignore[misc]
+            lambda name=name, what=what: (self._gather if what[0] in CACHE_MODES else self._quant)(name, *what)  # type: ignore[misc]
             for name, what in CASES.items()
             if only in name
         ]

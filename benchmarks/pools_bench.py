@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call
+from ms_scatter_pa.rules.table import CACHE_MODES
 
 from . import cases, harness
 from .cases import DTYPE, Array, Memory, Workload
@@ -102,7 +103,7 @@ def workloads(only: str = "") -> list[Workload]:
     """
     found = []
     for block_size in (16, 128):
-        for layout in ("Norm", "PA_NZ", "NHSD"):
+        for layout in CACHE_MODES:
             found += [
                 Workload(layout, 64, "random", block_size),
                 Workload(layout, 2048, "runs", block_size),

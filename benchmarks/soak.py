@@ -21,6 +21,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache, write_reference
+from ms_scatter_pa.rules.table import COMPRESSED_MODES
 
 BLOCKS, BLOCK_SIZE, HEADS, BATCH, SEQ = 6, 8, 2, 2, 6
 CAPACITY = BLOCKS * BLOCK_SIZE
@@ -44,7 +45,7 @@ class Scenario:
 
     @property
     def compressed(self) -> bool:
-        return self.mode in ("Alibi", "Rope", "Omni")
+        return self.mode in COMPRESSED_MODES
 
     def cache_shape(self) -> tuple[int, ...]:
         if self.compressed:

@@ -13,7 +13,7 @@ Tensors for them, and ``to_numpy`` and ``from_numpy`` move their bits.
 import ctypes
 import math
 import weakref
-from typing import Any, Literal
+from typing import Any
 
 import mindspore as ms
 import ml_dtypes
@@ -29,7 +29,6 @@ from .rules.schema import DType
 from .rules.table import CACHE_MODES, DTYPES, dtype_named
 
 Array = npt.NDArray[Any]
-Layout = Literal["Norm", "PA_NZ", "NHSD"]
 
 _NO_PARAMETER = tuple(dtype.name for dtype in DTYPES if dtype.reg_name is None)
 

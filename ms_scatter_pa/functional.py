@@ -10,13 +10,10 @@ from mindspore import Tensor
 from .backends import backend
 from .backends.cpu.library import require_built
 from .backends.graph import graph_backend, in_graph
+from .rules.table import CacheMode, OnError, ScatterMode
 from .strided_rows import NCT, nct_rows
 
 require_built()  # at the import, where it is not yet too late to look at another folder
-
-CacheMode = Literal["Norm", "PA_NZ", "NHSD"]
-ScatterMode = Literal["None", "Alibi", "Rope", "Omni", "NHSD", "Nct"]
-OnError = Literal["raise", "record"]
 
 
 def npu_scatter_pa_kv_cache(
@@ -30,7 +27,7 @@ def npu_scatter_pa_kv_cache(
     compress_seq_offsets: Tensor | None = None,
     seq_lens: Tensor | None = None,
     cache_mode: CacheMode | None = None,
-    scatter_mode: ScatterMode | None = None,
+    scatter_mode: ScatterMode | Literal["NHSD", "Nct"] | None = None,
     strides: Sequence[int] | None = None,
     offsets: Sequence[int] | None = None,
     on_error: OnError = "raise",

@@ -6,7 +6,7 @@ from mindspore import Tensor
 
 from .backends import backend, needed
 from .backends.graph import graph_backend, in_graph
-from .functional import CacheMode, OnError
+from .rules.table import CacheMode, OnError
 
 
 def npu_gather_pa_kv_cache(

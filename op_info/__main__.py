@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import cpp_headers, documents, op_host, python_module
+from . import cpp_headers, documents, op_host, python_module, test_header
 from .load import Table, load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,6 +19,7 @@ def outputs(table: Table) -> dict[str, str]:
         cpp_headers.ASCEND: cpp_headers.render(table, ascend=True),
         op_host.PATH: op_host.render(table),
         op_host.PAGED_PATH: op_host.render_paged(table),
+        test_header.PATH: test_header.render(table),
     }
     texts = {path: _formatted(path, text) for path, text in texts.items()}
     for operator in table.operators:

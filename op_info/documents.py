@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from ms_scatter_pa.rules.schema import Operator, Target
+from ms_scatter_pa.rules.schema import DType, Operator, Target
 
 from .load import Table
 from .op_host import tensor_dtypes
@@ -36,10 +36,11 @@ def support_summary(table: Table) -> str:
         answers = repr((target.dtypes, target.mixed))
         parts.setdefault(answers if target.device == "Ascend" else target.name, []).append(target)
     kinds = {
-        "16- and 32-bit floats": [d for d in table.dtypes if d.kind == "float" and d.itemsize > 1],
-        "8-, 16- and 32-bit integers": [d for d in table.dtypes if d.kind == "int"],
+        "floats": [d for d in table.dtypes if d.kind == "float" and d.itemsize > 1],
+        "integers": [d for d in table.dtypes if d.kind == "int"],
         "8-bit floats": [d for d in table.dtypes if d.kind == "float" and d.itemsize == 1],
     }
+    kinds = {kind if "bit" in kind else f"{_bits(dtypes)} {kind}": dtypes for kind, dtypes in kinds.items()}
     head = [
         "",
         *(_either([t.parts if t.device == "Ascend" else t.name for t in same], "and") for same in parts.values()),
@@ -50,6 +51,12 @@ def support_summary(table: Table) -> str:
         rows.append([f"{kind} ({', '.join(f'`{d.name}`' for d in dtypes)})", *cells])
     rows.append(["K and V of different dtypes (PA_NZ)", *(_mixed_on(same[0]) for same in parts.values())])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _bits(dtypes: list[DType]) -> str:
+    """As in "8-, 16- and 32-bit"."""
+    *others, last = sorted({8 * dtype.itemsize for dtype in dtypes})
+    return _either([*(f"{size}-" for size in others), f"{last}-bit"], "and")
 
 
 def _cell(target: Target, dtype: str) -> str:

@@ -47,6 +47,9 @@ class Table:
     cache_modes: tuple[str, ...]
     scatter_modes: tuple[str, ...]
     scaling_kinds: tuple[str, ...]
+    on_error: tuple[str, ...]
+    scaled_rows: tuple[str, ...]
+    codes: tuple[str, ...]
     status_fields: tuple[str, ...]
     status_codes: tuple[Code, ...]
     unit_bytes: int
@@ -71,13 +74,21 @@ def load() -> Table:
             raise ValueError(f"common.yaml: codes of {', '.join(row.name for row in rows)} are not 0, 1, 2, ...")
     files = sorted(path.name for path in FOLDER.glob("*.yaml") if path.name not in SHARED)
     operators = [_read(file) for file in files]
-    groups = {"data": tuple(d.name for d in dtypes), "index": tuple(d.name for d in index_dtypes)}
+    groups = {
+        "data": tuple(d.name for d in dtypes),
+        "index": tuple(d.name for d in index_dtypes),
+        "scaled_rows": tuple(common["scaled_rows"]),
+        "codes": tuple(common["codes"]),
+    }
     return Table(
         dtypes=dtypes,
         index_dtypes=index_dtypes,
         cache_modes=tuple(common["cache_modes"]),
         scatter_modes=tuple(common["scatter_modes"]),
         scaling_kinds=tuple(common["scaling_kinds"]),
+        on_error=tuple(common["on_error"]),
+        scaled_rows=groups["scaled_rows"],
+        codes=groups["codes"],
         status_fields=tuple(common["status_fields"]),
         status_codes=codes,
         unit_bytes=common["unit_bytes"],
@@ -123,17 +134,25 @@ def _target(row: dict[str, Any], dtypes: tuple[DType, ...]) -> Target:
 def _operator(row: dict[str, Any], groups: dict[str, tuple[str, ...]]) -> Operator:
     arguments = tuple(Argument(**{**argument, "ranks": tuple(argument["ranks"])}) for argument in row["arguments"])
     extra = row["ascend_inputs"]
+    dtype_groups = {name: _names(group, groups) for name, group in row["dtype_groups"].items()}
     return Operator(
         name=row["name"],
         arguments=arguments,
         modes=tuple(row["modes"]),
-        dtype_groups={n: groups[g] if isinstance(g, str) else tuple(g) for n, g in row["dtype_groups"].items()},
+        dtype_groups=dtype_groups,
         options=tuple(option["name"] for option in row["options"]),
         registered_name=row["registered_name"],
         ascend_inputs=tuple((tensor["name"], tensor["dtype"]) for tensor in extra),
         ascend_written=tuple(tensor["name"] for tensor in extra if tensor.get("written")),
         ascend_arguments=tuple(row.get("ascend_arguments", ())),
+        scaled_rows=groups["scaled_rows"] if "key_cache" in dtype_groups else (),
     )
+
+
+def _names(group: str | list[str], groups: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The dtypes of a group, or of a list of groups and names."""
+    members = [group] if isinstance(group, str) else group
+    return tuple(name for member in members for name in groups.get(member, (member,)))
 
 
 def _cpp(row: dict[str, Any]) -> Cpp:

@@ -13,7 +13,7 @@ _HEAD = '''\
 Generated from ``op_info`` by ``python -m op_info``: do not edit.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from .schema import Argument, DType, MeanPath, Operator, Target'''
 
@@ -41,7 +41,14 @@ def render(table: Table) -> str:
         _rows("INDEX_DTYPES", "DType", table.index_dtypes),
         f"CACHE_MODES: tuple[str, ...] = {table.cache_modes!r}",
         f"SCATTER_MODES: tuple[str, ...] = {table.scatter_modes!r}",
+        f"COMPRESSED_MODES: tuple[str, ...] = {tuple(mode for mode in table.scatter_modes if mode != 'None')!r}",
+        f"ON_ERROR: tuple[str, ...] = {table.on_error!r}",
+        f"CacheMode = Literal[{_quoted(table.cache_modes)}]",
+        f"ScatterMode = Literal[{_quoted(table.scatter_modes)}]",
+        f"OnError = Literal[{_quoted(table.on_error)}]",
         f"SCALING_KINDS: tuple[str, ...] = {table.scaling_kinds!r}",
+        f"SCALED_ROWS: tuple[str, ...] = {table.scaled_rows!r}",
+        f"CODES: tuple[str, ...] = {table.codes!r}",
         f"STATUS_FIELDS: tuple[str, ...] = {table.status_fields!r}",
         *(f"{code.name.upper()} = {code.code}" for code in table.status_codes),
         f"STATUS_CODES: tuple[str, ...] = {tuple(code.name for code in table.status_codes)!r}",
@@ -64,6 +71,10 @@ def render(table: Table) -> str:
 
 def _constant(name: str) -> str:
     return name.removeprefix("npu_").removesuffix("_kv_cache").upper()
+
+
+def _quoted(names: tuple[str, ...]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def _row(row: Any) -> str:

@@ -1,4 +1,4 @@
-"""The package on AArch64, under emulation: ``make aarch64``, or ``python tools/aarch64.py [TEST FILES ...]``.
+"""The package on AArch64, under emulation: ``make aarch64``, or ``python -m tools.aarch64 [TEST FILES ...]``.
 
 Cross-compiles every library against MindSpore's AArch64 wheel, makes the wheel of this package, and runs it with an
 AArch64 Python under qemu: the import, README's examples, a graph, a refusal and, where test files are named, those. The
@@ -14,8 +14,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-import debian
-import wheels
+from tools import debian, wheels
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "aarch64"

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "cpu_kernels"))
+sys.path.insert(0, str(ROOT))
 
-import build_config  # noqa: E402
+from cpu_kernels import build_config  # noqa: E402
 
 CORE = sorted({*build_config.core_sources(), *build_config.library_sources()})
 

@@ -1,4 +1,4 @@
-"""Runs the tests on other Pythons and MindSpore releases: ``python tools/matrix.py 3.10:2.8.0 3.12:2.10.0``.
+"""Runs the tests on other Pythons and MindSpore releases: ``python -m tools.matrix 3.10:2.8.0 3.12:2.10.0``.
 
 Each cell gets a virtual environment in ``build/matrix``, the package compiled against its MindSpore, and the tests run
 from a copy of the repository, so that no environment sees the libraries of another; ``--remove`` deletes each environment
@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from install import project
-from interpreters import find_python
+from tools.install import project
+from tools.interpreters import find_python
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build" / "matrix"

@@ -1,4 +1,4 @@
-"""Builds wheels that need no compiler where they are installed: ``python tools/wheels.py``.
+"""Builds wheels that need no compiler where they are installed: ``python -m tools.wheels``.
 
 One for each Python, MindSpore release and machine asked for, in ``dist/wheels``. A wheel requires exactly the MindSpore
 that it was compiled against, which its version names too: ``0.2.0+ms2.10``. The compiler is g++ 10 of Debian 11, so that
@@ -17,8 +17,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import debian
-from interpreters import find_python
+from tools import debian
+from tools.interpreters import find_python
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "wheels"

@@ -2,14 +2,14 @@
 // can call it; `mode` carries the modes in its shape. MsScatterPaKvCacheStrided, which only the PyNative extension
 // calls, is told by four attributes how far apart tokens and cache blocks lie. status comes before the references,
 // which have the names of inputs.
-#include "ms_scatter_pa_definition.h"
-#include "ms_scatter_pa_host.h"
+#include "ms_scatter_pa_kv_cache_host.h"
 #include "ms_scatter_pa_op_def.h"
+#include "register/op_def_registry.h"
 
 namespace ops {
 namespace {
 
-using mssp_host::Types;
+using Types = std::vector<ge::DataType>;
 
 // The kernel never asks for a dtype at compile time: the binary of the first column serves all. Toolkits that do not
 // know this compile one for each column.
@@ -21,7 +21,8 @@ template <typename Param>
 void ShareBinary(Param&, const Types&, long) {}
 
 void Describe(OpParamDef& tensor, const Types& types) {
-  mssp_host::Describe(tensor, types);
+  const std::vector<ge::Format> formats(types.size(), ge::FORMAT_ND);
+  tensor.ParamType(REQUIRED).DataType(types).Format(formats).UnknownShapeFormat(formats);
   ShareBinary(tensor, types, 0);
 }
 
@@ -48,15 +49,25 @@ class ScatterPaDef : public OpDef {
     }
     this->SetInferShape(mssp_host::InferShape).SetInferDataType(mssp_host::InferDataType);
     this->AICore().SetTiling(tiling);
-    mssp_host::AddParts(*this, mssp_host::kA2Socs);
+    for (const char* soc : mssp_host::kA2Socs) {
+      this->AICore().AddConfig(soc);
+    }
 #ifdef MS_SCATTER_PA_WITH_ASCEND950
     OpAICoreConfig config;
+    config.DynamicCompileStaticFlag(true)
+        .DynamicFormatFlag(true)
+        .DynamicRankSupportFlag(true)
+        .DynamicShapeSupportFlag(true)
+        .NeedCheckSupportFlag(false)
+        .PrecisionReduceFlag(true);
     mssp_host::DescribeAllMsScatterPaKvCache(config, Describe, mssp_host::k950KeyTypes, mssp_host::k950ValueTypes,
                                              mssp_host::k950IndexTypes);
     if (strided) {
       IgnoreStrides(config);
     }
-    mssp_host::AddParts(*this, mssp_host::k950Socs, config);
+    for (const char* soc : mssp_host::k950Socs) {
+      this->AICore().AddConfig(soc, config);
+    }
 #endif
   }
 };

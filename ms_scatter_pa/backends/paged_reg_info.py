@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ..rules.paged import CODES, FLOATS
 from ..rules.schema import Operator
-from ..rules.table import DTYPES, INDEX_DTYPES, QUANT_SCATTER_PA, TARGETS
+from ..rules.table import CODES, DTYPES, INDEX_DTYPES, QUANT_SCATTER_PA, SCALED_ROWS, TARGETS
 
 _STATUS = "int64"
 _FORMAT = "DefaultFormat"
@@ -26,9 +25,11 @@ def cpu_inputs(operator: Operator, scale_caches: bool, records: bool) -> tuple[s
 def _rows_and_caches(operator: Operator) -> Iterator[dict[str, str]]:
     """The dtypes that rows and caches may have together. K and V are scaled, or copied, each by itself."""
     if operator is QUANT_SCATTER_PA:
-        sides = [(rows, code) for code in CODES for rows in (*FLOATS, code)]
+        sides = [(rows, code) for code in CODES for rows in (*SCALED_ROWS, code)]
     else:
-        sides = [(dtype.name, dtype.name) for dtype in DTYPES] + [(rows, code) for code in CODES for rows in FLOATS]
+        sides = [(dtype.name, dtype.name) for dtype in DTYPES] + [
+            (rows, code) for code in CODES for rows in SCALED_ROWS
+        ]
     for key, key_cache in sides:
         for value, value_cache in sides:
             yield {"key": key, "key_cache": key_cache, "value": value, "value_cache": value_cache}

@@ -9,10 +9,10 @@ import numpy as np
 from mindspore import Tensor
 
 from ..cache import Array
-from ..functional import CacheMode, npu_scatter_pa_kv_cache
+from ..functional import npu_scatter_pa_kv_cache
 from ..paged_functional import quant_scatter_pa_kv_cache
 from ..rules.options import dtype_name
-from ..rules.paged import FLOATS
+from ..rules.table import SCALED_ROWS, CacheMode
 from .block_manager import BlockManager, SeqId
 from .block_table import Entry, slot_array
 from .integers import Int64Array, integer, narrowed
@@ -222,8 +222,8 @@ class PagedKVCache(BlockManager):
         if raw:
             return rows, scales
         name = "float32" if dtype is None else _name(dtype)
-        if name not in FLOATS:
-            raise ValueError(f"dtype: given {name}, expected one of {', '.join(FLOATS)}")
+        if name not in SCALED_ROWS:
+            raise ValueError(f"dtype: given {name}, expected one of {', '.join(SCALED_ROWS)}")
         return tuple(dequantised(*side, name) for side in zip(rows, scales, strict=True))
 
     def slot_mapping(

@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 
 from ..cache import Array
-from ..rules.paged import CODES
+from ..rules.table import CODES
 from .storage import CacheGeometry
 
 StaticScales = tuple[Array, Array | None]

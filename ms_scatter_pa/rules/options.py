@@ -8,9 +8,7 @@ import mindspore as ms
 from .checks import checked_scenario
 from .layouts import check_strides
 from .scenario import Arguments, without_empty_value
-from .table import ARGUMENTS, CACHE_MODES, DTYPES, INDEX_DTYPES, SCATTER_MODES, ScatterPaOptions
-
-ON_ERROR = ("raise", "record")
+from .table import ARGUMENTS, CACHE_MODES, DTYPES, INDEX_DTYPES, ON_ERROR, SCATTER_MODES, ScatterPaOptions
 
 _DTYPE_NAMES = {getattr(ms, name): name for name in {d.name for d in DTYPES + INDEX_DTYPES} if hasattr(ms, name)}
 _DATA_CODES = {dtype.name: dtype.code for dtype in DTYPES}

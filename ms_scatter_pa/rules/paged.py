@@ -10,20 +10,15 @@ from .layouts import UNKNOWN, Shape, same, shape_text
 from .schema import Operator
 from .table import (
     CACHE_MODES,
+    CODES,
     DTYPES,
     INDEX_DTYPES,
     OPERATORS,
-    QUANT_SCATTER_PA,
+    SCALED_ROWS,
     SCALING_KINDS,
     GatherPaOptions,
     QuantScatterPaOptions,
 )
-
-CODES = QUANT_SCATTER_PA.dtype_groups["key_cache"]
-"""What a quantised cache holds."""
-
-FLOATS = tuple(name for name in QUANT_SCATTER_PA.dtype_groups["key"] if name not in CODES)
-"""What is quantised."""
 
 _TYPE_CODES = {dtype.name: dtype.code for dtype in DTYPES}
 _INDEX_CODES = {dtype.name: dtype.code for dtype in INDEX_DTYPES}
@@ -248,14 +243,14 @@ def _scaling(arguments: PagedArguments, found: scenario.Scenario, side: str, *, 
     if scale_cache is not None:
         _check_scale_cache(arguments, found, side, heads)
 
-    quantised = (scale is not None or scale_cache is not None) if not writes else rows in FLOATS
+    quantised = (scale is not None or scale_cache is not None) if not writes else rows in SCALED_ROWS
     if not quantised:
         if rows != cache:
-            more = f"; {side}_scale or {side}_scale_cache dequantises" if rows in FLOATS and cache in CODES else ""
+            more = f"; {side}_scale or {side}_scale_cache dequantises" if rows in SCALED_ROWS and cache in CODES else ""
             raise TypeError(f"{side}_cache: given dtype {cache}, expected {rows} as {side} has{more}")
         return _check_copied(arguments, side, heads)
-    if rows not in FLOATS:
-        raise TypeError(f"{side}: given dtype {rows}, expected one of {', '.join(FLOATS)}, since scales are given")
+    if rows not in SCALED_ROWS:
+        raise TypeError(f"{side}: given dtype {rows}, expected one of {', '.join(SCALED_ROWS)}, since scales are given")
     if cache not in CODES:
         raise TypeError(
             f"{side}_cache: given dtype {cache}, expected one of {', '.join(CODES)}, since scales are given"

@@ -6,9 +6,6 @@ Standard library only.
 from dataclasses import dataclass
 from typing import Literal
 
-SCALED_ROWS = ("float16", "float32", "bfloat16")
-"""What rows may be that are quantised, or read from quantised caches."""
-
 Kind = Literal["float", "int"]
 MeanPath = Literal["vector", "scalar", "lookup"]
 
@@ -79,6 +76,7 @@ class Operator:
         ascend_inputs: (name, dtype) of what the Ascend operator takes after the arguments.
         ascend_written: those of ``ascend_inputs`` that it writes in place.
         ascend_arguments: the arguments that the Ascend operator takes; empty: all of them.
+        scaled_rows: what rows may be where caches hold codes; empty: the operator scales nothing.
     """
 
     name: str
@@ -90,6 +88,7 @@ class Operator:
     ascend_inputs: tuple[tuple[str, str], ...]
     ascend_written: tuple[str, ...] = ()
     ascend_arguments: tuple[str, ...] = ()
+    scaled_rows: tuple[str, ...] = ()
 
     @property
     def call(self) -> tuple[str, ...]:
@@ -152,6 +151,6 @@ class Target:
             return tuple({"key": key, "value": value} for key, value in pairs)
         allowed = operator.dtype_groups["key_cache"]
         copied = [(k, v, k, v) for k, v in pairs if k in allowed and v in allowed]
-        scaled = [(rows, rows, code, code) for code in self.codes for rows in SCALED_ROWS]
+        scaled = [(rows, rows, code, code) for code in self.codes for rows in operator.scaled_rows]
         names = ("key", "value", "key_cache", "value_cache")
         return tuple(dict(zip(names, row, strict=True)) for row in (*copied, *scaled))

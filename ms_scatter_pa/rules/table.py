@@ -3,7 +3,7 @@
 Generated from ``op_info`` by ``python -m op_info``: do not edit.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from .schema import Argument, DType, MeanPath, Operator, Target
 
@@ -71,7 +71,14 @@ INDEX_DTYPES: tuple[DType, ...] = (
 )
 CACHE_MODES: tuple[str, ...] = ("Norm", "PA_NZ", "NHSD")
 SCATTER_MODES: tuple[str, ...] = ("None", "Alibi", "Rope", "Omni")
+COMPRESSED_MODES: tuple[str, ...] = ("Alibi", "Rope", "Omni")
+ON_ERROR: tuple[str, ...] = ("raise", "record")
+CacheMode = Literal["Norm", "PA_NZ", "NHSD"]
+ScatterMode = Literal["None", "Alibi", "Rope", "Omni"]
+OnError = Literal["raise", "record"]
 SCALING_KINDS: tuple[str, ...] = ("copied", "static", "dynamic", "given")
+SCALED_ROWS: tuple[str, ...] = ("float16", "float32", "bfloat16")
+CODES: tuple[str, ...] = ("int8", "float8_e5m2", "float8_e4m3fn")
 STATUS_FIELDS: tuple[str, ...] = ("code", "position", "value", "limit")
 WRITTEN = 0
 BAD_SLOT = 1
@@ -260,6 +267,7 @@ GATHER_PA = Operator(
         "key_scale",
         "value_scale",
     ),
+    scaled_rows=("float16", "float32", "bfloat16"),
 )
 
 
@@ -395,6 +403,7 @@ QUANT_SCATTER_PA = Operator(
         "key_scale_cache",
         "value_scale_cache",
     ),
+    scaled_rows=("float16", "float32", "bfloat16"),
 )
 
 ARGUMENTS = SCATTER_PA.arguments

@@ -4,14 +4,23 @@ import mindspore as ms
 import ml_dtypes
 import numpy as np
 import pytest
-from ascend_calls import Write, inputs, random_bits
 from mindspore import Parameter, Tensor, nn, ops
-from registration_cases import BLOCK_SIZE, BLOCKS, CASES, DK, HEADS, cache_shape, pair_case, token_case
 
 from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache, read_status, write_reference
 from ms_scatter_pa.backends.ascend import eager as ascend
 from ms_scatter_pa.backends.ascend.launch import target_of
-from ms_scatter_pa.rules.table import dtype_named
+from ms_scatter_pa.rules.table import CACHE_MODES, dtype_named
+from tests.ascend.ascend_calls import Write, inputs, random_bits
+from tests.registration.registration_cases import (
+    BLOCK_SIZE,
+    BLOCKS,
+    CASES,
+    DK,
+    HEADS,
+    cache_shape,
+    pair_case,
+    token_case,
+)
 
 COMPILED = {"Norm-float16-int64", "PA_NZ-float32-int32", "NHSD-flattened(2, 2)", "Alibi", "Rope", "Omni-packed"}
 CALLS = [pytest.param(case, "pynative", id=f"{case.name}-pynative") for case in CASES]
@@ -158,7 +167,7 @@ def test_caches_whose_format_the_device_knows_are_refused(mode):
 
 
 @pytest.mark.parametrize("mode", ["pynative"], indirect=True)
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 def test_every_dtype_is_copied_bit_for_bit(mode, layout):
     """Through integers of the same size where MindSpore cannot make arrays of a dtype, 8-bit floats included."""
     for number, (key, value) in enumerate(target_of(ascend.soc_version()).key_value_dtypes()):

@@ -1,12 +1,10 @@
 """Tests that need an NPU. The one reason to skip them is that there is none."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "registration")]  # ascend_calls; registration_cases
 
 
 def pytest_collection_modifyitems(items):

@@ -5,12 +5,13 @@ from functools import partial
 import mindspore as ms
 import numpy as np
 import pytest
-from ascend_calls import Write, inputs
 from mindspore import Tensor, ops
-from registration_cases import token_case
 
 from ms_scatter_pa import npu_scatter_pa_kv_cache
 from ms_scatter_pa.backends.ascend import cann_operator
+from ms_scatter_pa.rules.table import CACHE_MODES
+from tests.ascend.ascend_calls import Write, inputs
+from tests.registration.registration_cases import token_case
 
 SHAPES = {  # tokens, heads, head size, block size, blocks
     "decode 8": (8, 32, 128, 128, 1024),
@@ -44,7 +45,7 @@ def canns_operator(monkeypatch):
     return call
 
 
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 def test_canns_operator_writes_the_same(layout, canns_operator):
     case = token_case(layout)
     net = Write(case)

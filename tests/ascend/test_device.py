@@ -2,11 +2,11 @@
 
 import mindspore as ms
 import numpy as np
-from ascend_calls import Write, inputs
 from mindspore import Tensor
-from registration_cases import BLOCK_SIZE, BLOCKS, DK, HEADS, cache_shape, token_case
 
 from ms_scatter_pa import npu_scatter_pa_kv_cache
+from tests.ascend.ascend_calls import Write, inputs
+from tests.registration.registration_cases import BLOCK_SIZE, BLOCKS, DK, HEADS, cache_shape, token_case
 
 
 def test_a_relaunch_writes_the_new_buffers_only(mode):

@@ -1,16 +1,12 @@
 """Fixtures of the Ascend C tests: op_host behind a stand-in of CANN, and the host model, compiled once per run."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.ascendc.cann_stand_in import op_host as cann
 from tests.ascendc.host_model import runner
 from tests.ascendc.host_model.runner import HostModel
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # the helpers beside the tests
-
-from cann_stand_in import op_host as cann
 
 OP_HOST = Path(__file__).resolve().parents[2] / "aicore_kernels" / "op_host"
 

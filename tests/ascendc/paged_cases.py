@@ -5,10 +5,10 @@ from typing import Any
 
 import ml_dtypes  # noqa: F401  (registers bfloat16 and float8 with NumPy)
 import numpy as np
-from ascendc_cases import cache_shape, random_bits, runs_of_slots
 
 from ms_scatter_pa.paged_reference import gather_reference, quant_scatter_reference
 from ms_scatter_pa.rules.table import dtype_named
+from tests.ascendc.ascendc_cases import cache_shape, random_bits, runs_of_slots
 from tests.ascendc.host_model.paged_runner import PagedCall, Side
 from tests.ascendc.host_model.runner import Array
 

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import paged_cases as pages
-import test_paged
-from planted_faults import Fault
-from test_paged import Models
 
+from ms_scatter_pa.rules.table import CACHE_MODES
+from tests.ascendc import paged_cases as pages
+from tests.ascendc import test_paged
 from tests.ascendc.host_model.paged_runner import PagedCall
+from tests.ascendc.planted_faults import Fault
+from tests.ascendc.test_paged import Models
 
 Check = Callable[[Models], None]
 
@@ -46,7 +47,7 @@ def dynamic_float8(models: Models) -> None:
 
 
 def static_heads(models: Models) -> None:
-    for layout in ("Norm", "PA_NZ", "NHSD"):
+    for layout in CACHE_MODES:
         _quant(models, "static", layout, granularity=1)
 
 
@@ -104,7 +105,7 @@ def _gather(models: Models, kind: str, layout: str, *, code: str = "int8", bad: 
 
 
 def gather_copies(models: Models) -> None:
-    for layout in ("Norm", "PA_NZ", "NHSD"):
+    for layout in CACHE_MODES:
         _gather(models, "copied", layout)
 
 
@@ -113,7 +114,7 @@ def gather_uneven_heads(models: Models) -> None:
 
 
 def gather_dynamic(models: Models) -> None:
-    for layout in ("Norm", "PA_NZ", "NHSD"):
+    for layout in CACHE_MODES:
         _gather(models, "dynamic", layout)
 
 
@@ -246,12 +247,12 @@ FAULTS: tuple[Fault, ...] = tuple(
         ("seq_lens is not counted", "op_host", "paged_tiling_math",
          r"!HasCount\(call\.shapes\[gather::kSeqLens\], tiling->batch \+ tiling->is_cumsum\)", "tiling->batch < 0",
          refused_shapes),
-        ("the index dtype is inverted", "op_host", "pa_tiling", r"\? MSSP_INDEX_INT64 : MSSP_INDEX_INT32",
+        ("the index dtype is inverted", "op_host", "paged_host", r"\? MSSP_INDEX_INT64 : MSSP_INDEX_INT32",
          "? MSSP_INDEX_INT32 : MSSP_INDEX_INT64", gather_copies),
-        ("the caches' dtype is the rows'", "op_host", "pa_tiling", r"TypeOf\(context, typed\.key_cache\)",
+        ("the caches' dtype is the rows'", "op_host", "paged_host", r"TypeOf\(context, typed\.key_cache\)",
          "TypeOf(context, typed.key)", dynamic_norm),
-        ("the number of cores is not told", "op_host", "pa_tiling", r"context->SetBlockDim\([^;]*;", "", dynamic_norm),
-        ("references are inferred from other inputs", "op_host", "paged_op_def",
-         r"kKeyScaleCacheOutput, kKeyScaleCache", "kKeyScaleCacheOutput, kKeyCache", dynamic_norm),
+        ("the number of cores is not told", "op_host", "paged_host", r"context->SetBlockDim\([^;]*;", "", dynamic_norm),
+        ("references are inferred from other inputs", "op_host", "paged_host",
+         r"kKeyScaleCacheOutput, quant::kKeyScaleCache", "kKeyScaleCacheOutput, quant::kKeyCache", dynamic_norm),
     )
 )  # fmt: skip

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-import ascendc_cases as cases
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ms_scatter_pa import hifloat8
-from ms_scatter_pa.rules.table import DTYPES, dtype_named
+from ms_scatter_pa.rules.table import COMPRESSED_MODES, DTYPES, dtype_named
+from tests.ascendc import ascendc_cases as cases
 from tests.ascendc.host_model.runner import PARTS, Call, HostModel
 
 NAMES = [dtype.name for dtype in DTYPES]
@@ -84,7 +84,7 @@ def pair_calls(draw: st.DrawFn) -> Call:
     dtype = draw(st.sampled_from(NAMES))
     unit = dtype_named(dtype).elements_per_32_bytes
     size = st.one_of(st.integers(1, 4).map(lambda x: x * unit), st.integers(1, 3 * unit))
-    mode = draw(st.sampled_from(["Alibi", "Rope", "Omni"]))
+    mode = draw(st.sampled_from(COMPRESSED_MODES))
     packed = draw(st.booleans())
     call = make_call(
         rng,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.ascend_counts import Case, cases, compare, decode_cases, least_possible, make_call, measure, page_row
-from ms_scatter_pa.rules.table import CACHE_MODES
+from ms_scatter_pa.rules.table import CACHE_MODES, COMPRESSED_MODES
 from tests.ascendc.host_model.runner import PARTS, Call, HostModel, Run
 
 COPIES = [case for case in cases() if case.scatter_mode != "Rope"]
@@ -53,7 +53,7 @@ def test_the_busiest_core_is_within_a_tenth_of_the_mean(
     assert max(work) <= 1.1 * sum(work) / len(work)
 
 
-@pytest.mark.parametrize("mode", ["Alibi", "Rope", "Omni"])
+@pytest.mark.parametrize("mode", COMPRESSED_MODES)
 @pytest.mark.parametrize("cores", [7, 48])
 def test_compressed_work_is_balanced_too(host_model: HostModel, mode: str, cores: int) -> None:
     """The rows of a mean must be added in order, so a mean is shared out by 64 bytes of its columns at least."""

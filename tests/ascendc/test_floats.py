@@ -9,6 +9,7 @@ import pytest
 from ms_scatter_pa import hifloat8
 from ms_scatter_pa.rules.table import dtype_named
 from tests.ascendc.host_model.runner import HostModel
+from tests.support.arrays import FLOATS_OF_8_BITS
 
 
 def _interesting_floats() -> np.ndarray:
@@ -53,7 +54,7 @@ def test_division_is_ieee(host_model: HostModel, n: int) -> None:
     assert _same(got, want.view(np.uint32), np.isnan(want) & np.isnan(got.view(np.float32)))
 
 
-@pytest.mark.parametrize("name", ["hifloat8", "float8_e5m2", "float8_e4m3fn"])
+@pytest.mark.parametrize("name", FLOATS_OF_8_BITS)
 def test_8_bit_floats_are_decoded_as_the_reference_does(host_model: HostModel, name: str) -> None:
     got = np.empty(256, np.uint32)
     host_model.library.HostModelDecode(ctypes.c_int32(dtype_named(name).code), _pointer(got))
@@ -62,7 +63,7 @@ def test_8_bit_floats_are_decoded_as_the_reference_does(host_model: HostModel, n
     assert _same(got, want.view(np.uint32), np.isnan(want) & np.isnan(got.view(np.float32)))
 
 
-@pytest.mark.parametrize("name", ["hifloat8", "float8_e5m2", "float8_e4m3fn"])
+@pytest.mark.parametrize("name", FLOATS_OF_8_BITS)
 def test_8_bit_floats_are_rounded_as_the_reference_does(host_model: HostModel, name: str) -> None:
     got = np.empty(FLOATS.size, np.uint8)
     code = ctypes.c_int32(dtype_named(name).code)

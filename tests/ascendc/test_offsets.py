@@ -6,20 +6,19 @@ The arrays are sparse: only the pages that are written take memory, and every on
 from collections.abc import Callable
 from dataclasses import replace
 
-import ascendc_cases as cases
 import numpy as np
 import pytest
-from sparse_memory import Array, SparseArray, sparse_rows
-from test_compressed import check as check_pairs
-from test_compressed import make_call
-from test_tokens import _call as tokens_call
-from test_tokens import check as check_tokens
 
 from ms_scatter_pa.reference import write_reference
+from ms_scatter_pa.rules.table import CACHE_MODES, COMPRESSED_MODES
+from tests.ascendc import ascendc_cases as cases
 from tests.ascendc.host_model.runner import PARTS, Call, HostModel
+from tests.ascendc.sparse_memory import Array, SparseArray, sparse_rows
+from tests.ascendc.test_compressed import check as check_pairs
+from tests.ascendc.test_compressed import make_call
+from tests.ascendc.test_tokens import _call as tokens_call
+from tests.ascendc.test_tokens import check as check_tokens
 
-LAYOUTS = ("Norm", "PA_NZ", "NHSD")
-MODES = ("Alibi", "Rope", "Omni")
 GIB = 2**30
 
 
@@ -164,18 +163,18 @@ def long_blocks(layout: str) -> tuple[Call, list[SparseArray]]:
     return Call(key, None, caches[0].array, None, slots, layout), caches
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", CACHE_MODES)
 def test_rows_and_caches_of_6_gib(host_model: HostModel, layout: str) -> None:
     check_sparse(host_model, lambda: large_tokens(layout))
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", COMPRESSED_MODES)
 @pytest.mark.parametrize("packed", [False, True])
 def test_compressed_rows_and_caches_of_6_gib(host_model: HostModel, mode: str, packed: bool) -> None:
     check_sparse(host_model, lambda: large_pairs(mode, packed))
 
 
-@pytest.mark.parametrize("mode", ["None", *MODES])
+@pytest.mark.parametrize("mode", ["None", *COMPRESSED_MODES])
 def test_slots_beyond_2_to_the_32(host_model: HostModel, mode: str) -> None:
     check_sparse(host_model, lambda: many_slots(mode))
 
@@ -189,7 +188,7 @@ def test_strides_of_more_than_4_gib(host_model: HostModel, layout: str) -> None:
 WIDE = (2**31, 2**32 + 1, 2**32 + 5, 2**63 - 1, -(2**32) + 5, -(2**63))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("wide", WIDE)
 def test_slots_are_never_narrowed(host_model: HostModel, layout: str, wide: int) -> None:
     call = tokens_call(layout, 6, 2, 32, 4, [8, 9, 10, 0, 1, 2], 3)
@@ -201,7 +200,7 @@ def test_slots_are_never_narrowed(host_model: HostModel, layout: str, wide: int)
 
 INDEX_ARRAYS = [
     (mode, array)
-    for mode in MODES
+    for mode in COMPRESSED_MODES
     for array in ("slot_mapping", "compress_lens", "compress_seq_offsets", "seq_lens")
     if mode != "Alibi" or array != "compress_seq_offsets"
 ]

@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import pytest
-from cann_stand_in.op_host import FORMAT_ND, OPERATOR, REQUIRED, STRIDED, OpHost, OpHostFault, build, type_name
 
 from ms_scatter_pa.rules.table import (
     ARGUMENTS,
@@ -16,6 +15,16 @@ from ms_scatter_pa.rules.table import (
     Target,
     dtype_named,
     target_named,
+)
+from tests.ascendc.cann_stand_in.op_host import (
+    FORMAT_ND,
+    OPERATOR,
+    REQUIRED,
+    STRIDED,
+    OpHost,
+    OpHostFault,
+    build,
+    type_name,
 )
 from tests.ascendc.host_model import runner
 from tests.ascendc.host_model.runner import Output, Tiling, TilingError

@@ -8,19 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import paged_cases as pages
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_sanitizers import _runtime
 
 import ms_scatter_pa
-from ms_scatter_pa.rules.table import CACHE_MODES, GATHER_PA, QUANT_SCATTER_PA, TARGETS, dtype_named
+from ms_scatter_pa.rules.table import CACHE_MODES, CODES, GATHER_PA, QUANT_SCATTER_PA, SCALED_ROWS, TARGETS, dtype_named
+from tests.ascendc import paged_cases as pages
 from tests.ascendc.host_model.paged_runner import ARCHITECTURES, PagedCall, PagedHostModel, PagedTiling, Side, build
 from tests.ascendc.host_model.runner import PARTS, TilingError
+from tests.ascendc.test_sanitizers import _runtime
+from tests.support.arrays import DTYPE_NAMES
 
-CODES = ("int8", "float8_e4m3fn", "float8_e5m2")
-FLOATS = ("float16", "bfloat16", "float32")
 KINDS = ("dynamic", "static", "given", "copied")
 ASCEND = [target for target in TARGETS if target.device == "Ascend"]
 PART_OF = {"910": PARTS["910B3"], "950": PARTS["950"]}
@@ -47,7 +46,7 @@ def quant_call(seed: int) -> tuple[PagedCall, int, str, int]:
     tokens, heads = int(rng.integers(0, 40)), int(rng.choice([1, 2, 3, 8, 40]))
     blocks = (12, int(rng.choice([4, 5, 16])))
     sizes = [int(rng.choice([32, 64, 96, 128, 160])) for _ in range(2)]
-    rows = str(rng.choice(FLOATS))
+    rows = str(rng.choice(SCALED_ROWS))
     sides = [
         pages.quant_side(
             rng, kind, layout, (tokens, heads, size), blocks, rows, code,
@@ -75,13 +74,12 @@ def gather_call(seed: int) -> tuple[PagedCall, int, str, int]:
     layout = str(rng.choice(CACHE_MODES))
     kind = str(rng.choice(["dynamic", "static", "copied", "copied"]))
     heads, blocks = int(rng.choice([1, 2, 3, 8, 40])), (9, int(rng.choice([4, 5, 16])))
-    every = ("float16", "bfloat16", "float32", "int8", "uint8", "int16", "uint16", "int32", "uint32", "hifloat8")
-    code = str(rng.choice(CODES if kind != "copied" else (*every, *CODES)))
+    code = str(rng.choice(CODES if kind != "copied" else DTYPE_NAMES))
     sizes = [int(rng.choice([32, 64, 96, 128, 160])) for _ in range(2)]
     if kind == "copied" and layout != "PA_NZ":
         sizes = [int(rng.choice([1, 5, 20, 64, 700])) for _ in range(2)]
     lengths = [int(x) for x in rng.integers(0, 40, int(rng.integers(0, 6)))]
-    rows = str(rng.choice(FLOATS))
+    rows = str(rng.choice(SCALED_ROWS))
     flat = kind != "static" and layout == "NHSD" and bool(rng.random() < 0.5)
     sides = [
         pages.gather_side(
@@ -131,7 +129,7 @@ def test_random_gathers(paged_models: Models, seed: int) -> None:
 
 
 @pytest.mark.parametrize("layout", CACHE_MODES)
-@pytest.mark.parametrize("rows", FLOATS)
+@pytest.mark.parametrize("rows", SCALED_ROWS)
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("kind", ["dynamic", "static"])
 def test_every_dtype_of_rows_and_codes(paged_models: Models, layout: str, rows: str, code: str, kind: str) -> None:
@@ -161,7 +159,7 @@ def test_every_float16(paged_models: Models, code: str, kind: str) -> None:
     check_call(paged_models, PagedCall("Norm", side, None, slot_mapping=slots), 4, architecture(rng, code), 8)
 
 
-@pytest.mark.parametrize("rows", FLOATS)
+@pytest.mark.parametrize("rows", SCALED_ROWS)
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_comes_back(paged_models: Models, rows: str, code: str) -> None:
     rng = np.random.default_rng(2)
@@ -317,7 +315,7 @@ def test_gathered_rows_larger_than_a_buffer(paged_models: Models, layout: str, s
 @pytest.mark.parametrize("operator", [GATHER_PA, QUANT_SCATTER_PA], ids=["gather", "quant"])
 @pytest.mark.parametrize("target", ASCEND, ids=[target.name for target in ASCEND])
 def test_the_definitions_are_the_tables(op_host, operator, target) -> None:
-    from cann_stand_in.op_host import FORMAT_ND, REQUIRED, type_name
+    from tests.ascendc.cann_stand_in.op_host import FORMAT_ND, REQUIRED, type_name
 
     name = operator.registered_name
     groups = {a.name: a.dtype_group for a in operator.arguments}
@@ -436,10 +434,10 @@ def test_buffers_fit_for_every_shape(
 SCRIPT = """
 import sys
 from pathlib import Path
-sys.path[:0] = [sys.argv[3], sys.argv[4]]
+sys.path[:0] = [sys.argv[3]]
 import numpy as np
-from cann_stand_in.op_host import OpHost
-from test_paged import check_call, gather_call, quant_call
+from tests.ascendc.cann_stand_in.op_host import OpHost
+from tests.ascendc.test_paged import check_call, gather_call, quant_call
 from tests.ascendc.host_model.paged_runner import PagedHostModel
 models = dict.fromkeys(("910", "950"), PagedHostModel(Path(sys.argv[1]), OpHost(Path(sys.argv[2]))))
 for seed in range(25):
@@ -457,7 +455,7 @@ def test_no_undefined_behaviour_and_no_bad_address(tmp_path: Path, op_host) -> N
         "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter leaks by design
     }
     package = str(Path(ms_scatter_pa.__file__).parent.parent)
-    arguments = [str(library), op_host.library._name, str(Path(__file__).parent), package]
+    arguments = [str(library), op_host.library._name, package]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *arguments], env=environment, capture_output=True, text=True, check=False
     )

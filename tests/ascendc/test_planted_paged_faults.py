@@ -5,14 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cann_stand_in.op_host import OpHost
-from planted_faults import Fault
-from planted_paged_faults import FAULTS
-from test_paged import Models, paged_models  # noqa: F401 - a fixture
-from test_planted_faults import PAGE, _passes, host_objects, host_with
 
+from tests.ascendc.cann_stand_in import op_host as cann
+from tests.ascendc.cann_stand_in.op_host import OpHost
 from tests.ascendc.host_model import paged_runner
 from tests.ascendc.host_model.paged_runner import ARCHITECTURES, PagedHostModel
+from tests.ascendc.planted_faults import KERNELS, Fault
+from tests.ascendc.planted_paged_faults import FAULTS
+from tests.ascendc.test_paged import Models, paged_models  # noqa: F401 - a fixture
+from tests.ascendc.test_planted_faults import PAGE, _passes
 
 
 @pytest.fixture(scope="module")
@@ -24,15 +25,17 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path | Exce
     paged_runner.compile_object(parts["model"], [p for p in paged_runner.SOURCES if p.name not in kernels])
     for name, path in kernels.items():
         paged_runner.compile_object(parts[name], [path])
-    objects = host_objects(root)
+    host = sorted((KERNELS / "op_host").glob("*.cpp"))
+    objects = {path.name: cann.compile_object(root, "-O0", source=path) for path in [cann.CALLER, *host]}
 
     def build(numbered: tuple[int, Fault]) -> tuple[str, Path | Exception]:
         number, fault = numbered
         folder = root / str(number)
         try:
+            sources, changed = fault.plant(folder), fault.changed()
             if fault.folder == "op_host":
-                return fault.name, host_with(fault, folder, objects)
-            sources = fault.plant(folder)
+                mixed = [sources / name if name in changed else known for name, known in objects.items()]
+                return fault.name, cann.build(folder, "-O0", "-Wno-error", sources=mixed)
             gathers = re.search("gather|sequences", fault.check.__name__) is not None
             names = [name for name in kernels if ("gather" in name) == gathers]
             rest = [known for name, known in parts.items() if name not in names]

@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import test_compressed
-import test_offsets
-import test_strides
-import test_tokens
-from cann_stand_in.op_host import OpHost
-from planted_faults import FAULTS, pairs, tokens
-from real_library.build import build, find_library
 
-from ms_scatter_pa.rules.table import DTYPES
+from ms_scatter_pa.rules.table import CACHE_MODES, COMPRESSED_MODES, DTYPES
+from tests.ascendc import test_compressed, test_offsets, test_strides, test_tokens
+from tests.ascendc.cann_stand_in.op_host import OpHost
 from tests.ascendc.host_model.runner import HostModel, HostModelFault, Run
+from tests.ascendc.planted_faults import FAULTS, pairs, tokens
+from tests.ascendc.real_library.build import build, find_library
 
 VARIABLES = ("MS_SCATTER_PA_ASC_DEVKIT", "ASCEND_HOME_PATH")
 
@@ -58,27 +55,27 @@ def test_a_planted_fault_is_caught_there_too(library: Path, op_host: OpHost, tmp
         fault.check(faulty, op_host)
 
 
-@pytest.mark.parametrize("layout", test_offsets.LAYOUTS)
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("runs", [True, False])
 @pytest.mark.parametrize("cores", [1, 5, 40])
 def test_tokens_are_bit_exact(real: HostModel, layout: str, runs: bool, cores: int) -> None:
     test_tokens.check(real, tokens(layout, runs), cores=cores)
 
 
-@pytest.mark.parametrize("layout", test_offsets.LAYOUTS)
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("runs", [True, False])
 def test_strided_tokens_are_bit_exact(real: HostModel, layout: str, runs: bool) -> None:
     for cores in (1, 5):
         test_strides.check(real, tokens(layout, runs), [16, 0, 48, 0], cores)
 
 
-@pytest.mark.parametrize("mode", test_offsets.MODES)
+@pytest.mark.parametrize("mode", COMPRESSED_MODES)
 @pytest.mark.parametrize("packed", [False, True])
 def test_strided_pairs_are_bit_exact(real: HostModel, mode: str, packed: bool) -> None:
     test_strides.check(real, pairs(mode, packed), [16, 32, 48, 64], 5)
 
 
-@pytest.mark.parametrize("layout", test_offsets.LAYOUTS)
+@pytest.mark.parametrize("layout", CACHE_MODES)
 def test_the_edges_of_tokens(real: HostModel, layout: str) -> None:
     test_tokens.test_no_tokens_is_a_no_op(real, layout)
     test_tokens.test_capacity_edges(real, layout)
@@ -88,7 +85,7 @@ def test_the_edges_of_tokens(real: HostModel, layout: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [dtype.name for dtype in DTYPES])
-@pytest.mark.parametrize("mode", test_offsets.MODES)
+@pytest.mark.parametrize("mode", COMPRESSED_MODES)
 @pytest.mark.parametrize("packed", [False, True])
 def test_pairs_are_bit_exact(real: HostModel, mode: str, packed: bool, dtype: str) -> None:
     for cores in (1, 7):
@@ -105,14 +102,14 @@ def test_means_of_tame_values(real: HostModel) -> None:
         test_compressed.test_means_of_tame_values(real, dtype)
 
 
-@pytest.mark.parametrize("layout", test_offsets.LAYOUTS)
+@pytest.mark.parametrize("layout", CACHE_MODES)
 def test_offsets_beyond_32_bits(real: HostModel, layout: str) -> None:
     test_offsets.test_rows_and_caches_of_6_gib(real, layout)
     for wide in test_offsets.WIDE:
         test_offsets.test_slots_are_never_narrowed(real, layout, wide)
 
 
-@pytest.mark.parametrize("mode", test_offsets.MODES)
+@pytest.mark.parametrize("mode", COMPRESSED_MODES)
 def test_offsets_of_pairs_beyond_32_bits(real: HostModel, mode: str) -> None:
     test_offsets.test_slots_beyond_2_to_the_32(real, mode)
     for packed in (False, True):

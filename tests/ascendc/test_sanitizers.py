@@ -11,16 +11,17 @@ from tests.ascendc.host_model.runner import build
 SCRIPT = """
 import sys
 from pathlib import Path
-sys.path[:0] = [sys.argv[2], *sys.argv[3:]]
+sys.path[:0] = sys.argv[2:]
 import numpy as np
-import ascendc_cases as cases
-from test_compressed import make_call
-from planted_faults import tokens
+from ms_scatter_pa.rules.table import CACHE_MODES, COMPRESSED_MODES
+from tests.ascendc import ascendc_cases as cases
+from tests.ascendc.test_compressed import make_call
+from tests.ascendc.planted_faults import tokens
 from tests.ascendc.host_model.runner import HostModel
 host_model = HostModel(Path(sys.argv[1]))
-calls = [tokens(layout, runs) for layout in ("Norm", "PA_NZ", "NHSD") for runs in (True, False)]
+calls = [tokens(layout, runs) for layout in CACHE_MODES for runs in (True, False)]
 rng = np.random.default_rng(0)
-for mode in ("Alibi", "Rope", "Omni"):
+for mode in COMPRESSED_MODES:
     for packed in (False, True):
         for dtype in ("float16", "float32", "int8", "hifloat8"):
             calls.append(make_call(rng, mode, packed, dtype, 2, 30, 2, (33, 64), 16, np.int64))

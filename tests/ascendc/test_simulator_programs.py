@@ -6,17 +6,17 @@ operator with the right parameters, and see one wrong byte.
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cann_stand_in import op_host as cann
-from cann_stand_in.op_host import OPERATOR, OpHost
 
+from tests.ascendc.cann_stand_in import op_host as cann
+from tests.ascendc.cann_stand_in.op_host import OPERATOR, OpHost
 from tests.ascendc.host_model import runner
 from tests.ascendc.simulator import __main__ as simulator
 from tests.ascendc.simulator import cases
+from tests.stand_ins import opbuild
 
 HERE = Path(__file__).resolve().parent
 SIMULATOR = HERE / "simulator"
@@ -90,9 +90,6 @@ def kernel_launch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def aclnn_call(tmp_path_factory: pytest.TempPathFactory, op_host: OpHost) -> Path:
-    sys.path.insert(0, str(STAND_INS))
-    import opbuild
-
     folder = tmp_path_factory.mktemp("aclnn")
     (folder / "aclnn_ms_scatter_pa_kv_cache.h").write_text(opbuild.header())
     inputs = [parameter["name"] for parameter in op_host.parameters("ascend910b", "inputs")]

@@ -4,17 +4,18 @@ from dataclasses import replace
 from itertools import product
 from math import prod
 
-import ascendc_cases as cases
 import numpy as np
 import pytest
-from cann_stand_in.op_host import OPERATOR, REQUIRED, STRIDED, OpHost
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_compressed import make_call, mean_elements, pair_calls
-from test_tokens import token_calls
 
 from ms_scatter_pa.backends.ascend.strides import block_stride, token_stride
+from ms_scatter_pa.rules.table import COMPRESSED_MODES
+from tests.ascendc import ascendc_cases as cases
+from tests.ascendc.cann_stand_in.op_host import OPERATOR, REQUIRED, STRIDED, OpHost
 from tests.ascendc.host_model.runner import PARTS, Array, Call, HostModel, TilingError
+from tests.ascendc.test_compressed import make_call, mean_elements, pair_calls
+from tests.ascendc.test_tokens import token_calls
 
 
 def apart(array: Array, row: int, gap: int) -> tuple[Array, Array]:
@@ -78,7 +79,7 @@ def test_any_call_of_pairs(host_model: HostModel, call: Call, gaps: list[int], c
     check(host_model, call, gaps, cores)
 
 
-@pytest.mark.parametrize("mode", ["Alibi", "Rope", "Omni"])
+@pytest.mark.parametrize("mode", COMPRESSED_MODES)
 @pytest.mark.parametrize("cores", [1, 5])
 def test_one_heads_rows_go_into_blocks_that_lie_apart(host_model: HostModel, mode: str, cores: int) -> None:
     """Rows that follow each other are loaded across blocks, but stored block by block."""

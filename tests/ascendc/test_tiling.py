@@ -3,13 +3,13 @@
 import ctypes
 import itertools
 
-import ascendc_cases as cases
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ms_scatter_pa.rules.table import CACHE_MODES, DTYPES, SCATTER_MODES, dtype_named
+from ms_scatter_pa.rules.table import CACHE_MODES, COMPRESSED_MODES, DTYPES, SCATTER_MODES, dtype_named
+from tests.ascendc import ascendc_cases as cases
 from tests.ascendc.host_model.runner import HostModel, Tiling, TilingError
 
 NAMES = [dtype.name for dtype in DTYPES]
@@ -302,7 +302,7 @@ def test_5_d_pa_nz_shapes_that_disagree_are_refused(host_model: HostModel) -> No
             host_model.tiling_of_shapes(shapes, "float16", "float16", "int32", 8)
 
 
-@pytest.mark.parametrize("mode", ["Alibi", "Rope", "Omni"])
+@pytest.mark.parametrize("mode", COMPRESSED_MODES)
 def test_a_padded_call_of_one_batch_takes_all_cores(host_model: HostModel, mode: str) -> None:
     shapes: Shapes = [
         (1, 4096, 8, 128), (1, 4096, 8, 128), (300, 128, 1, 128), (300, 128, 1, 128), (1, 8), (8,), (8,), (1,),

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-import ascendc_cases as cases
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ms_scatter_pa.rules.table import DTYPES, dtype_named, target_named
+from ms_scatter_pa.rules.table import CACHE_MODES, DTYPES, dtype_named, target_named
+from tests.ascendc import ascendc_cases as cases
 from tests.ascendc.host_model.runner import PARTS, Call, HostModel
 
 NAMES = [dtype.name for dtype in DTYPES]
@@ -18,7 +18,7 @@ PAIRS = target_named("ascend950").key_value_dtypes()
 
 @st.composite
 def token_calls(draw: st.DrawFn) -> Call:
-    layout = draw(st.sampled_from(["Norm", "PA_NZ", "NHSD"]))
+    layout = draw(st.sampled_from(CACHE_MODES))
     key_dtype = draw(st.sampled_from(NAMES))
     values = [value for key, value in PAIRS if key == key_dtype]
     value_dtype = draw(st.sampled_from(values)) if layout == "PA_NZ" else key_dtype
@@ -94,18 +94,18 @@ def _call(
     return Call(key, value, key_cache, value_cache, np.array(slots, np.int32), layout, key_dtype=dtype)
 
 
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 def test_no_tokens_is_a_no_op(host_model: HostModel, layout: str) -> None:
     check(host_model, _call(layout, 0, 2, 32, 4, [], 3))
 
 
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 def test_capacity_edges(host_model: HostModel, layout: str) -> None:
     """First and last slot are written; the slot after the last is not, and neither is 2**31 - 1."""
     check(host_model, _call(layout, 5, 2, 32, 4, [11, 12, 0, -1, 2**31 - 1], 3))
 
 
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("runs", [True, False])
 def test_rows_larger_than_the_unified_buffer(host_model: HostModel, layout: str, runs: bool) -> None:
     slots = [4, 5, 6] if runs else [6, 0, 4]
@@ -117,7 +117,7 @@ def test_one_head_larger_than_the_unified_buffer(host_model: HostModel, head_siz
     check(host_model, _call("NHSD", 3, 2, head_size, 4, [1, 2, 0], 1, "float16"), cores=48)
 
 
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 def test_more_slots_than_one_index_window(host_model: HostModel, layout: str) -> None:
     slots = np.random.default_rng(1).permutation(2600).tolist()
     check(host_model, _call(layout, 2500, 1, 16, 100, slots[:2500], 26), cores=1)
@@ -132,7 +132,7 @@ def test_the_lowest_bad_slot_is_reported_whichever_core_meets_it(host_model: Hos
     assert run.status == [1, 17, 900, 64]
 
 
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 def test_the_lowest_bad_slot_is_found_wherever_it_is(host_model: HostModel, layout: str, index: type) -> None:
     """Every place in what one core reads at a time, before and after its end; later bad slots do not matter."""

@@ -7,6 +7,7 @@ from benchmarks import cases, core_bench, harness, mindspore_bench, pools_bench
 from benchmarks.cases import Memory, Workload
 from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
 from ms_scatter_pa.backends.cpu.library import library_path
+from ms_scatter_pa.rules.table import CACHE_MODES
 from tests.support.arrays import Array
 
 SIZE = 8 << 20
@@ -137,7 +138,7 @@ def test_strided_rows_are_the_contiguous_ones_and_all_ways_write_them() -> None:
 
 @pytest.mark.parametrize(
     "workload",
-    [Workload(layout, 64, "runs", 16, heads=2, head_size=32) for layout in ("Norm", "PA_NZ", "NHSD")]
+    [Workload(layout, 64, "runs", 16, heads=2, head_size=32) for layout in CACHE_MODES]
     + [Workload("Norm", 64, mode="Alibi", compress=0.5, heads=2, head_size=32)],
     ids=lambda workload: workload.name,
 )

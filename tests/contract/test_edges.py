@@ -9,16 +9,16 @@ import pytest
 from mindspore import Tensor, mint, nn
 
 from ms_scatter_pa import npu_scatter_pa_kv_cache
-from tests.support.cases import Spec
+from ms_scatter_pa.rules.table import CACHE_MODES, COMPRESSED_MODES
+from tests.support.cases import SCENARIOS, Spec
 from tests.support.entries import GRAPH, PYNATIVE, check
 from tests.support.examples import example_case
 
 ENTRIES = {**PYNATIVE, **GRAPH}
-ROWS = ("PA_NZ", "Norm", "NHSD", "Alibi", "Rope", "Omni")
 
 
 @pytest.mark.parametrize("entry", PYNATIVE)
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", SCENARIOS)
 @pytest.mark.parametrize(("blocks", "block_size"), [(1, 1), (1, 16), (16, 1), (1, 7)])
 def test_one_block_and_blocks_of_one_row(row: str, blocks: int, block_size: int, entry: str) -> None:
     for seed in range(4):
@@ -26,7 +26,7 @@ def test_one_block_and_blocks_of_one_row(row: str, blocks: int, block_size: int,
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", SCENARIOS)
 def test_empty_calls_write_nothing(row: str, entry: str) -> None:
     for spec in (Spec(row, tokens=0, batch=0), Spec(row, tokens=0, batch=0, value_size=None)):
         check(example_case(spec, 1), ENTRIES[entry])
@@ -54,7 +54,7 @@ def test_no_token_in_every_form_of_rows(rows: tuple[int, ...], dynamic: bool, mo
     assert np.array_equal(cache.asnumpy(), before)
 
 
-@pytest.mark.parametrize("mode", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("mode", CACHE_MODES)
 def test_a_block_size_of_0_that_a_dynamic_graph_learns_at_run_time(mode: str) -> None:
     class Write(nn.Cell):
         def construct(self, key: Any, cache: Any, slots: Any) -> Any:
@@ -74,7 +74,7 @@ def test_a_block_size_of_0_that_a_dynamic_graph_learns_at_run_time(mode: str) ->
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-@pytest.mark.parametrize("row", ["Alibi", "Rope", "Omni"])
+@pytest.mark.parametrize("row", COMPRESSED_MODES)
 @pytest.mark.parametrize("packed", [False, True])
 def test_sequences_of_length_0_write_nothing(row: str, packed: bool, entry: str) -> None:
     spec = Spec(row, packed=packed, tokens=0, seq=0, batch=3)
@@ -82,7 +82,7 @@ def test_sequences_of_length_0_write_nothing(row: str, packed: bool, entry: str)
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", SCENARIOS)
 def test_all_slots_negative_is_a_no_op(row: str, entry: str) -> None:
     case = example_case(Spec(row, index="int64"), 1)
     lowest = [-1, -(2**31), -(2**63), -7]
@@ -103,13 +103,13 @@ def test_no_block_at_all(entry: str) -> None:
 BOUNDS = [16, 17, 2**31 - 1, 2**31, 2**32, 2**32 + 3, 2**62, 2**63 - 1]
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", SCENARIOS)
 @pytest.mark.parametrize("slot", BOUNDS)
 def test_slots_are_never_narrowed(row: str, slot: int) -> None:
     """2**32 + 3 is not slot 3, and 2**63 - 1 plus a run's rows does not wrap."""
     case = example_case(Spec(row, index="int64"), 1, padding=0.0)
     case.arrays["slot_mapping"].reshape(-1)[1] = slot
-    if row in ("Alibi", "Rope", "Omni"):
+    if row in COMPRESSED_MODES:
         case.arrays["seq_lens"][:], case.arrays["compress_lens"][:] = 5, 2
         if row != "Alibi":
             case.arrays["compress_seq_offsets"][:] = 1
@@ -182,7 +182,7 @@ def test_an_empty_tensor_of_mindspore_over_2_to_the_32_elements() -> None:
 
 
 def test_dk_differs_from_dv_everywhere() -> None:
-    for row in ROWS:
+    for row in SCENARIOS:
         for sizes in ((16, 48), (64, 16)):
             spec = replace(Spec(row), key_size=sizes[0], value_size=sizes[1])
             for entry in PYNATIVE.values():

@@ -16,6 +16,7 @@ from ms_scatter_pa import (
     quant_scatter_pa_kv_cache,
     quant_scatter_reference,
 )
+from ms_scatter_pa.rules.table import CACHE_MODES
 from tests.support import pools
 from tests.support.arrays import DTYPE_NAMES, PARAMETER_DTYPES, random_array, to_array, to_tensor
 from tests.support.cases import ROWS, Spec, cases, specs
@@ -241,7 +242,7 @@ def test_one_half_of_a_pool_is_copied_into_the_other(entry: str) -> None:
 
 
 @pytest.mark.parametrize("code", ["int8", "float8_e4m3fn"])
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 def test_a_quantised_pool(layout: str, code: str) -> None:
     """The quantising write and the gather, on K and V of one pool with scales of one pool."""
     rng = np.random.default_rng(7)

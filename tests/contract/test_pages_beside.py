@@ -18,12 +18,10 @@ from ms_scatter_pa import (
     quant_scatter_reference,
     read_status,
 )
+from ms_scatter_pa.rules.table import CACHE_MODES, CODES, SCALED_ROWS
 from tests.support.arrays import DTYPE_NAMES, PARAMETER_DTYPES, index_tensor, random_array, storage, to_array, to_tensor
 
 BLOCKS, BLOCK_SIZE, HEADS, SIZE = 5, 4, 2, 32
-LAYOUTS = ("Norm", "PA_NZ", "NHSD")
-FLOATS = ("float16", "bfloat16", "float32")
-CODES = ("int8", "float8_e4m3fn", "float8_e5m2")
 LENGTHS = np.array([5, 0, 4], np.int32)
 TABLES = np.array([[3, 0, -1], [-1, -1, -1], [4, -1, 99]], np.int32)
 
@@ -110,10 +108,10 @@ def thinned(mode: str, number: int, every: int) -> bool:
     return mode == "graph" and number % every != 0
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("dtype", DTYPE_NAMES)
 def test_gather_gives_back_what_the_write_wrote(mode: str, layout: str, dtype: str) -> None:
-    if thinned(mode, DTYPE_NAMES.index(dtype) + LAYOUTS.index(layout), 4):
+    if thinned(mode, DTYPE_NAMES.index(dtype) + CACHE_MODES.index(layout), 4):
         return
     rng = np.random.default_rng(1)
     rows = random_array(rng, (9, HEADS, SIZE), dtype)
@@ -161,15 +159,15 @@ SCALINGS: dict[str, Callable[[np.random.Generator], tuple[Any, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("scaling", SCALINGS)
-@pytest.mark.parametrize("rows_type", FLOATS)
+@pytest.mark.parametrize("rows_type", SCALED_ROWS)
 def test_quantising_write_and_the_gather_back(mode: str, layout: str, code: str, scaling: str, rows_type: str) -> None:
     if scaling == "offset" and code != "int8":
         return  # refused, as test_page_refusals.py shows
-    number = list(SCALINGS).index(scaling) * 5 + CODES.index(code) * 3 + LAYOUTS.index(layout)
-    if thinned(mode, number + FLOATS.index(rows_type), 13):
+    number = list(SCALINGS).index(scaling) * 5 + CODES.index(code) * 3 + CACHE_MODES.index(layout)
+    if thinned(mode, number + SCALED_ROWS.index(rows_type), 13):
         return
     rng = np.random.default_rng(3)
     rows = random_array(rng, (9, HEADS, SIZE), rows_type, any_bits=rows_type != "float32")
@@ -209,11 +207,11 @@ def test_given_scales_are_stored_unchanged(mode: str) -> None:
     assert cache.asnumpy()[1, 3].tolist() == rows[0].tolist()
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("scaling", ["head", "dynamic", "given", "copied"])
 @pytest.mark.parametrize("tokens", [HEADS, 4])  # as many as heads: [1, T, N*D] is not taken for [T, N, D]
 def test_flattened_rows_are_those_of_the_heads(mode: str, layout: str, scaling: str, tokens: int) -> None:
-    if thinned(mode, tokens + LAYOUTS.index(layout) + len(scaling), 6):
+    if thinned(mode, tokens + CACHE_MODES.index(layout) + len(scaling), 6):
         return
     rng = np.random.default_rng(5)
     dtype = "float16" if scaling in ("head", "dynamic") else "int8"

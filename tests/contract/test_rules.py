@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 
 from ms_scatter_pa.rules.checks import checked_scenario
 from ms_scatter_pa.rules.scenario import Arguments, Scenario
-from ms_scatter_pa.rules.table import ARGUMENTS
+from ms_scatter_pa.rules.table import ARGUMENTS, CACHE_MODES, COMPRESSED_MODES
 from tests.support.arrays import DTYPE_NAMES, INDEX_NAMES
-from tests.support.cases import COMPRESSED, NAMES, Spec, specs
+from tests.support.cases import NAMES, SCENARIOS, Spec, specs
 from tests.support.table import Shape, layouts_that_fit
 
-ROWS = ("PA_NZ", "Norm", "NHSD", "Alibi", "Rope", "Omni")
 MODES = ("cache_mode", "scatter_mode")
 
 
@@ -80,11 +79,11 @@ def _scatter_mode(call: Call) -> str | None:
     """The mode that the arguments mean, "None" for none, None where they contradict each other."""
     given = {name for name in ("compress_lens", "compress_seq_offsets", "seq_lens") if call.given(name)}
     mode = call.modes["scatter_mode"]
-    if call.modes["cache_mode"] not in (None, "Norm", "PA_NZ", "NHSD"):
+    if call.modes["cache_mode"] not in (None, *CACHE_MODES):
         return None
     if mode == "NHSD":
         return "None" if not given and call.modes["cache_mode"] in (None, "NHSD") else None
-    if mode not in (None, "None", *COMPRESSED):
+    if mode not in (None, "None", *COMPRESSED_MODES):
         return None
     needed = {"Alibi": {"compress_lens", "seq_lens"}, "None": set()}
     for name in ("Rope", "Omni"):
@@ -139,7 +138,7 @@ def same_meaning(scenario: Scenario, expected: Scenario) -> bool:
 
 
 def spec_of_any_row(**fixed: Any) -> st.SearchStrategy[Spec]:
-    return st.sampled_from(ROWS).flatmap(lambda row: specs(row=row, dtypes=DTYPE_NAMES, **fixed))
+    return st.sampled_from(SCENARIOS).flatmap(lambda row: specs(row=row, dtypes=DTYPE_NAMES, **fixed))
 
 
 @settings(max_examples=600, deadline=None)
@@ -157,7 +156,7 @@ def _perturbed(draw: Any, call: Call) -> tuple[str, Call]:
     kind = draw(st.sampled_from(("dimension", "rank", "dtype", "presence", "mode")))
     if kind == "mode":
         mode = draw(st.sampled_from(MODES))
-        value = draw(st.sampled_from((None, "Norm", "PA_NZ", "NHSD", "None", *COMPRESSED, "norm", "")))
+        value = draw(st.sampled_from((None, *CACHE_MODES, "None", *COMPRESSED_MODES, "norm", "")))
         return mode, replace(call, modes={**call.modes, mode: value})
     names = NAMES if kind == "presence" else [name for name in NAMES if call.given(name)]
     name = draw(st.sampled_from(names))

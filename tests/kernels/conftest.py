@@ -4,19 +4,14 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "cpu_kernels"), str(Path(__file__).resolve().parent)]
-
-import build_config  # noqa: E402
-
-from ms_scatter_pa.backends.cpu.bindings import CoreLibrary  # noqa: E402
+from cpu_kernels import build_config
+from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
 
 
 def _sources() -> list[Path]:

@@ -6,14 +6,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from generated import DTYPE_NAMES, INDEX_TYPES, Array, numpy_dtype, random_array
 from hypothesis import strategies as st
 
-from ms_scatter_pa.paged_reference import LARGEST
+from ms_scatter_pa.rules.table import CODES, SCALED_ROWS
+from tests.kernels.generated import DTYPE_NAMES, INDEX_TYPES, Array, numpy_dtype, random_array
 
-FLOATS = ("float16", "bfloat16", "float32")
-CODES = tuple(LARGEST)
-LAYOUTS = ("Norm", "PA_NZ", "NHSD")
 NO_DTYPE = (None, None, None, None)
 
 
@@ -155,7 +152,7 @@ def gathers(draw: st.DrawFn, layout: str, *, dequantises: bool, dtype: str = "fl
     }
     dtypes: list[str | None] = [None] * 4
     for i, side in enumerate(("key", "value")[: draw(st.integers(1, 2), label="sides")]):
-        rows_type = draw(st.sampled_from(FLOATS)) if dequantises else (dtype if i == 0 else draw(any_dtype))
+        rows_type = draw(st.sampled_from(SCALED_ROWS)) if dequantises else (dtype if i == 0 else draw(any_dtype))
         cache_type = draw(st.sampled_from(CODES)) if dequantises else rows_type
         itemsize = numpy_dtype(cache_type).itemsize
         size = head_size(draw, layout, heads, itemsize)
@@ -220,7 +217,7 @@ def quant_writes(draw: st.DrawFn, layout: str, code: str) -> dict[str, Any]:
         if kind in ("given", "copied"):
             call[side] = strided(draw, random_array(rng, (tokens, heads, size), cache_type, any_bits=True))
         else:
-            call[side] = float_rows(draw, rng, (tokens, heads, size), draw(st.sampled_from(FLOATS)))
+            call[side] = float_rows(draw, rng, (tokens, heads, size), draw(st.sampled_from(SCALED_ROWS)))
         if kind in ("given", "dynamic"):
             scales = rng.standard_normal(scale_shape(layout, blocks, block_size, heads)).astype(np.float32)
             call[f"{side}_scale_cache"] = place(draw, rng, scales)

@@ -2,7 +2,11 @@
 
 import numpy as np
 import pytest
-from generated import (
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call
+from tests.kernels.generated import (
     CPU_PATHS,
     DTYPE_NAMES,
     SCENARIOS,
@@ -12,10 +16,6 @@ from generated import (
     numpy_dtype,
     random_array,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
-from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call
 
 NEVER, ALWAYS = 1 << 62, 0
 COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])

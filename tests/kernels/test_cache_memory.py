@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call
+from ms_scatter_pa.rules.table import CACHE_MODES
 
 GIB = 1 << 30
 
@@ -73,7 +74,7 @@ def rows_of(rng: np.random.Generator, *shape: int) -> npt.NDArray[np.int8]:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 def test_beyond_two_to_the_32_elements(library: CoreLibrary, layout: str, threads: int) -> None:
     """5 GiB of int8, of which only the pages near the first and the last slots are ever touched."""
     library.c.MsspSetThresholds(-1, 1)
@@ -119,7 +120,7 @@ def test_slots_near_two_to_the_31(library: CoreLibrary, index: type) -> None:
         assert int(memory[2**31 - 3]) == int(memory[1]) == 0
 
 
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize(("blocks", "block_size"), [(1, 1), (1, 5), (7, 1)])
 def test_smallest_caches(library: CoreLibrary, layout: str, blocks: int, block_size: int) -> None:
     rng = np.random.default_rng(4)

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ms_scatter_pa.backends.cpu.bindings import Call, CoreLibrary, make_call
-from ms_scatter_pa.rules.table import ARGUMENTS
+from ms_scatter_pa.rules.table import ARGUMENTS, CACHE_MODES, COMPRESSED_MODES
 
 BAD_SHAPES = 4
 SPACING = 1 << 13  # more than any argument here takes, so that one which is moved touches one other only
@@ -33,7 +33,7 @@ def a_call(mode: str, dtype: str, arena: np.ndarray) -> tuple[Call, dict[str, tu
         at += SPACING
         return view
 
-    compressed = mode in ("Alibi", "Rope", "Omni")
+    compressed = mode in COMPRESSED_MODES
     rows = (2, 3, 2, 32) if compressed else (5, 2, 32)
     item = np.dtype(dtype).itemsize
     shapes = {"Norm": (3, 4, 2, 32), "PA_NZ": (3, 2 * item, 4, 32 // item), "NHSD": (3, 2, 4, 32)}
@@ -111,7 +111,7 @@ def test_memory_shared_by_what_is_only_read(library: CoreLibrary) -> None:
     assert cache.reshape(4, 16)[[3, 1, 2, 0]].tobytes() == key.tobytes()
 
 
-@pytest.mark.parametrize("mode", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("mode", CACHE_MODES)
 @pytest.mark.parametrize("gap", [0, 1, 40])
 def test_blocks_of_a_pool_touch_what_they_hold(library: CoreLibrary, mode: str, gap: int) -> None:
     """V's cache moved through a pool byte by byte: it overlaps K's where a byte is in a block of both."""

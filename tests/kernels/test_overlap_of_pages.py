@@ -10,7 +10,7 @@ import pytest
 
 from ms_scatter_pa.backends.cpu import paged_bindings
 from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
-from ms_scatter_pa.rules.table import GATHER_PA, QUANT_SCATTER_PA
+from ms_scatter_pa.rules.table import CACHE_MODES, GATHER_PA, QUANT_SCATTER_PA
 
 BAD_SHAPES = 4
 SPACING = 1 << 13  # more than any argument here takes, so that one which is moved touches one other only
@@ -79,7 +79,7 @@ def point(call: Any, name: str, address: int) -> None:
 
 @pytest.mark.parametrize("scaling", ["", "static", "dynamic"])
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("operator", MAKERS)
 def test_every_pair_at_every_border(library: CoreLibrary, operator: str, layout: str, dtype: str, scaling: str) -> None:
     make, schema = MAKERS[operator]

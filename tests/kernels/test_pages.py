@@ -4,14 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from generated import CPU_PATHS, DTYPE_NAMES, numpy_dtype
-from generated_pages import CODES, FLOATS, LAYOUTS, Memory, gathers, nan_as_one, quant_writes, with_copies
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
 from ms_scatter_pa.backends.cpu.paged_bindings import make_gather_call, make_quant_call, run
 from ms_scatter_pa.paged_reference import LARGEST, dynamic_scale, gather_reference, quant_scatter_reference
+from ms_scatter_pa.rules.table import CACHE_MODES, CODES, SCALED_ROWS
+from tests.kernels.generated import CPU_PATHS, DTYPE_NAMES, numpy_dtype
+from tests.kernels.generated_pages import Memory, gathers, nan_as_one, quant_writes, with_copies
 
 COMMON = settings(
     deadline=None,
@@ -54,7 +55,7 @@ def makes_numbers(call: dict[str, Any], name: str) -> bool:
     return isinstance(call.get(f"{side}_scale_cache"), Memory) or call.get(f"{side}_scale") is not None
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("dtype", DTYPE_NAMES)
 @settings(COMMON, max_examples=12)
 @given(data=st.data())
@@ -63,7 +64,7 @@ def test_gather_copies_bits(library: CoreLibrary, layout: str, dtype: str, data:
     check(library, call, make_gather_call, gather_reference, data.draw(st.integers(2, 4)))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @settings(COMMON, max_examples=60)
 @given(data=st.data())
 def test_gather_dequantises(library: CoreLibrary, layout: str, data: st.DataObject) -> None:
@@ -71,7 +72,7 @@ def test_gather_dequantises(library: CoreLibrary, layout: str, data: st.DataObje
     check(library, call, make_gather_call, gather_reference, data.draw(st.integers(2, 4)))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("code", CODES)
 @settings(COMMON, max_examples=50)
 @given(data=st.data())
@@ -125,8 +126,8 @@ def test_quotients_beside_a_rounding_boundary(library: CoreLibrary, code: str, o
             assert np.array_equal(got.view(np.uint8), want.view(np.uint8)), (path, scale)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("rows_type", FLOATS)
+@pytest.mark.parametrize("layout", CACHE_MODES)
+@pytest.mark.parametrize("rows_type", SCALED_ROWS)
 @pytest.mark.parametrize("code", CODES)
 @settings(COMMON, max_examples=10)
 @given(seed=st.integers(0, 2**32 - 1))

@@ -10,7 +10,7 @@ import pytest
 from ms_scatter_pa.backends.cpu import eager, paged_bindings
 from ms_scatter_pa.backends.cpu.bindings import BlockCopy, Call, CoreLibrary, Status, make_call
 from ms_scatter_pa.reference import write_reference
-from ms_scatter_pa.rules.table import BAD_SHAPES, NO_MEMORY, SCATTER_PA
+from ms_scatter_pa.rules.table import BAD_SHAPES, CACHE_MODES, COMPRESSED_MODES, NO_MEMORY, SCATTER_PA
 
 Array = npt.NDArray[Any]
 WRITTEN = [0, 0, 0, 0]
@@ -159,7 +159,7 @@ def test_negative_slots_skip_and_their_lengths_are_not_looked_at(library: CoreLi
     assert all(a.tobytes() == b.tobytes() for a, b in zip(nothing.caches, before, strict=True))
 
 
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 def test_no_tokens_is_a_no_op(library: CoreLibrary, layout: str) -> None:
     empty = Tokens([], layout=layout)
     before = [cache.copy() for cache in empty.caches]
@@ -332,7 +332,7 @@ def test_rows_that_are_dropped_take_no_time(library: CoreLibrary, heads: tuple[l
         assert written[: 2**42 - count].all() and not written[2**42 - count :].any(), h
 
 
-@pytest.mark.parametrize("mode", ["Alibi", "Rope", "Omni"])
+@pytest.mark.parametrize("mode", COMPRESSED_MODES)
 @pytest.mark.parametrize("position", [-1, 4, 2**40, 2**63 - 1, -(2**63)])
 @pytest.mark.parametrize("code", [1, 3])
 def test_a_status_of_another_call(library: CoreLibrary, mode: str, position: int, code: int) -> None:

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from generated import CPU_PATHS, DTYPE_NAMES, numpy_dtype, random_array
 
 from ms_scatter_pa import hifloat8
 from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call
 from ms_scatter_pa.reference import mean_row
 from ms_scatter_pa.rules.table import dtype_named
+from tests.kernels.generated import CPU_PATHS, DTYPE_NAMES, numpy_dtype, random_array
+from tests.support.arrays import FLOATS, FLOATS_OF_8_BITS, INTEGERS
 
 Array = npt.NDArray[Any]
-NARROW = ("float16", "bfloat16", "hifloat8", "float8_e5m2", "float8_e4m3fn")
+NARROW = tuple(name for name in FLOATS if dtype_named(name).itemsize < 4)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def supported(library: CoreLibrary) -> list[str]:
     return [path for path in CPU_PATHS if library.c.MsspSetCpuFeatures(path.encode())]
 
 
-@pytest.mark.parametrize("name", ["hifloat8", "float8_e5m2", "float8_e4m3fn"])
+@pytest.mark.parametrize("name", FLOATS_OF_8_BITS)
 def test_mean_of_every_pair_of_codes(library: CoreLibrary, name: str) -> None:
     codes = np.stack(np.meshgrid(all_codes(name), all_codes(name))).reshape(2, -1).view(numpy_dtype(name))
     want = mean_row(codes, name)
@@ -134,7 +135,7 @@ def test_mean_of_many_rows(library: CoreLibrary, name: str, any_bits: bool) -> N
             assert_same_mean(core_mean(library, rows, name), want, name)
 
 
-@pytest.mark.parametrize("name", ["int8", "uint8", "int16", "uint16", "int32", "uint32"])
+@pytest.mark.parametrize("name", INTEGERS)
 def test_integer_mean_truncates_towards_zero(library: CoreLibrary, name: str) -> None:
     info = np.iinfo(name)
     extremes = np.array([info.min, info.min + 1, 0, 1, info.max - 1, info.max], name)
@@ -145,7 +146,7 @@ def test_integer_mean_truncates_towards_zero(library: CoreLibrary, name: str) ->
         assert np.array_equal(core_mean(library, rows, name), want)
 
 
-@pytest.mark.parametrize("name", ["float16", "float32", "bfloat16", "hifloat8", "float8_e5m2", "float8_e4m3fn"])
+@pytest.mark.parametrize("name", FLOATS)
 @pytest.mark.parametrize("threads", [1, 3])
 def test_subnormals_survive_flush_to_zero(library: CoreLibrary, shim: ctypes.CDLL, name: str, threads: int) -> None:
     """Frameworks' graph threads run with flush-to-zero; workers inherit it from the thread that starts them."""

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pytest
-from generated import CPU_PATHS, Generated
 
 from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
+from tests.kernels.generated import CPU_PATHS, Generated
 
 DISTANCES = (0, 16, 32, 48, 8)  # of a cache from a line's border
 ALWAYS = 0

@@ -1,15 +1,13 @@
 """The core under AddressSanitizer, UBSan and ThreadSanitizer, with g++ alone."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE / "fuzz"))
+from tests.kernels.fuzz import run as fuzz
 
-import run as fuzz  # noqa: E402
+HERE = Path(__file__).resolve().parent
 
 RANDOM_INPUTS = 20_000
 

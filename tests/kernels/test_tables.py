@@ -4,8 +4,7 @@ import ctypes
 import subprocess
 from pathlib import Path
 
-import build_config
-
+from cpu_kernels import build_config
 from ms_scatter_pa.backends.cpu.bindings import Call, CoreLibrary, Side, Status
 from ms_scatter_pa.backends.cpu.paged_bindings import GatherCall, PagedSide, QuantCall, Scaling
 from ms_scatter_pa.rules.table import OPERATORS

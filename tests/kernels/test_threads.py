@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import build_config
 import numpy as np
 import pytest
 
@@ -17,9 +16,8 @@ from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call
 
 HEADS, SIZE, BLOCKS, BLOCK_SIZE = 4, 64, 64, 16
 
-PRELUDE = f"""
+PRELUDE = """
 import ctypes, os, sys
-sys.path.insert(0, {str(build_config.ROOT)!r})
 import numpy as np
 from pathlib import Path
 from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call

@@ -8,6 +8,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache
+from ms_scatter_pa.rules.table import COMPRESSED_MODES
 from tests.support.cases import Spec
 from tests.support.entries import GraphCell, graph_mode, make_cell, tensors_of
 from tests.support.examples import example_case
@@ -86,7 +87,7 @@ def test_pa_nz_with_dynamic_tokens() -> None:
         assert compilations(net) == 1
 
 
-@pytest.mark.parametrize("row", ["Alibi", "Rope", "Omni"])
+@pytest.mark.parametrize("row", COMPRESSED_MODES)
 @pytest.mark.parametrize("packed", [False, True])
 def test_compressed_modes_with_dynamic_batch_and_length(row: str, packed: bool) -> None:
     with graph_mode():

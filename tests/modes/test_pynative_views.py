@@ -10,7 +10,7 @@ from mindspore import Parameter, Tensor, mint
 
 from ms_scatter_pa import npu_scatter_pa_kv_cache
 from ms_scatter_pa.backends.cpu.eager import call_through_pointers
-from tests.support.arrays import random_array, to_array, to_tensor
+from tests.support.arrays import FLOATS_OF_8_BITS, random_array, to_array, to_tensor
 from tests.support.small import BS, CACHE, NB, D, N, put, same, step
 
 Write = Callable[[Any, Any, Any], Any]
@@ -142,7 +142,7 @@ def test_rows_of_any_stride(name: str, write: Write) -> None:
         assert same(tensor, put(cache, slot_mapping, want))
 
 
-@pytest.mark.parametrize("dtype", ["hifloat8", "float8_e4m3fn", "float8_e5m2", "bfloat16", "uint32"])
+@pytest.mark.parametrize("dtype", [*FLOATS_OF_8_BITS, "bfloat16", "uint32"])
 @pytest.mark.parametrize("order", [(0, 1), (0, 2), (1, 2)])
 def test_strided_rows_of_dtypes_that_mindspore_cannot_copy(dtype: str, order: tuple[int, int], write: Write) -> None:
     rng = np.random.default_rng(1)

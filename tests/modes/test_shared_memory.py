@@ -22,6 +22,7 @@ from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache, reshape_and
 from ms_scatter_pa.backends.cpu import eager, library
 from ms_scatter_pa.rules.options import options_of
 from ms_scatter_pa.rules.scenario import Arguments
+from ms_scatter_pa.rules.table import CACHE_MODES
 from tests.support.entries import graph_mode
 
 TOKENS, BLOCKS, BLOCK_SIZE, SIZE = 3, 3, 4, 32
@@ -149,9 +150,7 @@ PYNATIVE = {"functional": functional, "queued": queued, "pointers": pointers, "r
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
 def test_pynative(entry: str, data: st.DataObject) -> None:
-    layout = data.draw(
-        st.sampled_from(("Norm", "PA_NZ") if entry == "reshape_and_cache" else ("Norm", "PA_NZ", "NHSD"))
-    )
+    layout = data.draw(st.sampled_from(("Norm", "PA_NZ") if entry == "reshape_and_cache" else CACHE_MODES))
     dtype, index = data.draw(st.sampled_from(sorted(ITEM_SIZES))), data.draw(st.sampled_from(sorted(INDEX_SIZES)))
     arena = Arena(data.draw, layout, dtype, index, NAMES[:5])
     base = data.draw(st.sampled_from(sorted(BASES)), label="base")
@@ -198,7 +197,7 @@ def run_plainly(given: dict[str, Any], layout: str, status: int, last_status: in
 @settings(max_examples=150, deadline=None)
 def test_plain_c_interface(data: st.DataObject) -> None:
     """With both statuses in the allocation."""
-    layout = data.draw(st.sampled_from(("Norm", "PA_NZ", "NHSD")))
+    layout = data.draw(st.sampled_from(CACHE_MODES))
     dtype, index = data.draw(st.sampled_from(sorted(ITEM_SIZES))), data.draw(st.sampled_from(sorted(INDEX_SIZES)))
     arena = Arena(data.draw, layout, dtype, index, NAMES)
     given = {name: arena.array(name) for name in NAMES[:5]}
@@ -252,7 +251,7 @@ def check_cell(data: st.DataObject, mode: str, layout: str, dtype: str, index: s
 @settings(max_examples=40, deadline=None)
 def test_cell(data: st.DataObject) -> None:
     dtype, index = data.draw(st.sampled_from(sorted(ITEM_SIZES))), data.draw(st.sampled_from(sorted(INDEX_SIZES)))
-    check_cell(data, "pynative", data.draw(st.sampled_from(("Norm", "PA_NZ", "NHSD"))), dtype, index)
+    check_cell(data, "pynative", data.draw(st.sampled_from(CACHE_MODES)), dtype, index)
 
 
 # One graph each: an item size, a layout, an index dtype.

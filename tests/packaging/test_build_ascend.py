@@ -7,9 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cann_tree
 import mindspore as ms
-import opbuild
 import pytest
 
 from ms_scatter_pa.__main__ import main
@@ -19,6 +17,7 @@ from ms_scatter_pa.backends.ascend.operator_package import HEADER, export_line, 
 from ms_scatter_pa.backends.ascend.sources import AICORE_KERNELS, EAGER_ENTRY
 from ms_scatter_pa.cli import asc_project
 from ms_scatter_pa.cli import build_ascend as build
+from tests.stand_ins import cann_tree, opbuild
 
 
 @pytest.fixture

@@ -9,9 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cann_tree
 import mindspore as ms
-import opbuild
 import pytest
 
 from ms_scatter_pa.__main__ import main
@@ -22,6 +20,7 @@ from ms_scatter_pa.backends.ascend import operator_package as opp
 from ms_scatter_pa.backends.ascend.extension import extension_path
 from ms_scatter_pa.cli import doctor, doctor_checks, libraries
 from ms_scatter_pa.pages.occupancy import Occupancy, Pages
+from tests.stand_ins import cann_tree, opbuild
 
 
 @pytest.fixture(autouse=True)

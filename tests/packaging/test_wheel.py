@@ -13,6 +13,8 @@ from pathlib import Path
 import mindspore as ms
 import pytest
 
+from tools.wheels import require_release
+
 ROOT = Path(__file__).resolve().parents[2]
 COMPILERS = ("g++", "gcc", "c++", "cc", "clang", "clang++", "ld")
 
@@ -33,11 +35,6 @@ def wheel(tmp_path_factory) -> Path:
         if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, source / name)
-    sys.path.insert(0, str(ROOT / "tools"))
-    try:
-        from wheels import require_release
-    finally:
-        sys.path.pop(0)
     require_release(source / "pyproject.toml", ms.__version__)
     mindspore = Path(ms.__file__).parent
     variables = {"MS_SCATTER_PA_BUILD_MINDSPORE": str(mindspore), "MS_SCATTER_PA_BUILD_WHEEL": "1", "CXXFLAGS": "-O0"}

@@ -15,6 +15,7 @@ from ms_scatter_pa import PagedKVCache, ScatterPaKvCache
 from ms_scatter_pa.backends.cpu import blocks as cpu_blocks
 from ms_scatter_pa.backends.cpu import queue as cpu_queue
 from ms_scatter_pa.pages import BlockAllocator, BlockManager, BlockTable, storage
+from ms_scatter_pa.rules.table import CACHE_MODES
 from tests.support.interruptions import Interrupted, interrupted
 
 SIZES = {"num_layers": 2, "num_blocks": 12, "block_size": 4, "num_kv_heads": 2, "head_size": 16}
@@ -167,7 +168,7 @@ def test_tables_at_every_line(name: str) -> None:
     raise AssertionError("the operation never came to an end")
 
 
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("exception", [MemoryError, KeyboardInterrupt, RuntimeError])
 @pytest.mark.parametrize("when", ["before", "after", "in the queue"])
 @pytest.mark.parametrize("name", ["append", "swap out", "swap in", "read", "read on the host"])
@@ -275,7 +276,7 @@ def test_a_deep_copy_has_books_of_its_own() -> None:
     assert state_of(manager) == before
 
 
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 def test_blocks_move_after_a_graph_that_still_runs(layout: str) -> None:
     """A graph holds the Parameters: a copied block has what the graph wrote, and the graph reads copied blocks."""
     cache = PagedKVCache(**SIZES, dtype="float16", layout=layout, num_host_blocks=6)

@@ -22,10 +22,10 @@ from ms_scatter_pa import (
 )
 from ms_scatter_pa.backends import Blocks
 from ms_scatter_pa.pages import moving
+from ms_scatter_pa.rules.table import CACHE_MODES
 from tests.support.arrays import Array, random_array, to_array, to_tensor
 
 NUM_BLOCKS, BLOCK_SIZE, HEADS, SIZE = 8, 4, 2, 32
-LAYOUTS = ("Norm", "PA_NZ", "NHSD")
 
 
 def make(layout: str = "Norm", dtype: str = "float16", **more: Any) -> PagedKVCache:
@@ -54,7 +54,7 @@ def check(cache: PagedKVCache, seq_id: str, want: list[list[Array]]) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float8_e4m3fn", "hifloat8", "int8"])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", CACHE_MODES)
 def test_write_read_fork_swap_pickle_and_another_layout(layout: str, dtype: str) -> None:
     cache = make(layout, dtype)
     a, b = fill(cache, "a", 6, dtype, 1), fill(cache, "b", 9, dtype, 2)
@@ -101,7 +101,7 @@ def test_a_cell_and_the_gather_take_the_caches() -> None:
         assert got.asnumpy().tobytes() == want.tobytes()
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", CACHE_MODES)
 def test_quantised(layout: str) -> None:
     plain = PagedKVCache(
         num_layers=1,

@@ -9,9 +9,8 @@ from ms_scatter_pa import PagedKVCache, ScatterPaKvCache
 from ms_scatter_pa.backends.mindspore_release import has_views_of_another_dtype
 from ms_scatter_pa.cache import from_numpy, numpy_dtype, to_numpy
 from ms_scatter_pa.pages import OutOfBlocksError, convert_layout, moving, storage
-from ms_scatter_pa.rules.table import DTYPES
+from ms_scatter_pa.rules.table import CACHE_MODES, DTYPES
 
-LAYOUTS = ("Norm", "PA_NZ", "NHSD")
 SIZES = {"num_layers": 1, "num_blocks": 8, "block_size": 4, "num_kv_heads": 2, "head_size": 32}
 
 
@@ -35,7 +34,7 @@ def put(cache, seq_id, count, seed=0, layer=0):
     return rows
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("dtype", [dtype.name for dtype in DTYPES])
 def test_every_dtype_is_written_copied_swapped_and_read_bit_for_bit(dtype, layout, mode):
     cache = PagedKVCache(**SIZES, dtype=dtype, layout=layout, num_host_blocks=4)
@@ -56,7 +55,7 @@ def test_every_dtype_is_written_copied_swapped_and_read_bit_for_bit(dtype, layou
     not has_views_of_another_dtype(),
     reason="operators move blocks as bytes, and MindSpore before 2.8 has no such views",
 )
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("dtype", [dtype.name for dtype in DTYPES])
 def test_operators_move_the_same_blocks(dtype, layout, monkeypatch):
     """The way of a backend that has no routine of its own, such as Ascend's, on this device."""
@@ -218,11 +217,11 @@ def test_tensors_of_a_step_are_padded_by_minus_one():
 
 def test_layouts_convert_into_each_other():
     rows = random_rows(32, "float16").reshape(8, 4, 2, 32)
-    caches = {layout: convert_layout(rows, "Norm", layout, 2) for layout in LAYOUTS}
+    caches = {layout: convert_layout(rows, "Norm", layout, 2) for layout in CACHE_MODES}
     assert caches["PA_NZ"].shape == (8, 4, 4, 16)
     assert caches["NHSD"].shape == (8, 2, 4, 32)
-    for source in LAYOUTS:
-        for target in LAYOUTS:
+    for source in CACHE_MODES:
+        for target in CACHE_MODES:
             converted = convert_layout(caches[source], source, target, 2)
             assert converted.tobytes() == caches[target].tobytes()
             assert not np.shares_memory(converted, caches[source])

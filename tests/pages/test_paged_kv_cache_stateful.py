@@ -11,6 +11,7 @@ from mindspore import Tensor
 
 from ms_scatter_pa.cache import to_numpy
 from ms_scatter_pa.pages import OutOfBlocksError, PagedKVCache, blocks_for, convert_layout
+from ms_scatter_pa.rules.table import CACHE_MODES
 from tests.support.interruptions import Interrupted, interrupted
 
 HEADS, HEAD_SIZE, V_HEAD_SIZE, LAYERS = 2, 8, 16, 2
@@ -27,7 +28,7 @@ class Serving(RuleBasedStateMachine):
         num_blocks=st.sampled_from([16, 24, 8, 3]),
         block_size=st.sampled_from([4, 3, 2, 1]),
         host=st.sampled_from([16, 8, 2, 0]),
-        layout=st.sampled_from(["Norm", "PA_NZ", "NHSD"]),
+        layout=st.sampled_from(CACHE_MODES),
     )
     def start(self, num_blocks, block_size, host, layout):
         self.cache = PagedKVCache(

@@ -12,9 +12,8 @@ from mindspore import Tensor
 
 from ms_scatter_pa import PagedKVCache, npu_gather_pa_kv_cache
 from ms_scatter_pa.paged_reference import dequantise, dynamic_scale, quantise
-from ms_scatter_pa.rules.table import CACHE_MODES
+from ms_scatter_pa.rules.table import CACHE_MODES, CODES
 
-CODES = ("int8", "float8_e4m3fn", "float8_e5m2")
 LAYERS, HEADS, SIZE, BLOCK_SIZE = 2, 2, 16, 4
 SIZES = {"num_layers": LAYERS, "num_blocks": 12, "block_size": BLOCK_SIZE, "num_kv_heads": HEADS, "head_size": SIZE}
 RNG = np.random.default_rng(5)

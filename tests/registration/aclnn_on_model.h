@@ -4,11 +4,12 @@
 
 #include <array>
 #include <cstdint>
-#include <map>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "element_types.h"
 #include "model_call.h"
 #include "ms_extension/api.h"
 
@@ -33,20 +34,18 @@ std::vector<Argument> Arguments(const Given&... given) {
   return {Argument(given)...};
 }
 
-using mindspore::TypeId;
 using mindspore::tensor::Tensor;
 
-inline const std::map<TypeId, int32_t> kTypes = {
-    {mindspore::kNumberTypeFloat16, MSSP_FLOAT16},   {mindspore::kNumberTypeFloat32, MSSP_FLOAT32},
-    {mindspore::kNumberTypeBFloat16, MSSP_BFLOAT16}, {mindspore::kNumberTypeInt8, MSSP_INT8},
-    {mindspore::kNumberTypeUInt8, MSSP_UINT8},       {mindspore::kNumberTypeInt16, MSSP_INT16},
-    {mindspore::kNumberTypeUInt16, MSSP_UINT16},     {mindspore::kNumberTypeInt32, MSSP_INT32},
-    {mindspore::kNumberTypeUInt32, MSSP_UINT32}};
-
 inline int32_t TypeOf(const Tensor& tensor) {
-  const auto found = kTypes.find(tensor.data_type());
-  Expect(found != kTypes.end(), "a dtype that the operator is not registered for");
-  return found->second;
+  switch (tensor.data_type()) {
+#define MS_SCATTER_PA_CASE(name, id, type) \
+  case mindspore::id:                      \
+    return type;
+    MS_SCATTER_PA_ELEMENT_TYPES(MS_SCATTER_PA_CASE)
+#undef MS_SCATTER_PA_CASE
+    default:
+      throw std::runtime_error("host model: a dtype that the operator is not registered for");
+  }
 }
 
 // Throws where the chip would fail or write elsewhere: an argument that is null, a view that the interface copies.

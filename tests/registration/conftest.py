@@ -1,15 +1,11 @@
 """The Ascend operator on the host model behind the Ascend backend, so that everything above the device runs here."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-# registration_cases; cann_tree, opbuild; ascend_contract
-sys.path[:0] = [str(HERE), str(HERE.parent / "stand_ins"), str(HERE.parent / "ascend")]
-
 
 HOST_MODEL = ROOT / "tests" / "ascendc" / "host_model"
 

@@ -5,32 +5,15 @@
 #include <cstdint>
 #include <string>
 
+#include "element_types.h"
 #include "model_call.h"
 
 namespace {
 
+using on_model::ElementTypeOf;
 using on_model::Expect;
 using on_model::kStatus;
 using on_model::kTensors;
-
-struct ElementType {
-  const char* name;
-  int64_t bytes;
-};
-
-constexpr ElementType kTypes[] = {{"float16", 2}, {"float32", 4}, {"bfloat16", 2}, {"int8", 1},  {"uint8", 1},
-                                  {"int16", 2},   {"uint16", 2},  {"int32", 4},    {"uint32", 4}};
-
-int32_t TypeOf(const std::string& name) {
-  for (int32_t code = 0; code < static_cast<int32_t>(std::size(kTypes)); ++code) {
-    if (name == kTypes[code].name) {
-      return code;
-    }
-  }
-  throw std::runtime_error("host model: dtype " + name);
-}
-
-int64_t BytesOf(const std::string& name) { return name == "int64" ? 8 : kTypes[TypeOf(name)].bytes; }
 
 }  // namespace
 
@@ -42,7 +25,7 @@ extern "C" int MsScatterPaKvCache(int nparam, void** params, int* ndims, int64_t
   mssp_host::Call call = {};
   std::array<HostModelTensor, kTensors> tensors;
   for (int i = 0; i < kTensors; ++i) {
-    tensors[i] = {params[i], BytesOf(dtypes[i])};
+    tensors[i] = {params[i], on_model::ItemSizeOf(dtypes[i])};
     for (int axis = 0; axis < ndims[i]; ++axis) {
       tensors[i].bytes *= shapes[i][axis];
       if (i != kStatus) {
@@ -53,8 +36,8 @@ extern "C" int MsScatterPaKvCache(int nparam, void** params, int* ndims, int64_t
       call.shapes[i].rank = ndims[i];
     }
   }
-  call.key_type = TypeOf(dtypes[mssp_host::kKey]);
-  call.value_type = TypeOf(dtypes[mssp_host::kValue]);
+  call.key_type = ElementTypeOf(dtypes[mssp_host::kKey]);
+  call.value_type = ElementTypeOf(dtypes[mssp_host::kValue]);
   const bool wide = std::string(dtypes[mssp_host::kSlotMapping]) == "int64";
   call.index_type = wide ? MSSP_INDEX_INT64 : MSSP_INDEX_INT32;
   const bool given = std::find(params, params + kStatus, params[kStatus]) != params + kStatus;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "../op_host/ms_scatter_pa_paged_tiling.h"
+#include "element_types.h"
 #include "machine.h"
 
 struct PagedTensor {
@@ -25,27 +26,12 @@ constexpr int kParameters = kStatus + 1;
 constexpr int kCores = 40;  // 910B3
 constexpr int64_t kUnifiedBufferBytes = 192 * 1024;
 
-struct Type {
-  const char* name;
-  int64_t bytes;
-};
-
-constexpr Type kTypes[] = {{"float16", 2}, {"float32", 4}, {"bfloat16", 2}, {"int8", 1},  {"uint8", 1},
-                           {"int16", 2},   {"uint16", 2},  {"int32", 4},    {"uint32", 4}};
+using on_model::ElementTypeOf;
 
 void Expect(bool condition, const std::string& text) {
   if (!condition) {
     throw std::runtime_error("host model operator: " + text);
   }
-}
-
-int32_t TypeOf(const std::string& name) {
-  for (int32_t code = 0; code < static_cast<int32_t>(std::size(kTypes)); ++code) {
-    if (name == kTypes[code].name) {
-      return code;
-    }
-  }
-  throw std::runtime_error("host model operator: dtype " + name);
 }
 
 struct Typed {
@@ -66,8 +52,7 @@ int Run(bool quantises, const Typed& typed, const int (&written)[WRITTEN], int n
   std::array<const char*, kParameters> names;
   names.fill("an input");
   for (int i = 0; i < kParameters; ++i) {
-    const std::string dtype = dtypes[i];
-    tensors[i] = {params[i], dtype == "int64" ? 8 : kTypes[TypeOf(dtype)].bytes, i == kStatus ? 1 : 0};
+    tensors[i] = {params[i], on_model::ItemSizeOf(dtypes[i]), i == kStatus ? 1 : 0};
     for (int axis = 0; axis < ndims[i]; ++axis) {
       tensors[i].bytes *= shapes[i][axis];
       if (i != kStatus) {
@@ -81,10 +66,10 @@ int Run(bool quantises, const Typed& typed, const int (&written)[WRITTEN], int n
   for (const int i : written) {
     tensors[i].written = 1;
   }
-  call.key_type = TypeOf(dtypes[typed.key]);
-  call.value_type = TypeOf(dtypes[typed.value]);
-  call.key_cache_type = TypeOf(dtypes[typed.key_cache]);
-  call.value_cache_type = TypeOf(dtypes[typed.value_cache]);
+  call.key_type = ElementTypeOf(dtypes[typed.key]);
+  call.value_type = ElementTypeOf(dtypes[typed.value]);
+  call.key_cache_type = ElementTypeOf(dtypes[typed.key_cache]);
+  call.value_cache_type = ElementTypeOf(dtypes[typed.value_cache]);
   call.index_type = std::string(dtypes[typed.index]) == "int64" ? MSSP_INDEX_INT64 : MSSP_INDEX_INT32;
   call.cores = kCores;
   call.unified_buffer_bytes = kUnifiedBufferBytes;

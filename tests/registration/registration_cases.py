@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from ms_scatter_pa.rules.table import CACHE_MODES, COMPRESSED_MODES
+
 SEED = 20240607
 BLOCKS, BLOCK_SIZE, HEADS, DK, DV = 6, 4, 2, 16, 32
 
@@ -99,7 +101,7 @@ def pair_case(mode: str, packed: bool) -> Case:
 
 
 CASES = [
-    *(token_case(layout) for layout in ("Norm", "PA_NZ", "NHSD")),
+    *(token_case(layout) for layout in CACHE_MODES),
     token_case("Norm", np.int8, np.int32),
     token_case("PA_NZ", np.float32, np.int32),
     token_case("NHSD", np.float16, key_only=True),
@@ -107,5 +109,5 @@ CASES = [
     flattened_case("Norm", (1, 4), flat_cache=True),
     flattened_case("NHSD", (2, 2)),
     flattened_case("PA_NZ", (4,)),
-    *(pair_case(mode, packed) for mode in ("Alibi", "Rope", "Omni") for packed in (False, True)),
+    *(pair_case(mode, packed) for mode in COMPRESSED_MODES for packed in (False, True)),
 ]

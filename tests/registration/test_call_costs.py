@@ -11,14 +11,14 @@ from typing import NamedTuple
 import mindspore as ms
 import numpy as np
 import pytest
-from ascend_calls import Write, inputs
 from mindspore import Parameter, Tensor, mint
 from mindspore.profiler import ProfilerActivity
-from registration_cases import token_case
 
 import ms_scatter_pa
 from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache
 from ms_scatter_pa.backends.moved_names import pynative_executor
+from tests.ascend.ascend_calls import Write, inputs
+from tests.registration.registration_cases import token_case
 
 CASE = token_case("Norm")
 BOOKKEEPING = ("UpdateState", "Depend", "MakeTuple")  # of a compiled graph; none is a kernel

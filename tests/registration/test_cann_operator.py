@@ -4,11 +4,12 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, mint
-from registration_cases import CASES, pair_case, token_case
 
 from ms_scatter_pa import npu_scatter_pa_kv_cache
 from ms_scatter_pa.backends.ascend import cann_operator
 from ms_scatter_pa.backends.ascend import eager as ascend
+from ms_scatter_pa.rules.table import COMPRESSED_MODES
+from tests.registration.registration_cases import CASES, pair_case, token_case
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_arguments_come_in_canns_order(calls, layout):
     assert given[5:8] == (None, None, None) and given[8:] == MODES[layout]
 
 
-@pytest.mark.parametrize("mode", ["Alibi", "Rope", "Omni"])
+@pytest.mark.parametrize("mode", COMPRESSED_MODES)
 def test_lengths_come_flat(calls, mode):
     call(pair_case(mode, packed=True))
     (given,) = calls

@@ -4,15 +4,14 @@ import os
 import shutil
 from pathlib import Path
 
-import cann_tree
 import mindspore as ms
-import opbuild
 import pytest
 from mindspore.ops.operations.custom_ops import Custom
 
 from ms_scatter_pa.backends.ascend import operator as ascend_operator
 from ms_scatter_pa.backends.ascend.compile_callback import compile_callback
 from ms_scatter_pa.backends.ascend.operator_package import HEADER, LIBRARY
+from tests.stand_ins import cann_tree, opbuild
 
 
 @pytest.fixture

@@ -5,12 +5,13 @@ import ctypes
 import mindspore as ms
 import numpy as np
 import pytest
-from ascend_contract import run, same_bits
 from mindspore import Parameter, Tensor, mint
-from registration_cases import BLOCK_SIZE, BLOCKS, CASES, DK, HEADS, pair_case, token_case
 
 from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache
 from ms_scatter_pa.backends.ascend import eager
+from ms_scatter_pa.rules.table import CACHE_MODES
+from tests.ascend.ascend_contract import run, same_bits
+from tests.registration.registration_cases import BLOCK_SIZE, BLOCKS, CASES, DK, HEADS, pair_case, token_case
 
 pytestmark = pytest.mark.usefixtures("with_extension")
 
@@ -75,7 +76,7 @@ def test_a_view_is_written_where_it_lies():
 KEY, VALUE, KEY_CACHE = range(3)
 
 
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("flat", [False, True])
 def test_slices_of_a_fused_projection_are_not_copied(layout, flat, with_extension):
     """K and V go in by their distance from token to token, where the last axis is contiguous."""
@@ -99,7 +100,7 @@ def test_slices_of_a_fused_projection_are_not_copied(layout, flat, with_extensio
         same_bits(given[name], case.reference()[name])
 
 
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 def test_interleaved_caches_are_written_where_they_lie(layout, with_extension):
     """K and V blocks by turns in one pool, as vLLM and FlashInfer hold them."""
     case = token_case(layout)
@@ -195,7 +196,7 @@ def spread(array, how, rng):
     return memory, place
 
 
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 def test_calls_of_the_same_shapes_are_told_apart(layout, with_extension):
     """dtypes, strides, absent values: each call's plan is its own, whatever was called before it."""
     rng = np.random.default_rng(5)

@@ -5,14 +5,13 @@ import re
 import subprocess
 from pathlib import Path
 
-import cann_tree
-import opbuild
 import pytest
 
 from ms_scatter_pa.backends.ascend.compile_callback import callback_source, compile_callback
 from ms_scatter_pa.backends.ascend.operator_package import HEADER
 from ms_scatter_pa.backends.reg_info import ASCEND_OP_NAME, ascend_reg_info
 from ms_scatter_pa.rules.table import ARGUMENTS, SCATTER_PA
+from tests.stand_ins import cann_tree, opbuild
 
 CACHES = tuple(argument.name for argument in ARGUMENTS if argument.written)
 

@@ -4,4 +4,4 @@ import pytest
 
 pytest.register_assert_rewrite("ascend_contract")
 
-from ascend_contract import *  # noqa: E402, F403
+from tests.ascend.ascend_contract import *  # noqa: E402, F403

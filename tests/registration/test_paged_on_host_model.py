@@ -10,7 +10,7 @@ from mindspore import Tensor, nn, ops
 
 from ms_scatter_pa import npu_gather_pa_kv_cache, quant_scatter_pa_kv_cache
 from ms_scatter_pa.paged_reference import gather_reference, quant_scatter_reference
-from ms_scatter_pa.rules.table import GATHER_PA, QUANT_SCATTER_PA
+from ms_scatter_pa.rules.table import CACHE_MODES, GATHER_PA, QUANT_SCATTER_PA
 from tests.ascendc.host_model import paged_runner
 
 HERE = Path(__file__).resolve().parent
@@ -146,7 +146,7 @@ def test_quantising_writes(paged_mode, kind, layout, rows, offset):
             np.testing.assert_array_equal(made[name].asnumpy(), want[name], err_msg=name)
 
 
-@pytest.mark.parametrize("layout", ["Norm", "NHSD", "PA_NZ"])
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @pytest.mark.parametrize("kind", ["copied", "dynamic", "static"])
 def test_gathers(paged_mode, layout, kind):
     case = _quant_case("dynamic" if kind == "copied" else kind, layout, "float16", True)

@@ -7,11 +7,11 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, mint
-from registration_cases import BLOCK_SIZE, BLOCKS, DK, HEADS, token_case
 
 from ms_scatter_pa import make_cache, npu_scatter_pa_kv_cache
 from ms_scatter_pa.backends import views
 from ms_scatter_pa.backends.ascend import eager, extension
+from tests.registration.registration_cases import BLOCK_SIZE, BLOCKS, DK, HEADS, token_case
 
 SHAPE = (BLOCKS, BLOCK_SIZE, HEADS, DK)
 

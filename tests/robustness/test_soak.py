@@ -17,12 +17,11 @@ def test_a_short_soak_keeps_caches_right_and_memory_flat() -> None:
 
 def test_the_soak_sees_a_byte_that_differs() -> None:
     """The control: the same run with one cache changed behind its back."""
-    script = f"""
+    script = """
 import sys
 import numpy as np
 sys.argv = ["soak"]
-sys.path.insert(0, {str(SOAK.parent)!r})
-import soak
+from benchmarks import soak
 write, count = soak.run_pynative, [0]
 def wrong(scenario, number, turn):
     write(scenario, number, turn)
@@ -33,5 +32,7 @@ def wrong(scenario, number, turn):
 soak.run_pynative = wrong
 raise SystemExit(soak.main(["--calls", "200", "--steps", "0"]))
 """
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=SOAK.parents[1], capture_output=True, text=True, timeout=240, check=False
+    )
     assert result.returncode == 1 and "FAILED" in result.stdout, result.stdout + result.stderr

@@ -8,12 +8,15 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from ms_scatter_pa.rules.table import DTYPES, dtype_named
+from ms_scatter_pa.rules.table import DTYPES, INDEX_DTYPES, dtype_named
 
 Array = npt.NDArray[Any]
 
 DTYPE_NAMES = tuple(dtype.name for dtype in DTYPES)
-INDEX_NAMES = ("int32", "int64")
+INDEX_NAMES = tuple(dtype.name for dtype in INDEX_DTYPES)
+INTEGERS = tuple(dtype.name for dtype in DTYPES if dtype.kind == "int")
+FLOATS = tuple(dtype.name for dtype in DTYPES if dtype.kind == "float")
+FLOATS_OF_8_BITS = tuple(dtype.name for dtype in DTYPES if dtype.kind == "float" and dtype.itemsize == 1)
 PARAMETER_DTYPES = tuple(dtype.name for dtype in DTYPES if dtype.reg_name is not None)
 """What MindSpore can hold in a Parameter on CPU."""
 

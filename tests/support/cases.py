@@ -11,22 +11,14 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ms_scatter_pa import write_reference
-from ms_scatter_pa.rules.table import dtype_named
+from ms_scatter_pa.rules.table import ARGUMENTS, CACHE_MODES, COMPRESSED_MODES, dtype_named
 
 from .arrays import INDEX_NAMES, Array, is_nan, random_array
 from .table import layouts_that_fit
 
-NAMES = (
-    "key",
-    "value",
-    "key_cache",
-    "value_cache",
-    "slot_mapping",
-    "compress_lens",
-    "compress_seq_offsets",
-    "seq_lens",
-)
-COMPRESSED = ("Alibi", "Rope", "Omni")
+NAMES = tuple(argument.name for argument in ARGUMENTS)
+SCENARIOS = (*CACHE_MODES, *COMPRESSED_MODES)
+"""Every ``row`` of a Spec."""
 
 # What is fixed of a Spec, for every row of the contract's table and every form of it.
 ROWS: dict[str, dict[str, Any]] = {
@@ -54,7 +46,7 @@ class Spec:
     """Shapes, dtypes and spelling of a legal call.
 
     Attributes:
-        row: PA_NZ, Norm, NHSD, Alibi, Rope or Omni.
+        row: one of SCENARIOS.
         tokens: T; packed: the rows of key.
         batch, seq: B and S of Alibi, Rope and Omni (S only where not packed).
         value_size: Dv, or None for a key-only write.
@@ -84,7 +76,7 @@ class Spec:
 
     @property
     def compressed(self) -> bool:
-        return self.row in COMPRESSED
+        return self.row in COMPRESSED_MODES
 
     @property
     def layout(self) -> str:

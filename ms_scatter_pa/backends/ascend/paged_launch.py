@@ -6,8 +6,8 @@ from typing import NamedTuple
 from ...rules.layouts import Shape
 from ...rules.paged import PagedArguments, SideScaling, decide_gather, decide_quant
 from ...rules.scenario import UNKNOWN
-from ...rules.schema import SCALED_ROWS, Target
-from ...rules.table import CACHE_MODES, GATHER_PA, SCALING_KINDS
+from ...rules.schema import Target
+from ...rules.table import CACHE_MODES, GATHER_PA, SCALED_ROWS, SCALING_KINDS
 from .launch import target_of
 
 LONGEST_HEAD, HEAD_UNIT = 1024, 32

@@ -7,6 +7,7 @@ what op_host does not use is not declared, and so does not compile.
 import ctypes
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,9 +24,9 @@ CALLER = HERE / "op_host.cpp"
 OPERATOR = "MsScatterPaKvCache"
 STRIDED = "MsScatterPaKvCacheStrided"
 _GE_TYPES = {
-    "DT_FLOAT": 0, "DT_FLOAT16": 1, "DT_INT8": 2, "DT_INT32": 3, "DT_UINT8": 4, "DT_INT16": 6, "DT_UINT16": 7,
-    "DT_UINT32": 8, "DT_INT64": 9, "DT_BF16": 27, "DT_HIFLOAT8": 34, "DT_FLOAT8_E5M2": 35, "DT_FLOAT8_E4M3FN": 36,
-}  # fmt: skip
+    name: int(number)
+    for name, number in re.findall(r"(DT_\w+) = (\d+),", (HERE / "include" / "graph" / "types.h").read_text())
+}
 _MOST_DIMS = 25
 _MOST_TILING_BYTES = 4096
 REQUIRED, FORMAT_ND = 2, 2

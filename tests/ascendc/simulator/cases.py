@@ -7,22 +7,19 @@ The bytes are the NumPy definition's. No float is NaN, so every byte counts. ``c
 
 import argparse
 import struct
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the helpers of the Ascend C tests
-
-import ascendc_cases as helpers
-import test_compressed
-from cann_stand_in import op_host as cann
-
 from ms_scatter_pa import hifloat8
-from ms_scatter_pa.rules.table import dtype_named, target_named
+from ms_scatter_pa.rules.table import CACHE_MODES, COMPRESSED_MODES, dtype_named, target_named
+from tests.ascendc import ascendc_cases as helpers
+from tests.ascendc import test_compressed
+from tests.ascendc.cann_stand_in import op_host as cann
 from tests.ascendc.host_model.runner import PARTS, Array, Call
+from tests.support.arrays import FLOATS_OF_8_BITS
 
 OP_HOST = Path(__file__).resolve().parents[3] / "aicore_kernels" / "op_host"
 SOCS = {"ascend910b": PARTS["910B1"], "ascend910_93": PARTS["910_93"], "ascend950": PARTS["950"]}
@@ -86,7 +83,7 @@ def calls(soc: str) -> Iterator[tuple[str, Call]]:
     target = target_named(soc)
     run, scattered = list(range(5, 45)), rng.permutation(60)[:40].tolist()
     padded = [*scattered[:10], -1, *scattered[10:30], -5]
-    for layout in ("Norm", "PA_NZ", "NHSD"):
+    for layout in CACHE_MODES:
         yield f"{layout}_decode", token_call(rng, layout, ("float16", "float16"), [17])
         yield f"{layout}_run", token_call(rng, layout, ("float16", "float16"), run)
         yield f"{layout}_scattered_int64", token_call(rng, layout, ("bfloat16", "bfloat16"), padded, index="int64")
@@ -96,10 +93,10 @@ def calls(soc: str) -> Iterator[tuple[str, Call]]:
     for layout in ("Norm", "NHSD"):
         yield f"{layout}_unaligned", token_call(rng, layout, ("float16", "float16"), run, (37, 5))
     yield "PA_NZ_int8_float16", token_call(rng, "PA_NZ", ("int8", "float16"), run)
-    for mode in ("Alibi", "Rope", "Omni"):
+    for mode in COMPRESSED_MODES:
         for packed in (False, True):
             yield f"{mode}_{'packed' if packed else 'padded'}", pair_call(rng, mode, packed, "float16")
-    for dtype in ("bfloat16", "float32", "int8", "uint32", "hifloat8", "float8_e5m2", "float8_e4m3fn"):
+    for dtype in ("bfloat16", "float32", "int8", "uint32", *FLOATS_OF_8_BITS):
         if dtype in target.dtypes:
             yield f"Rope_{dtype}", pair_call(rng, "Rope", False, dtype, np.int64)
 

@@ -1,6 +1,6 @@
 """Fuzzes the core with libFuzzer under AddressSanitizer and UBSan, against the oracle of this folder.
 
-    python tests/kernels/fuzz/run.py --seconds 600 [--keep] [--structs]
+    python -m tests.kernels.fuzz.run --seconds 600 [--keep] [--structs]
 
 Needs clang++. ``--structs`` draws whole ``MsspCall`` structs, any subset of whose fields is broken. Crashing inputs are
 left in the folder printed at the end; ``--keep`` adds to the corpus what it lacked.
@@ -14,10 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[2] / "cpu_kernels"))
+from cpu_kernels import build_config
 
-import build_config  # noqa: E402
+HERE = Path(__file__).resolve().parent
 
 HARNESSES = {
     "write": "harness.cc",

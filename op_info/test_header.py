@@ -1,0 +1,56 @@
+"""Writes the header by which the tests' C++ tells dtypes: MindSpore's name and number of each that ``ops.Custom`` knows."""
+
+from .load import Table
+
+PATH = "tests/registration/element_types.h"
+
+_HEAD = """\
+// The dtypes that MindSpore's table for ops.Custom has, by name and by number. Generated from op_info by
+// `python -m op_info`: do not edit.
+#ifndef MS_SCATTER_PA_ELEMENT_TYPES_H_
+#define MS_SCATTER_PA_ELEMENT_TYPES_H_
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "ms_scatter_pa_op_info.h"
+
+// X(name, MindSpore's TypeId, MsspElementType)
+#define MS_SCATTER_PA_ELEMENT_TYPES(X)"""
+
+_TAIL = """
+namespace on_model {
+
+inline int32_t ElementTypeOf(const std::string& name) {
+#define MS_SCATTER_PA_IF_NAMED(text, id, type) \\
+  if (name == text) return type;
+  MS_SCATTER_PA_ELEMENT_TYPES(MS_SCATTER_PA_IF_NAMED)
+#undef MS_SCATTER_PA_IF_NAMED
+  throw std::runtime_error("host model: dtype " + name);
+}
+
+// Of the data, of the indices or of the status.
+inline int64_t ItemSizeOf(const std::string& name) {
+  return name == "int64" ? static_cast<int64_t>(sizeof(int64_t)) : MsspItemSize(ElementTypeOf(name));
+}
+
+}  // namespace on_model
+
+#endif  // MS_SCATTER_PA_ELEMENT_TYPES_H_
+"""
+
+
+def render(table: Table) -> str:
+    """The header's text, before the formatter."""
+    known = [dtype for dtype in table.dtypes if dtype.reg_name is not None]
+    rows = [f'X("{dtype.name}", kNumberType{_type_id(dtype.name)}, MSSP_{dtype.name.upper()})' for dtype in known]
+    return _HEAD + " \\\n  " + " \\\n  ".join(rows) + "\n" + _TAIL
+
+
+def _type_id(name: str) -> str:
+    """As in kNumberTypeBFloat16."""
+    for prefix in ("bfloat", "uint"):
+        if name.startswith(prefix):
+            return prefix[0].upper() + name[1:].capitalize()
+    return name.capitalize()
