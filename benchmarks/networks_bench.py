@@ -3,6 +3,7 @@ operators; prefill against torch; norms and rotation against a streaming pass.""
 
 import ctypes
 import importlib.util
+import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
@@ -68,6 +69,8 @@ def prepared(library: CoreLibrary, name: str, inputs: Sequence[Any], outputs: Se
 @lru_cache(maxsize=1)
 def limits() -> ctypes.CDLL:
     """``attention_limits.cc``, compiled for this machine."""
+    # GNU OpenMP's threads spin for milliseconds after their work, on the cores of the contender that comes next.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     source = Path(__file__).with_name("attention_limits.cc")
     output = Path(tempfile.mkdtemp()) / "liblimits.so"
     flags = ["-std=c++17", "-O3", "-march=native", "-fopenmp", "-fPIC", "-shared"]
@@ -93,8 +96,7 @@ class Pages:
 
 
 def decode(library: CoreLibrary, threads: int, pages: Pages, batch: int, tokens: int, warm: bool) -> Case:
-    """One decode step of a layer. Where K and V fit the caches there is less to do than what wakes a second thread: one."""
-    threads = 1 if warm else threads
+    """One decode step of a layer."""
     rng = np.random.default_rng(1)
     query = rng.standard_normal((batch, HEADS * SIZE)).astype(np.float16)
     lens = np.full(batch, tokens, np.int32)
@@ -135,7 +137,7 @@ def decode(library: CoreLibrary, threads: int, pages: Pages, batch: int, tokens:
 
         return read
 
-    name = f"PagedAttention B={batch} context={tokens} {'in cache' if warm else 'cold'}"
+    name = f"PagedAttention B={batch} context={tokens} {'in cache' if warm else 'cold'} threads={threads}"
     contenders = [
         Contender(f"{LIMIT} {'arithmetic' if warm else 'read'}", [limit(table) for table in tables]),
         Contender(OURS, [ours(table) for table in tables]),
@@ -301,30 +303,30 @@ def cases(library: CoreLibrary, threads: int, *, quick: bool, inside: bool, only
     shapes = [(1, 512), (1, 8192), (16, 2048)] if quick else [(b, t) for b in (1, 4, 16) for t in (512, 2048, 8192)]
     lengths = (512, 2048) if quick else (512, 1024, 2048, 4096)
 
-    def of_decode(batch: int, tokens: int, warm: bool) -> Case:
-        return decode(library, threads, pool(), batch, tokens, warm)
+    def of_decode(count: int, batch: int, tokens: int, warm: bool) -> Case:
+        return decode(library, count, pool(), batch, tokens, warm)
 
     def of_mindspore(batch: int, tokens: int) -> Case:
         return against_mindspore(library, pool(), batch, tokens)
 
-    kinds: dict[str, list[Callable[[], Case]]] = {
-        "decode": [partial(of_decode, batch, tokens, False) for batch, tokens in shapes],
-        "warm": [partial(of_decode, batch, WARM_TOKENS // batch, True) for batch in (1, 4)],
-        "composed": [partial(of_mindspore, batch, 2048) for batch in (1, 4)] if inside else [],
-        "prefill": [partial(prefill, library, threads, t) for t in lengths]
+    # By the number of threads. Where K and V fit the caches there is less to do than what wakes a second one.
+    kinds: dict[str, list[tuple[int, Callable[[], Case]]]] = {
+        "decode": [
+            (count, partial(of_decode, count, batch, tokens, False))
+            for count in sorted({1, threads})
+            for batch, tokens in shapes
+        ],
+        "warm": [(1, partial(of_decode, 1, batch, WARM_TOKENS // batch, True)) for batch in (1, 4)],
+        "composed": [(threads, partial(of_mindspore, batch, 2048)) for batch in (1, 4)] if inside else [],
+        "prefill": [(threads, partial(prefill, library, threads, t)) for t in lengths]
         if importlib.util.find_spec("torch")
         else [],
-        "norm": [partial(streaming, library, threads, "RmsNorm", t) for t in (16, 1024)],
-        "rotary": [partial(streaming, library, threads, "ApplyRotaryPosEmb", t) for t in (16, 1024)],
+        "norm": [(threads, partial(streaming, library, threads, "RmsNorm", t)) for t in (16, 1024)],
+        "rotary": [(threads, partial(streaming, library, threads, "ApplyRotaryPosEmb", t)) for t in (16, 1024)],
     }
 
     def on(count: int, maker: Callable[[], Case]) -> Case:
         library.c.MsspSetNumThreads(count)
         return maker()
 
-    return [
-        partial(on, 1 if kind == "warm" else threads, maker)
-        for kind, makers in kinds.items()
-        if only in kind
-        for maker in makers
-    ]
+    return [partial(on, count, maker) for kind, makers in kinds.items() if only in kind for count, maker in makers]

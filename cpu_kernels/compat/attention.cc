@@ -25,6 +25,7 @@ constexpr int64_t kNarrowTile = 32;  // keys at a time
 constexpr int64_t kBlockRows = 128;
 constexpr int64_t kBlockNumbers = int64_t{64} << 10;  // of a block of keys: it stays in the second-level cache
 constexpr int64_t kLeastPart = 256;                   // keys of a part of a sequence
+constexpr int64_t kNearBytes = int64_t{1} << 20;      // what may lie in the second-level cache from before
 
 std::atomic<MsspSgemm> active_sgemm{nullptr};
 
@@ -77,18 +78,29 @@ class Attention {
   }
 
  private:
-  // Scores of one row to weights: adds the biases, takes away what the query does not see, and moves maximum, sum
-  // and weighted values to the new maximum.
-  void Soften(const Sequence& sequence, int64_t head, int64_t query, int64_t begin, int64_t end, float* scores,
-              float* most, float* sum, float* values, float* buffer) const {
+  // Scores of rows, which are of `queries`, to weights. factors[r] is what the weighted values so far are to be
+  // multiplied with.
+  void Soften(const Sequence& sequence, Span queries, int64_t first_row, int64_t rows, int64_t begin, int64_t end,
+              float* scores, int64_t stride, float* most, float* sums, float* factors, float* buffer) const {
+    if (sequence.biases.empty() && AllSee(sequence, queries, begin, end)) {
+      vectors_.soften(scores, stride, rows, end - begin, most, sums, factors);
+      return;
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      SoftenRow(sequence, first_row + r, begin, end, scores + r * stride, most + r, sums + r, factors + r, buffer);
+    }
+  }
+
+  // Adds the biases and takes away what the query does not see.
+  void SoftenRow(const Sequence& sequence, int64_t row, int64_t begin, int64_t end, float* scores, float* most,
+                 float* sum, float* factor, float* buffer) const {
+    const int64_t head = HeadOf(sequence, row);
+    const int64_t query = QueryOf(sequence, row);
     const Span span = Visible(sequence, query, begin, end);
     float* seen = scores + (span.begin - begin);
     const int64_t count = span.end - span.begin;
-    if (count <= 0) {
-      std::fill(scores, scores + (end - begin), 0.0f);
-      return;
-    }
     for (const Bias& bias : sequence.biases) {
+      if (count == 0) break;
       const int64_t at = head * bias.head_stride + query * bias.query_stride + span.begin;
       vectors_.widen(bias.type, bias.base + at * ItemBytes(bias.type), count, buffer);
       if (bias.discards) {
@@ -97,33 +109,22 @@ class Attention {
         for (int64_t t = 0; t < count; ++t) seen[t] += buffer[t] * bias.factor;
       }
     }
-    const float now = std::max(*most, vectors_.max(seen, count));
     std::fill(scores, seen, 0.0f);
     std::fill(seen + count, scores + (end - begin), 0.0f);
-    if (now == -kInfinity) {  // nothing seen so far, or not a number
-      float total = 0.0f;
-      for (int64_t t = 0; t < count; ++t) total += seen[t];
-      if (std::isnan(total)) *sum = total;
-      std::fill(seen, seen + count, 0.0f);
-      return;
-    }
-    if (*most != now) {
-      const float factor = std::exp(*most - now);
-      *sum *= factor;
-      vectors_.scale(values, call_.value_size, factor);
-      *most = now;
-    }
-    *sum += vectors_.exp(seen, count, now);
+    *factor = 1.0f;
+    if (count > 0) vectors_.soften(seen, count, 1, count, most, sum, factor);
+  }
+
+  // Whether all of these queries see all of the keys begin..end-1.
+  static bool AllSee(const Sequence& sequence, Span queries, int64_t begin, int64_t end) {
+    return sequence.first + queries.end - 1 <= begin &&
+           end <= std::min(sequence.end + queries.begin, sequence.num_keys);
   }
 
   void Finish(const Sequence& sequence, int64_t head, int64_t query, float most, float sum, float* values) const {
     const bool empty = sum == 0.0f;
-    if (empty) {
-      std::fill(values, values + call_.value_size, 0.0f);
-    } else {
-      vectors_.scale(values, call_.value_size, 1.0f / sum);
-    }
-    vectors_.narrow(call_.type, values, call_.value_size,
+    if (empty) std::fill(values, values + call_.value_size, 0.0f);
+    vectors_.narrow(call_.type, values, empty ? 1.0f : 1.0f / sum, call_.value_size,
                     sequence.out + query * sequence.out_token_stride + head * sequence.out_head_stride);
     if (sequence.row_max == nullptr) return;
     const int64_t at = query * sequence.statistic_token_stride + head * sequence.statistic_head_stride;
@@ -133,8 +134,8 @@ class Attention {
 
   void LoadQuery(const Sequence& sequence, int64_t head, int64_t query, float* to) const {
     const Operand& from = sequence.query;
-    vectors_.widen(from.type, from.base + query * from.token_stride + head * from.head_stride, call_.key_size, to);
-    vectors_.scale(to, call_.key_size, call_.scale);
+    vectors_.scale(from.type, from.base + query * from.token_stride + head * from.head_stride, call_.scale,
+                   call_.key_size, to);
   }
 
   // Keys or values begin..end-1 of a head as float32, one after another.
@@ -214,14 +215,37 @@ class Attention {
       next += RowsOf(call_.sequences[static_cast<size_t>(part.sequence)]) * (call_.value_size + 2);
     }
     const bool gather = call_.dequantization.needed;
-    const int64_t scratch = most_rows * call_.key_size + (kNarrowRows + 1) * kNarrowTile +
-                            (gather ? kNarrowTile * (call_.key_size + call_.value_size) : 0);
-    ForEachTask(static_cast<int64_t>(parts.size()), bytes, scratch,
-                [&](int64_t task, float* own) { AttendPart(parts[static_cast<size_t>(task)], own); });
+    const int64_t scratch = most_rows * (call_.key_size + kNarrowTile + 1) + kNarrowTile +
+                            (gather ? kNarrowTile * std::max(call_.key_size, call_.value_size) : 0);
+    const bool whole = parts.size() == which.size();
+    ForEachTask(static_cast<int64_t>(parts.size()), bytes, scratch, [&](int64_t task, float* own) {
+      const Part& part = parts[static_cast<size_t>(task)];
+      if (bytes > kNearBytes) FetchFirst(part);
+      AttendPart(part, own);
+      if (whole) Merge(&part, &part + 1);
+    });
+    if (whole) return;
     ForEachTask(static_cast<int64_t>(which.size()), numbers * 4, 0, [&](int64_t task, float* /*own*/) {
       const auto at = static_cast<size_t>(task);
       Merge(&parts[first_part[at]], &parts[0] + first_part[at + 1]);
     });
+  }
+
+  // The first tile of a part, which no tile before it fetches.
+  void FetchFirst(const Part& part) const {
+    const Sequence& sequence = call_.sequences[static_cast<size_t>(part.sequence)];
+    const int64_t end = std::min(part.begin + kNarrowTile, part.end);
+    for (const Operand* side : {&sequence.key, &sequence.value}) {
+      const int64_t size = side == &sequence.key ? call_.key_size : call_.value_size;
+      const int64_t bytes = (call_.num_kv_heads - 1) * side->head_stride + size * ItemBytes(side->type);
+      for (int64_t at = part.begin; at < end;) {
+        const Rows run = RunOf(sequence, *side, size, 0, at, end);
+        for (int64_t t = 0; t < run.count; ++t) {
+          for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(run.base + t * run.stride + b, 0, 2);
+        }
+        at += run.count;
+      }
+    }
   }
 
   void AttendPart(const Part& part, float* scratch) const {
@@ -230,7 +254,8 @@ class Attention {
     const int64_t head_rows = sequence.num_queries * group_;
     float* queries = scratch;  // [kv head][query][head of the group][key_size], scaled
     float* scores = queries + rows * call_.key_size;
-    float* buffer = scores + kNarrowRows * kNarrowTile;
+    float* factors = scores + rows * kNarrowTile;
+    float* buffer = factors + rows;
     float* gathered = buffer + kNarrowTile;
     float* most = part.results + rows * call_.value_size;
     float* sums = most + rows;
@@ -244,50 +269,55 @@ class Attention {
       const int64_t end = std::min(begin + kNarrowTile, part.end);
       for (int64_t h = 0; h < call_.num_kv_heads; ++h) {
         const int64_t row = h * head_rows;
-        AttendTile(sequence, h, begin, end, part.end, queries + row * call_.key_size, head_rows, row, scores,
-                   kNarrowTile, part.results + row * call_.value_size, most + row, sums + row, buffer, gathered);
+        ScoreTile(sequence, h, begin, end, part.end, queries + row * call_.key_size, head_rows,
+                  scores + row * kNarrowTile, kNarrowTile, gathered);
+      }
+      // All heads at once: rows one after another wait for less than heads one after another.
+      Soften(sequence, {0, sequence.num_queries}, 0, rows, begin, end, scores, kNarrowTile, most, sums, factors,
+             buffer);
+      for (int64_t h = 0; h < call_.num_kv_heads; ++h) {
+        const int64_t row = h * head_rows;
+        WeighTile(sequence, h, begin, end, part.end, scores + row * kNarrowTile, kNarrowTile, factors + row, head_rows,
+                  part.results + row * call_.value_size, gathered);
       }
     }
   }
 
-  // Some rows of one key/value head and keys begin..end-1, without a matrix product.
-  // Meanwhile fetches the tile behind, which ends with key `until` at the latest.
-  void AttendTile(const Sequence& sequence, int64_t kv_head, int64_t begin, int64_t end, int64_t until,
-                  const float* queries, int64_t rows, int64_t first_row, float* scores, int64_t score_stride,
-                  float* values, float* most, float* sums, float* buffer, float* gathered) const {
-    float* gathered_values = gathered + kNarrowTile * call_.key_size;
-    const bool gather = call_.dequantization.needed;
-    if (gather) {
-      GatherKeys(sequence, kv_head, begin, end, gathered);
-      GatherValues(sequence, kv_head, begin, end, gathered_values);
-    }
-    const auto run_of = [&](const Operand& side, const float* copy, int64_t size, int64_t at) {
-      if (gather) {
-        return Rows{reinterpret_cast<const char*>(copy + (at - begin) * size),
-                    size * 4,
-                    end - at,
-                    size,
-                    MSSP_BUILTIN_FLOAT32,
-                    nullptr};
-      }
-      Rows run = RunOf(sequence, side, size, kv_head, at, end);
-      if (at + kNarrowTile < until) run.ahead = RunOf(sequence, side, size, kv_head, at + kNarrowTile, until).base;
-      return run;
-    };
+  // Some rows of one key/value head with keys begin..end-1, without a matrix product. `copy` has room for them where
+  // caches have another scale.
+  void ScoreTile(const Sequence& sequence, int64_t kv_head, int64_t begin, int64_t end, int64_t until,
+                 const float* queries, int64_t rows, float* scores, int64_t score_stride, float* copy) const {
+    if (call_.dequantization.needed) GatherKeys(sequence, kv_head, begin, end, copy);
     for (int64_t at = begin; at < end;) {
-      const Rows run = run_of(sequence.key, gathered, call_.key_size, at);
+      const Rows run = TileRun(sequence, sequence.key, call_.key_size, kv_head, begin, at, end, until, copy);
       vectors_.scores(run, queries, call_.key_size, rows, scores + (at - begin), score_stride);
       at += run.count;
     }
-    for (int64_t r = 0; r < rows; ++r) {
-      Soften(sequence, HeadOf(sequence, first_row + r), QueryOf(sequence, first_row + r), begin, end,
-             scores + r * score_stride, most + r, sums + r, values + r * call_.value_size, buffer);
-    }
+  }
+
+  void WeighTile(const Sequence& sequence, int64_t kv_head, int64_t begin, int64_t end, int64_t until,
+                 const float* weights, int64_t weight_stride, const float* factors, int64_t rows, float* values,
+                 float* copy) const {
+    if (call_.dequantization.needed) GatherValues(sequence, kv_head, begin, end, copy);
     for (int64_t at = begin; at < end;) {
-      const Rows run = run_of(sequence.value, gathered_values, call_.value_size, at);
-      vectors_.weigh(run, scores + (at - begin), score_stride, rows, values, call_.value_size);
+      const Rows run = TileRun(sequence, sequence.value, call_.value_size, kv_head, begin, at, end, until, copy);
+      vectors_.weigh(run, weights + (at - begin), weight_stride, at == begin ? factors : nullptr, rows, values,
+                     call_.value_size);
       at += run.count;
     }
+  }
+
+  // Rows of a tile from `at` on, and those of the tile behind, which ends with key `until` at the latest, to fetch
+  // meanwhile; or all that is left of the copy.
+  Rows TileRun(const Sequence& sequence, const Operand& side, int64_t size, int64_t kv_head, int64_t begin, int64_t at,
+               int64_t end, int64_t until, const float* copy) const {
+    if (call_.dequantization.needed) {
+      const auto* from = reinterpret_cast<const char*>(copy + (at - begin) * size);
+      return {from, size * 4, end - at, size, MSSP_BUILTIN_FLOAT32, nullptr};
+    }
+    Rows run = RunOf(sequence, side, size, kv_head, at, end);
+    if (at + kNarrowTile < until) run.ahead = RunOf(sequence, side, size, kv_head, at + kNarrowTile, until).base;
+    return run;
   }
 
   // Rows in the order [kv head][query][head of the group].
@@ -356,9 +386,8 @@ class Attention {
     std::reverse(blocks.begin(), blocks.end());
     const int64_t rows = std::max(step * group_, group_);
     const int64_t keys = BlockKeys();
-    const int64_t scratch = rows * (call_.key_size + call_.value_size + 2 + keys) +
-                            keys * (call_.key_size + call_.value_size + 1) +
-                            kNarrowTile * (call_.key_size + call_.value_size);
+    const int64_t scratch =
+        rows * (call_.key_size + call_.value_size + 3 + keys) + keys * (call_.key_size + call_.value_size + 1);
     // About eight multiply-adds take as long as copying a byte.
     const auto bytes = static_cast<int64_t>(std::min(work / 8, 1e15));
     ForEachTask(static_cast<int64_t>(blocks.size()), bytes, scratch,
@@ -372,7 +401,8 @@ class Attention {
     float* values = queries + rows * call_.key_size;
     float* most = values + rows * call_.value_size;
     float* sums = most + rows;
-    float* scores = sums + rows;
+    float* factors = sums + rows;
+    float* scores = factors + rows;
     float* buffer = scores + rows * step;
     float* keys_copy = buffer + step;
     float* values_copy = keys_copy + step * call_.key_size;
@@ -384,14 +414,16 @@ class Attention {
       LoadQuery(sequence, HeadOf(sequence, first_row + r), QueryOf(sequence, first_row + r),
                 queries + r * call_.key_size);
     }
+    const Span seeing = {block.first_query, block.first_query + block.num_queries};
     // What its first query sees first, and its last one last.
     const int64_t from = std::max<int64_t>(0, sequence.first + block.first_query);
     const int64_t until = std::min(sequence.end + block.first_query + block.num_queries - 1, sequence.num_keys);
     for (int64_t begin = from; begin < until; begin += step) {
       const int64_t end = std::min(begin + step, until);
       if (sgemm_ == nullptr) {
-        AttendTile(sequence, block.kv_head, begin, end, end, queries, rows, first_row, scores, step, values, most, sums,
-                   buffer, keys_copy);
+        ScoreTile(sequence, block.kv_head, begin, end, end, queries, rows, scores, step, keys_copy);
+        Soften(sequence, seeing, first_row, rows, begin, end, scores, step, most, sums, factors, buffer);
+        WeighTile(sequence, block.kv_head, begin, end, end, scores, step, factors, rows, values, values_copy);
         continue;
       }
       const int64_t count = end - begin;
@@ -402,9 +434,10 @@ class Attention {
         keys = keys_copy;
       }
       sgemm_('N', 'T', rows, count, call_.key_size, 1.0f, queries, call_.key_size, keys, stride, 0.0f, scores, step);
+      Soften(sequence, seeing, first_row, rows, begin, end, scores, step, most, sums, factors, buffer);
       for (int64_t r = 0; r < rows; ++r) {
-        Soften(sequence, HeadOf(sequence, first_row + r), QueryOf(sequence, first_row + r), begin, end,
-               scores + r * step, most + r, sums + r, values + r * call_.value_size, buffer);
+        float* row = values + r * call_.value_size;
+        if (factors[r] != 1.0f) vectors_.scale(MSSP_BUILTIN_FLOAT32, row, factors[r], call_.value_size, row);
       }
       stride = call_.value_size;
       const float* weighed = InPlace(sequence, sequence.value, block.kv_head, begin, &stride);

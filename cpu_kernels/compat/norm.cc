@@ -102,7 +102,7 @@ void AddRmsNorm(const Arguments& call) {
       vectors.widen(x.type, static_cast<const char*>(x2.data) + at, width, row + width);
       for (int64_t i = 0; i < width; ++i) row[i] += row[width + i];
       char* sum = static_cast<char*>(call.Out(2).data) + at;
-      vectors.narrow(x.type, row, width, sum);
+      vectors.narrow(x.type, row, 1.0f, width, sum);
       const float squares = vectors.sum_of_squares(x.type, sum, width, nullptr, nullptr);
       const float factor = 1.0f / std::sqrt(squares / static_cast<float>(width) + epsilon);
       static_cast<float*>(call.Out(1).data)[r] = factor;

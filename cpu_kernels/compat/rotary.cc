@@ -29,7 +29,7 @@ void RotateNeighbours(const VectorKernels& vectors, int32_t type, const char* fr
       row[i] = a * cos[i] - b * sin[i];
       row[i + 1] = b * cos[i + 1] + a * sin[i + 1];
     }
-    vectors.narrow(type, row, size, to);
+    vectors.narrow(type, row, 1.0f, size, to);
   }
 }
 

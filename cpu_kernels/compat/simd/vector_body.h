@@ -147,11 +147,12 @@ void WidenAs(const typename Format::Item* from, int64_t n, float* to) {
   for (; i < n; ++i) to[i] = Format::One(from[i]);
 }
 
-template <typename Format>
-void NarrowAs(const float* from, int64_t n, typename Format::Item* to) {
+// to = from * factor, from one format to another.
+template <typename From, typename To>
+void ScaleAs(const typename From::Item* from, float factor, int64_t n, typename To::Item* to) {
   int64_t i = 0;
-  for (; i + MSSP_LANES <= n; i += MSSP_LANES) Format::Store(Single::Load(from + i), to + i);
-  for (; i < n; ++i) to[i] = Format::Narrow(from[i]);
+  for (; i + MSSP_LANES <= n; i += MSSP_LANES) To::Store(From::Load(from + i) * factor, to + i);
+  for (; i < n; ++i) to[i] = To::Narrow(From::One(from[i]) * factor);
 }
 
 template <typename Item>
@@ -179,17 +180,25 @@ void Widen(int32_t type, const void* from, int64_t n, float* to) {
   }
 }
 
-void Narrow(int32_t type, const float* from, int64_t n, void* to) {
-  if (n == 0) return;
+void Scale(int32_t type, const void* from, float factor, int64_t n, float* to) {
   switch (type) {
     case MSSP_BUILTIN_FLOAT16:
-      NarrowAs<Half>(from, n, static_cast<uint16_t*>(to));
-      break;
+      return ScaleAs<Half, Single>(static_cast<const uint16_t*>(from), factor, n, to);
     case MSSP_BUILTIN_BFLOAT16:
-      NarrowAs<Brain>(from, n, static_cast<uint16_t*>(to));
-      break;
+      return ScaleAs<Brain, Single>(static_cast<const uint16_t*>(from), factor, n, to);
     default:
-      std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
+      return ScaleAs<Single, Single>(static_cast<const float*>(from), factor, n, to);
+  }
+}
+
+void Narrow(int32_t type, const float* from, float factor, int64_t n, void* to) {
+  switch (type) {
+    case MSSP_BUILTIN_FLOAT16:
+      return ScaleAs<Single, Half>(from, factor, n, static_cast<uint16_t*>(to));
+    case MSSP_BUILTIN_BFLOAT16:
+      return ScaleAs<Single, Brain>(from, factor, n, static_cast<uint16_t*>(to));
+    default:
+      return ScaleAs<Single, Single>(from, factor, n, static_cast<float*>(to));
   }
 }
 
@@ -204,7 +213,7 @@ MSSP_INLINE void DotTile(const char* keys, int64_t stride, int64_t size, const f
                          float* scores, int64_t score_stride) {
   constexpr int kSums = kHeads * kRows;
   static_assert(kSums % MSSP_LANES == 0, "whole vectors of sums");
-  Floats sums[kSums] = {};  // [row][head]
+  Floats sums[kSums] = {};  // [head][row]
   int64_t d = 0;
   for (; d + MSSP_LANES <= size; d += MSSP_LANES) {
     Floats query[kHeads];
@@ -214,7 +223,7 @@ MSSP_INLINE void DotTile(const char* keys, int64_t stride, int64_t size, const f
     for (int r = 0; r < kRows; ++r) {
       const Floats key = Format::Load(reinterpret_cast<const typename Format::Item*>(keys + r * stride) + d);
 #pragma GCC unroll 16
-      for (int h = 0; h < kHeads; ++h) sums[r * kHeads + h] += query[h] * key;
+      for (int h = 0; h < kHeads; ++h) sums[h * kRows + r] += query[h] * key;
     }
   }
   float results[kSums];
@@ -223,11 +232,11 @@ MSSP_INLINE void DotTile(const char* keys, int64_t stride, int64_t size, const f
   for (; d < size; ++d) {
     for (int r = 0; r < kRows; ++r) {
       const float key = Format::One(reinterpret_cast<const typename Format::Item*>(keys + r * stride)[d]);
-      for (int h = 0; h < kHeads; ++h) results[r * kHeads + h] += queries[h * query_stride + d] * key;
+      for (int h = 0; h < kHeads; ++h) results[h * kRows + r] += queries[h * query_stride + d] * key;
     }
   }
   for (int h = 0; h < kHeads; ++h) {
-    for (int r = 0; r < kRows; ++r) scores[h * score_stride + r] = results[r * kHeads + h];
+    std::memcpy(scores + h * score_stride, results + h * kRows, kRows * sizeof(float));
   }
 }
 
@@ -296,13 +305,14 @@ void Scores(const Rows& keys, const float* queries, int64_t query_stride, int64_
 // kHeads sums of kWidth vectors stay in registers while the rows go by.
 template <typename Format, int kHeads, int kWidth>
 MSSP_INLINE void WeighTile(const Rows& values, const char* ahead, int64_t d, const float* weights,
-                           int64_t weight_stride, float* sums, int64_t sum_stride) {
+                           int64_t weight_stride, const float* factors, float* sums, int64_t sum_stride) {
   Floats total[kHeads * kWidth];
 #pragma GCC unroll 16
   for (int h = 0; h < kHeads; ++h) {
 #pragma GCC unroll 16
     for (int w = 0; w < kWidth; ++w) {
       total[h * kWidth + w] = Single::Load(sums + h * sum_stride + d + w * MSSP_LANES);
+      if (factors != nullptr) total[h * kWidth + w] *= factors[h];
     }
   }
   for (int64_t t = 0; t < values.count; ++t) {
@@ -329,22 +339,24 @@ MSSP_INLINE void WeighTile(const Rows& values, const char* ahead, int64_t d, con
 }
 
 template <typename Format, int kHeads>
-int64_t WeighHeads(const Rows& values, const float* weights, int64_t weight_stride, int64_t heads, float* sums,
-                   int64_t sum_stride) {
+int64_t WeighHeads(const Rows& values, const float* weights, int64_t weight_stride, const float* factors, int64_t heads,
+                   float* sums, int64_t sum_stride) {
   constexpr int kWidth = MSSP_SUMS / kHeads < 4 ? MSSP_SUMS / kHeads : 4;
   int64_t h = 0;
   for (; h + kHeads <= heads; h += kHeads) {
     const float* weight = weights + h * weight_stride;
     float* sum = sums + h * sum_stride;
+    const float* factor = factors == nullptr ? nullptr : factors + h;
     const char* ahead = h == 0 ? values.ahead : nullptr;
     int64_t d = 0;
     for (; d + kWidth * MSSP_LANES <= values.size; d += kWidth * MSSP_LANES) {
-      WeighTile<Format, kHeads, kWidth>(values, ahead, d, weight, weight_stride, sum, sum_stride);
+      WeighTile<Format, kHeads, kWidth>(values, ahead, d, weight, weight_stride, factor, sum, sum_stride);
     }
     for (; d + MSSP_LANES <= values.size; d += MSSP_LANES) {
-      WeighTile<Format, kHeads, 1>(values, ahead, d, weight, weight_stride, sum, sum_stride);
+      WeighTile<Format, kHeads, 1>(values, ahead, d, weight, weight_stride, factor, sum, sum_stride);
     }
     for (; d < values.size; ++d) {
+      for (int i = 0; factor != nullptr && i < kHeads; ++i) sum[i * sum_stride + d] *= factor[i];
       for (int64_t t = 0; t < values.count; ++t) {
         const float value =
             Format::One(reinterpret_cast<const typename Format::Item*>(values.base + t * values.stride)[d]);
@@ -356,23 +368,24 @@ int64_t WeighHeads(const Rows& values, const float* weights, int64_t weight_stri
 }
 
 template <typename Format>
-void WeighAs(const Rows& values, const float* weights, int64_t weight_stride, int64_t heads, float* sums,
-             int64_t sum_stride) {
-  const int64_t h = WeighHeads<Format, 4>(values, weights, weight_stride, heads, sums, sum_stride);
+void WeighAs(const Rows& values, const float* weights, int64_t weight_stride, const float* factors, int64_t heads,
+             float* sums, int64_t sum_stride) {
+  const int64_t h = WeighHeads<Format, 4>(values, weights, weight_stride, factors, heads, sums, sum_stride);
   Rows rest = values;
   if (h > 0) rest.ahead = nullptr;
-  WeighHeads<Format, 1>(rest, weights + h * weight_stride, weight_stride, heads - h, sums + h * sum_stride, sum_stride);
+  WeighHeads<Format, 1>(rest, weights + h * weight_stride, weight_stride, factors == nullptr ? nullptr : factors + h,
+                        heads - h, sums + h * sum_stride, sum_stride);
 }
 
-void Weigh(const Rows& values, const float* weights, int64_t weight_stride, int64_t heads, float* sums,
-           int64_t sum_stride) {
+void Weigh(const Rows& values, const float* weights, int64_t weight_stride, const float* factors, int64_t heads,
+           float* sums, int64_t sum_stride) {
   switch (values.type) {
     case MSSP_BUILTIN_FLOAT16:
-      return WeighAs<Half>(values, weights, weight_stride, heads, sums, sum_stride);
+      return WeighAs<Half>(values, weights, weight_stride, factors, heads, sums, sum_stride);
     case MSSP_BUILTIN_BFLOAT16:
-      return WeighAs<Brain>(values, weights, weight_stride, heads, sums, sum_stride);
+      return WeighAs<Brain>(values, weights, weight_stride, factors, heads, sums, sum_stride);
     default:
-      return WeighAs<Single>(values, weights, weight_stride, heads, sums, sum_stride);
+      return WeighAs<Single>(values, weights, weight_stride, factors, heads, sums, sum_stride);
   }
 }
 
@@ -432,8 +445,25 @@ float ExpOf(float* x, int64_t n, float shift) {
   return sum;
 }
 
-void Scale(float* x, int64_t n, float factor) {
-  for (int64_t i = 0; i < n; ++i) x[i] *= factor;
+void Soften(float* scores, int64_t stride, int64_t rows, int64_t count, float* most, float* sums, float* factors) {
+  for (int64_t begin = 0; begin < rows; begin += MSSP_LANES) {
+    const int64_t n = rows - begin < MSSP_LANES ? rows - begin : MSSP_LANES;
+    float* x = scores + begin * stride;
+    float before[MSSP_LANES] = {};
+    float shifts[MSSP_LANES] = {};
+    for (int64_t r = 0; r < n; ++r) {
+      const float now = Max(x + r * stride, count);
+      before[r] = most[begin + r];
+      if (now > before[r]) most[begin + r] = now;
+      // Of a row that sees nothing yet, -inf is no number to take away.
+      shifts[r] = most[begin + r] > -std::numeric_limits<float>::infinity() ? most[begin + r] : 0.0f;
+    }
+    const Floats factor = Exp(Single::Load(before) - Single::Load(shifts));
+    for (int64_t r = 0; r < n; ++r) {
+      factors[begin + r] = factor[r];
+      sums[begin + r] = sums[begin + r] * factor[r] + ExpOf(x + r * stride, count, shifts[r]);
+    }
+  }
 }
 
 // To the caches, or past them: then `to` is a multiple of 16 bytes.
@@ -580,7 +610,7 @@ void RotateHalves(int32_t type, const void* from, const float* cos, const float*
 }  // namespace
 
 const VectorKernels MSSP_TABLE = {
-    MSSP_TABLE_NAME, Widen, Narrow, Scores, Weigh, Max, ExpOf, Scale, SumOfSquares, Normalize, RotateHalves,
+    MSSP_TABLE_NAME, Widen, Scale, Narrow, Scores, Weigh, Soften, SumOfSquares, Normalize, RotateHalves,
 };
 
 }  // namespace compat

@@ -22,20 +22,23 @@ struct Rows {
 struct VectorKernels {
   const char* name;
 
-  // float32 from float16, bfloat16, int8, uint8 or bool (and float32), and back into the floats, to nearest even.
+  // float32 from float16, bfloat16, int8, uint8 or bool (and float32).
   void (*widen)(int32_t type, const void* from, int64_t n, float* to);
-  void (*narrow)(int32_t type, const float* from, int64_t n, void* to);
+  // to = from * factor: float32 from the floats, and back into them, to nearest even.
+  void (*scale)(int32_t type, const void* from, float factor, int64_t n, float* to);
+  void (*narrow)(int32_t type, const float* from, float factor, int64_t n, void* to);
 
   // scores[h * score_stride + t] = queries[h * query_stride + ...] . keys[t] for h in 0..heads-1.
   void (*scores)(const Rows& keys, const float* queries, int64_t query_stride, int64_t heads, float* scores,
                  int64_t score_stride);
-  // sums[h * sum_stride + ...] += weights[h * weight_stride + t] * values[t], over t.
-  void (*weigh)(const Rows& values, const float* weights, int64_t weight_stride, int64_t heads, float* sums,
-                int64_t sum_stride);
+  // sums[h * sum_stride + ...] = factors[h] * sums + weights[h * weight_stride + t] * values[t], over t. nullptr: 1.
+  void (*weigh)(const Rows& values, const float* weights, int64_t weight_stride, const float* factors, int64_t heads,
+                float* sums, int64_t sum_stride);
+  // The step of an online softmax, for rows of `count` scores: most[r] grows to the largest, a score x becomes
+  // exp(x - most[r]), factors[r] is exp(most before - most[r]), and sums[r] = factors[r] * sums[r] + the row's sum.
+  // -inf is a key that is not seen.
+  void (*soften)(float* scores, int64_t stride, int64_t rows, int64_t count, float* most, float* sums, float* factors);
 
-  float (*max)(const float* x, int64_t n);           // -inf for n = 0; a NaN may be lost
-  float (*exp)(float* x, int64_t n, float shift);    // x = exp(x - shift); returns the sum
-  void (*scale)(float* x, int64_t n, float factor);  // x *= factor
   // Meanwhile fetches the first half of as many bytes from `ahead` on, and as many from `later` on; nullptr: none.
   float (*sum_of_squares)(int32_t type, const void* x, int64_t n, const void* ahead, const void* later);
   // to = x * factor * gamma; meanwhile fetches the other half from `ahead` on. `stream`: stores go past the caches,
