@@ -100,7 +100,8 @@ def _item_size(function: str, prefix: str, rows: object, ascend: bool) -> list[s
     return [*lines, "default:", "return 0;", "}", "}", ""]
 
 
-def _camel(name: str) -> str:
+def camel(name: str) -> str:
+    """The name as C++ types and constants have it."""
     return "".join(word.capitalize() for word in name.split("_"))
 
 
@@ -124,7 +125,7 @@ def _operator(operator, table: Table, ascend: bool) -> list[str]:  # type: ignor
         *(f"namespace {part} {{" for part in cpp.namespace.split("::")),
         "",
         "enum Argument {",
-        *(f"k{_camel(name)} = {position}," for position, name in enumerate(arguments)),
+        *(f"k{camel(name)} = {position}," for position, name in enumerate(arguments)),
         "};",
         "",
         "inline constexpr const char* kArgumentNames[] = {" + ", ".join(f'"{name}"' for name in arguments) + "};",
@@ -150,11 +151,11 @@ def _ascend_positions(operator, cpp: Cpp) -> list[str]:  # type: ignore[no-untyp
         *(f"namespace {part} {{" for part in namespace.split("::")),
         "",
         "enum Input {",
-        *(f"k{_camel(name)}," for name in operator.ascend_input_names),
+        *(f"k{camel(name)}," for name in operator.ascend_input_names),
         "kInputs",
         "};",
         "enum Output {",
-        *(f"k{_camel(name)}Output," for name in operator.ascend_output_names),
+        *(f"k{camel(name)}Output," for name in operator.ascend_output_names),
         "kOutputs",
         "};",
         "",

@@ -2,6 +2,7 @@
 
 from ms_scatter_pa.rules.schema import Operator, Target
 
+from .cpp_headers import camel
 from .load import Table
 
 PATH = "aicore_kernels/op_host/ms_scatter_pa_op_def.h"
@@ -12,6 +13,8 @@ _HEAD = """\
 // Generated from op_info by `python -m op_info`: do not edit. One column per compiled combination of dtypes.
 #ifndef MS_SCATTER_PA_OP_DEF_H_
 #define MS_SCATTER_PA_OP_DEF_H_
+
+#include <stddef.h>
 
 #include <vector>
 
@@ -24,6 +27,12 @@ _HEAD = """\
 #endif
 
 namespace mssp_host {
+
+// An output that is the memory of an input.
+struct Reference {
+  size_t output;
+  size_t input;
+};
 
 // MsspElementType of a dtype, or -1 where the operators do not know it.
 inline int32_t ElementType(ge::DataType type) {
@@ -103,7 +112,7 @@ def render(table: Table) -> str:
     for family in _families(table):
         socs = ", ".join(f'"{target.name}"' for target in family)
         lines += _guarded(family, [f"static const char* const {_family_name(family)}Socs[] = {{{socs}}};"])
-    lines += ["", *_definition(write, ge)]
+    lines += ["", *_references(write), *_definition(write, ge)]
     return "\n".join(lines) + "\n" + _TAIL
 
 
@@ -114,7 +123,8 @@ def render_paged(table: Table) -> str:
     for operator in filter(_is_paged, table.operators):
         namespace = table.cpp[operator.name].namespace.replace("mssp", "mssp_host", 1).split("::")
         lines += ["", *(f"namespace {part} {{" for part in namespace), ""]
-        lines += [*_columns_of(table, operator, ge), "", *_definition(operator, ge)]
+        lines += [*_columns_of(table, operator, ge), "", *_references(operator)]
+        lines += _definition(operator, ge)
         lines += [f"}}  // namespace {part}" for part in reversed(namespace)]
     return "\n".join(lines) + "\n\n" + _PAGED_TAIL
 
@@ -134,8 +144,7 @@ def _columns_of(table: Table, operator: Operator, ge: dict[str, str]) -> list[st
         rows = columns(table, operator, family[0])
         lists = ["// clang-format off"]
         for group in _groups(operator):
-            name = "".join(word.capitalize() for word in group.split("_"))
-            lists += _list(f"{_family_name(family)}{name}Types", [ge[row[group]] for row in rows])
+            lists += _list(f"{_family_name(family)}{camel(group)}Types", [ge[row[group]] for row in rows])
         lines += _guarded(family, [*lists, "// clang-format on"])
     return lines
 
@@ -145,6 +154,13 @@ def _guarded(family: list[Target], lines: list[str]) -> list[str]:
     if family[0].name != "ascend950":
         return lines
     return ["#ifdef MS_SCATTER_PA_WITH_ASCEND950", *lines, "#endif"]
+
+
+def _references(operator: Operator) -> list[str]:
+    """Which input each output but status is."""
+    names = [camel(name) for name in operator.ascend_output_names if name != "status"]
+    pairs = ", ".join(f"{{k{name}Output, k{name}}}" for name in names)
+    return [f"constexpr Reference kReferences[] = {{{pairs}}};", ""]
 
 
 def _definition(operator: Operator, ge: dict[str, str]) -> list[str]:

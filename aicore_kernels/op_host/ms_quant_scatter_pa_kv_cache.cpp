@@ -1,46 +1,26 @@
 // The op definition of the quantising write: every tensor required, no attributes, so that both of MindSpore's modes
 // can call it. `mode` carries the modes in its shape. status comes before the references, which have the names of
 // inputs.
-#include "ms_scatter_pa_paged_host.h"
+#include "ms_scatter_pa_definition.h"
+#include "ms_scatter_pa_host.h"
 #include "ms_scatter_pa_paged_op_def.h"
-#include "register/op_def_registry.h"
 
 namespace ops {
-namespace {
-
-using Types = std::vector<ge::DataType>;
-
-void Describe(OpParamDef& tensor, const Types& types) {
-  const std::vector<ge::Format> formats(types.size(), ge::FORMAT_ND);
-  tensor.ParamType(REQUIRED).DataType(types).Format(formats).UnknownShapeFormat(formats);
-}
-
-}  // namespace
 
 class MsQuantScatterPaKvCache : public OpDef {
  public:
   explicit MsQuantScatterPaKvCache(const char* name) : OpDef(name) {
     using namespace mssp_host::quant;
-    DescribeAllMsQuantScatterPaKvCache(*this, Describe, kA2KeyTypes, kA2ValueTypes, kA2KeyCacheTypes,
+    DescribeAllMsQuantScatterPaKvCache(*this, mssp_host::Describe, kA2KeyTypes, kA2ValueTypes, kA2KeyCacheTypes,
                                        kA2ValueCacheTypes, kA2IndexTypes);
     this->SetInferShape(mssp_host::QuantInferShape).SetInferDataType(mssp_host::QuantInferDataType);
     this->AICore().SetTiling(mssp_host::QuantTiling);
-    for (const char* soc : mssp_host::kA2Socs) {
-      this->AICore().AddConfig(soc);
-    }
+    mssp_host::AddParts(*this, mssp_host::kA2Socs);
 #ifdef MS_SCATTER_PA_WITH_ASCEND950
     OpAICoreConfig config;
-    config.DynamicCompileStaticFlag(true)
-        .DynamicFormatFlag(true)
-        .DynamicRankSupportFlag(true)
-        .DynamicShapeSupportFlag(true)
-        .NeedCheckSupportFlag(false)
-        .PrecisionReduceFlag(true);
-    DescribeAllMsQuantScatterPaKvCache(config, Describe, k950KeyTypes, k950ValueTypes, k950KeyCacheTypes,
+    DescribeAllMsQuantScatterPaKvCache(config, mssp_host::Describe, k950KeyTypes, k950ValueTypes, k950KeyCacheTypes,
                                        k950ValueCacheTypes, k950IndexTypes);
-    for (const char* soc : mssp_host::k950Socs) {
-      this->AICore().AddConfig(soc, config);
-    }
+    mssp_host::AddParts(*this, mssp_host::k950Socs, config);
 #endif
   }
 };

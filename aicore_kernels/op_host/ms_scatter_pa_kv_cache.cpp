@@ -2,14 +2,14 @@
 // can call it; `mode` carries the modes in its shape. MsScatterPaKvCacheStrided, which only the PyNative extension
 // calls, is told by four attributes how far apart tokens and cache blocks lie. status comes before the references,
 // which have the names of inputs.
-#include "ms_scatter_pa_kv_cache_host.h"
+#include "ms_scatter_pa_definition.h"
+#include "ms_scatter_pa_host.h"
 #include "ms_scatter_pa_op_def.h"
-#include "register/op_def_registry.h"
 
 namespace ops {
 namespace {
 
-using Types = std::vector<ge::DataType>;
+using mssp_host::Types;
 
 // The kernel never asks for a dtype at compile time: the binary of the first column serves all. Toolkits that do not
 // know this compile one for each column.
@@ -21,8 +21,7 @@ template <typename Param>
 void ShareBinary(Param&, const Types&, long) {}
 
 void Describe(OpParamDef& tensor, const Types& types) {
-  const std::vector<ge::Format> formats(types.size(), ge::FORMAT_ND);
-  tensor.ParamType(REQUIRED).DataType(types).Format(formats).UnknownShapeFormat(formats);
+  mssp_host::Describe(tensor, types);
   ShareBinary(tensor, types, 0);
 }
 
@@ -49,25 +48,15 @@ class ScatterPaDef : public OpDef {
     }
     this->SetInferShape(mssp_host::InferShape).SetInferDataType(mssp_host::InferDataType);
     this->AICore().SetTiling(tiling);
-    for (const char* soc : mssp_host::kA2Socs) {
-      this->AICore().AddConfig(soc);
-    }
+    mssp_host::AddParts(*this, mssp_host::kA2Socs);
 #ifdef MS_SCATTER_PA_WITH_ASCEND950
     OpAICoreConfig config;
-    config.DynamicCompileStaticFlag(true)
-        .DynamicFormatFlag(true)
-        .DynamicRankSupportFlag(true)
-        .DynamicShapeSupportFlag(true)
-        .NeedCheckSupportFlag(false)
-        .PrecisionReduceFlag(true);
     mssp_host::DescribeAllMsScatterPaKvCache(config, Describe, mssp_host::k950KeyTypes, mssp_host::k950ValueTypes,
                                              mssp_host::k950IndexTypes);
     if (strided) {
       IgnoreStrides(config);
     }
-    for (const char* soc : mssp_host::k950Socs) {
-      this->AICore().AddConfig(soc, config);
-    }
+    mssp_host::AddParts(*this, mssp_host::k950Socs, config);
 #endif
   }
 };

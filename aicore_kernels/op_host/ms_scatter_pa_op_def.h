@@ -2,6 +2,8 @@
 #ifndef MS_SCATTER_PA_OP_DEF_H_
 #define MS_SCATTER_PA_OP_DEF_H_
 
+#include <stddef.h>
+
 #include <vector>
 
 #include "graph/types.h"
@@ -13,6 +15,12 @@
 #endif
 
 namespace mssp_host {
+
+// An output that is the memory of an input.
+struct Reference {
+  size_t output;
+  size_t input;
+};
 
 // MsspElementType of a dtype, or -1 where the operators do not know it.
 inline int32_t ElementType(ge::DataType type) {
@@ -107,6 +115,9 @@ static const char* const kA2Socs[] = {"ascend910b", "ascend910_93"};
 #ifdef MS_SCATTER_PA_WITH_ASCEND950
 static const char* const k950Socs[] = {"ascend950"};
 #endif
+
+constexpr Reference kReferences[] = {
+    {kKeyCacheOutput, kKeyCache}, {kValueCacheOutput, kValueCache}, {kLastStatusOutput, kLastStatus}};
 
 // npu_scatter_pa_kv_cache: every input and output, in order. Works on OpDef and on OpAICoreConfig.
 template <typename Definition, typename Describe>

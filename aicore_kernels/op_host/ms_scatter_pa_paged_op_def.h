@@ -125,6 +125,8 @@ static const std::vector<ge::DataType> k950IndexTypes = {
 // clang-format on
 #endif
 
+constexpr Reference kReferences[] = {{kKeyOutput, kKey}, {kValueOutput, kValue}, {kLastStatusOutput, kLastStatus}};
+
 // npu_gather_pa_kv_cache: every input and output, in order. Works on OpDef and on OpAICoreConfig.
 template <typename Definition, typename Describe>
 void DescribeAllMsGatherPaKvCache(Definition& definition, Describe describe, const std::vector<ge::DataType>& key,
@@ -215,6 +217,12 @@ static const std::vector<ge::DataType> k950IndexTypes = {
 };
 // clang-format on
 #endif
+
+constexpr Reference kReferences[] = {{kKeyCacheOutput, kKeyCache},
+                                     {kValueCacheOutput, kValueCache},
+                                     {kKeyScaleCacheOutput, kKeyScaleCache},
+                                     {kValueScaleCacheOutput, kValueScaleCache},
+                                     {kLastStatusOutput, kLastStatus}};
 
 // quant_scatter_pa_kv_cache: every input and output, in order. Works on OpDef and on OpAICoreConfig.
 template <typename Definition, typename Describe>

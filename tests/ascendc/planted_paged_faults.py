@@ -247,12 +247,12 @@ FAULTS: tuple[Fault, ...] = tuple(
         ("seq_lens is not counted", "op_host", "paged_tiling_math",
          r"!HasCount\(call\.shapes\[gather::kSeqLens\], tiling->batch \+ tiling->is_cumsum\)", "tiling->batch < 0",
          refused_shapes),
-        ("the index dtype is inverted", "op_host", "paged_host", r"\? MSSP_INDEX_INT64 : MSSP_INDEX_INT32",
+        ("the index dtype is inverted", "op_host", "pa_tiling", r"\? MSSP_INDEX_INT64 : MSSP_INDEX_INT32",
          "? MSSP_INDEX_INT32 : MSSP_INDEX_INT64", gather_copies),
-        ("the caches' dtype is the rows'", "op_host", "paged_host", r"TypeOf\(context, typed\.key_cache\)",
+        ("the caches' dtype is the rows'", "op_host", "pa_tiling", r"TypeOf\(context, typed\.key_cache\)",
          "TypeOf(context, typed.key)", dynamic_norm),
-        ("the number of cores is not told", "op_host", "paged_host", r"context->SetBlockDim\([^;]*;", "", dynamic_norm),
-        ("references are inferred from other inputs", "op_host", "paged_host",
-         r"kKeyScaleCacheOutput, quant::kKeyScaleCache", "kKeyScaleCacheOutput, quant::kKeyCache", dynamic_norm),
+        ("the number of cores is not told", "op_host", "pa_tiling", r"context->SetBlockDim\([^;]*;", "", dynamic_norm),
+        ("references are inferred from other inputs", "op_host", "paged_op_def",
+         r"kKeyScaleCacheOutput, kKeyScaleCache", "kKeyScaleCacheOutput, kKeyCache", dynamic_norm),
     )
 )  # fmt: skip

@@ -18,6 +18,21 @@ from tests.ascendc.planted_faults import FAULTS, KERNELS, Check, Fault
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "ascend" / "proof.md"
 
 
+def host_objects(folder: Path) -> dict[str, Path]:
+    """op_host and its caller without a fault: the name of a source -> its object."""
+    sources = sorted((KERNELS / "op_host").glob("*.cpp"))
+    return {path.name: cann.compile_object(folder, "-O0", source=path) for path in [cann.CALLER, *sources]}
+
+
+def host_with(fault: Fault, folder: Path, objects: dict[str, Path]) -> Path:
+    """op_host with a fault; only what includes it is compiled again."""
+    sources, changed = fault.plant(folder), set(fault.changed())
+    for _ in range(3):  # headers that include headers
+        changed |= {path.name for path in sources.iterdir() if any(f'"{n}"' in path.read_text() for n in changed)}
+    parts = [sources / name if name in changed else known for name, known in objects.items()]
+    return cann.build(folder, "-O0", "-Wno-error", sources=parts)
+
+
 @pytest.fixture(scope="module")
 def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path | Exception]:
     """A library for each fault; only what the fault changes is compiled again."""
@@ -26,24 +41,14 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path | Exce
     # comes first, which is the one with the fault.
     model = [path for path in runner.SOURCES if path.name != "ms_scatter_pa_kv_cache.cpp"]
     rest = runner.build(root, "-O0", "-r", "-nostdlib", sources=model, name="rest.o")
-    host = sorted((KERNELS / "op_host").glob("*.cpp"))
-    objects = {path.name: cann.compile_object(root, "-O0", source=path) for path in [cann.CALLER, *host]}
-
-    def host_with(fault: Fault, folder: Path) -> Path:
-        sources, changed = fault.plant(folder), fault.changed()
-        headers = any(name.endswith(".h") for name in changed)
-        parts = [
-            sources / name if name in changed or (headers and name != cann.CALLER.name) else known
-            for name, known in objects.items()
-        ]
-        return cann.build(folder, "-O0", "-Wno-error", sources=parts)
+    objects = host_objects(root)
 
     def build(numbered: tuple[int, Fault]) -> tuple[str, Path | Exception]:
         number, fault = numbered
         folder = root / str(number)
         try:
             if fault.folder == "op_host":
-                return fault.name, host_with(fault, folder)
+                return fault.name, host_with(fault, folder, objects)
             kernel = fault.plant(folder) / "ms_scatter_pa_kv_cache.cpp"
             return fault.name, runner.build(folder, "-O0", "-Wno-error", sources=[kernel, rest])
         except (LookupError, RuntimeError) as error:

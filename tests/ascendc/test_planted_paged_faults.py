@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.ascendc.cann_stand_in import op_host as cann
 from tests.ascendc.cann_stand_in.op_host import OpHost
 from tests.ascendc.host_model import paged_runner
 from tests.ascendc.host_model.paged_runner import ARCHITECTURES, PagedHostModel
-from tests.ascendc.planted_faults import KERNELS, Fault
+from tests.ascendc.planted_faults import Fault
 from tests.ascendc.planted_paged_faults import FAULTS
 from tests.ascendc.test_paged import Models, paged_models  # noqa: F401 - a fixture
-from tests.ascendc.test_planted_faults import PAGE, _passes
+from tests.ascendc.test_planted_faults import PAGE, _passes, host_objects, host_with
 
 
 @pytest.fixture(scope="module")
@@ -25,17 +24,15 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path | Exce
     paged_runner.compile_object(parts["model"], [p for p in paged_runner.SOURCES if p.name not in kernels])
     for name, path in kernels.items():
         paged_runner.compile_object(parts[name], [path])
-    host = sorted((KERNELS / "op_host").glob("*.cpp"))
-    objects = {path.name: cann.compile_object(root, "-O0", source=path) for path in [cann.CALLER, *host]}
+    objects = host_objects(root)
 
     def build(numbered: tuple[int, Fault]) -> tuple[str, Path | Exception]:
         number, fault = numbered
         folder = root / str(number)
         try:
-            sources, changed = fault.plant(folder), fault.changed()
             if fault.folder == "op_host":
-                mixed = [sources / name if name in changed else known for name, known in objects.items()]
-                return fault.name, cann.build(folder, "-O0", "-Wno-error", sources=mixed)
+                return fault.name, host_with(fault, folder, objects)
+            sources = fault.plant(folder)
             gathers = re.search("gather|sequences", fault.check.__name__) is not None
             names = [name for name in kernels if ("gather" in name) == gathers]
             rest = [known for name, known in parts.items() if name not in names]

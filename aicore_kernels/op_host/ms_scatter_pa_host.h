@@ -1,12 +1,17 @@
-// What the op definitions of the gather and of the quantising write register.
-#ifndef MS_SCATTER_PA_PAGED_HOST_H_
-#define MS_SCATTER_PA_PAGED_HOST_H_
+// What the op definitions register.
+#ifndef MS_SCATTER_PA_HOST_H_
+#define MS_SCATTER_PA_HOST_H_
 
 #include "exe_graph/runtime/infer_datatype_context.h"
 #include "exe_graph/runtime/infer_shape_context.h"
 #include "exe_graph/runtime/tiling_context.h"
 
 namespace mssp_host {
+
+ge::graphStatus InferShape(gert::InferShapeContext* context);
+ge::graphStatus InferDataType(gert::InferDataTypeContext* context);
+ge::graphStatus Tiling(gert::TilingContext* context);
+ge::graphStatus TilingStrided(gert::TilingContext* context);
 
 ge::graphStatus GatherInferShape(gert::InferShapeContext* context);
 ge::graphStatus GatherInferDataType(gert::InferDataTypeContext* context);
@@ -18,4 +23,4 @@ ge::graphStatus QuantTiling(gert::TilingContext* context);
 
 }  // namespace mssp_host
 
-#endif  // MS_SCATTER_PA_PAGED_HOST_H_
+#endif  // MS_SCATTER_PA_HOST_H_
