@@ -19,6 +19,7 @@ from tests.ascendc.host_model.paged_runner import ARCHITECTURES, PagedCall, Page
 from tests.ascendc.host_model.runner import PARTS, TilingError
 from tests.ascendc.test_sanitizers import _runtime
 from tests.support.arrays import DTYPE_NAMES
+from tests.support.builds import built_once
 
 KINDS = ("dynamic", "static", "given", "copied")
 ASCEND = [target for target in TARGETS if target.device == "Ascend"]
@@ -30,8 +31,11 @@ Models = dict[str, PagedHostModel]
 @pytest.fixture(scope="session")
 def paged_models(tmp_path_factory: pytest.TempPathFactory, op_host) -> Models:
     """The kernels with the instructions of A2 and A3 parts, and with those of 950 parts."""
-    folder = tmp_path_factory.mktemp("paged")
-    return {name: PagedHostModel(build(folder, number), op_host) for name, number in ARCHITECTURES.items()}
+
+    def library(number: int) -> Path:
+        return built_once(tmp_path_factory, f"paged_model_{number}", lambda folder: build(folder, number))
+
+    return {name: PagedHostModel(library(number), op_host) for name, number in ARCHITECTURES.items()}
 
 
 def architecture(rng: np.random.Generator, *codes: str) -> str:

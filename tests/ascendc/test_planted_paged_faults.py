@@ -13,6 +13,7 @@ from tests.ascendc.planted_faults import Fault
 from tests.ascendc.planted_paged_faults import FAULTS
 from tests.ascendc.test_paged import Models, paged_models  # noqa: F401 - a fixture
 from tests.ascendc.test_planted_faults import PAGE, _passes, host_objects, host_with
+from tests.support.builds import built_once
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,8 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path | Exce
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory, op_host: OpHost) -> Models:
     """Both names stand for the instructions of 950 parts, which planted kernels are compiled for."""
-    library = paged_runner.build(tmp_path_factory.mktemp("plain"), ARCHITECTURES["950"])
+    number = ARCHITECTURES["950"]
+    library = built_once(tmp_path_factory, f"paged_model_{number}", lambda folder: paged_runner.build(folder, number))
     return dict.fromkeys(ARCHITECTURES, PagedHostModel(library, op_host))
 
 

@@ -1,10 +1,10 @@
 """What only the kernel can find, refused in graphs: values, overlapping memory, dimensions unknown while compiling."""
 
-import json
 from typing import Any
 
 import pytest
 
+from tests.support.children import parse_results
 from tests.support.graph_raises import jobs
 from tests.support.refusals import Refusal
 
@@ -13,8 +13,7 @@ from tests.support.refusals import Refusal
 def results(run_module: Any) -> dict[tuple[str, str], dict[str, Any]]:
     done = run_module("tests.support.graph_raises", timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return {(line["what"], line["entry"]): line for line in lines}
+    return {(line["what"], line["entry"]): line for line in parse_results(done.stdout)}
 
 
 JOBS = [pytest.param(refusal, entry, id=f"{entry}-{refusal.what}") for refusal, entry in jobs()]

@@ -17,7 +17,7 @@ def compile_one(source: Path, output: Path) -> str:
     command = [
         *ZIG,
         *build_config.flags_of(source),
-        "-O1",
+        "-O0",
         *build_config.STRICT,
         *INCLUDES,
         "-c",

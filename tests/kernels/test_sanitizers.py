@@ -19,9 +19,15 @@ def run_program(command: list[str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def fuzz_program(build_dir: Path) -> Path:
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Programs of one folder share what they are compiled of."""
+    return tmp_path_factory.mktemp("programs")
+
+
+@pytest.fixture(scope="module")
+def fuzz_program(programs: Path) -> Path:
     sources = [HERE / "fuzz" / "harness.cc", HERE / "fuzz" / "standalone_main.cc"]
-    return fuzz.build("g++", sources, ["-fsanitize=address,undefined"], build_dir / "fuzz_standalone")
+    return fuzz.build("g++", sources, ["-fsanitize=address,undefined"], programs / "fuzz_standalone")
 
 
 def test_corpus_and_random_inputs_against_the_oracle(fuzz_program: Path) -> None:
@@ -31,35 +37,35 @@ def test_corpus_and_random_inputs_against_the_oracle(fuzz_program: Path) -> None
     assert printed == f"{len(corpus)} files, {RANDOM_INPUTS} random inputs\n"
 
 
-def test_broken_structs_are_refused_or_right(build_dir: Path) -> None:
+def test_broken_structs_are_refused_or_right(programs: Path) -> None:
     """Any subset of a call's fields is broken, arguments share memory, pointers are missing."""
     sources = [HERE / "fuzz" / "struct_harness.cc", HERE / "fuzz" / "standalone_main.cc"]
-    program = fuzz.build("g++", sources, ["-fsanitize=address,undefined"], build_dir / "fuzz_structs")
+    program = fuzz.build("g++", sources, ["-fsanitize=address,undefined"], programs / "fuzz_structs")
     printed = run_program([str(program), "--random", str(RANDOM_INPUTS)])
     assert printed == f"0 files, {RANDOM_INPUTS} random inputs\n"
 
 
-def test_gather_and_quantising_write_against_the_oracle(build_dir: Path) -> None:
+def test_gather_and_quantising_write_against_the_oracle(programs: Path) -> None:
     sources = [HERE / "fuzz" / "pages_harness.cc", HERE / "fuzz" / "standalone_main.cc"]
-    program = fuzz.build("g++", sources, ["-fsanitize=address,undefined"], build_dir / "fuzz_pages")
+    program = fuzz.build("g++", sources, ["-fsanitize=address,undefined"], programs / "fuzz_pages")
     assert run_program([str(program), "--random", str(RANDOM_INPUTS)]) == f"0 files, {RANDOM_INPUTS} random inputs\n"
 
 
-def test_copies_of_blocks_against_one_after_another(build_dir: Path) -> None:
+def test_copies_of_blocks_against_one_after_another(programs: Path) -> None:
     """Sizes, pointers and lists are broken, and lists lie where the copy writes."""
     sources = [HERE / "fuzz" / "blocks_harness.cc", HERE / "fuzz" / "standalone_main.cc"]
-    program = fuzz.build("g++", sources, ["-fsanitize=address,undefined"], build_dir / "fuzz_blocks")
+    program = fuzz.build("g++", sources, ["-fsanitize=address,undefined"], programs / "fuzz_blocks")
     assert run_program([str(program), "--random", str(RANDOM_INPUTS)]) == f"0 files, {RANDOM_INPUTS} random inputs\n"
 
 
-def test_builtin_operators_run_or_refuse_with_a_sentence(build_dir: Path) -> None:
+def test_builtin_operators_run_or_refuse_with_a_sentence(programs: Path) -> None:
     """Good calls run; of broken ones the argument is named, nothing is written, and nothing beside a tensor is touched."""
     sources = [HERE / "fuzz" / "builtins_harness.cc", HERE / "fuzz" / "standalone_main.cc"]
-    program = fuzz.build("g++", sources, ["-fsanitize=address,undefined"], build_dir / "fuzz_builtins", fuzz.builtins())
+    program = fuzz.build("g++", sources, ["-fsanitize=address,undefined"], programs / "fuzz_builtins", fuzz.builtins())
     assert run_program([str(program), "--random", str(RANDOM_INPUTS)]) == f"0 files, {RANDOM_INPUTS} random inputs\n"
 
 
-def test_oracle_notices_a_wrong_byte(build_dir: Path, tmp_path: Path) -> None:
+def test_oracle_notices_a_wrong_byte(programs: Path, tmp_path: Path) -> None:
     """The harness can fail: a core that writes one byte too many is caught."""
     broken = tmp_path / "broken.cc"
     broken.write_text(
@@ -74,14 +80,13 @@ def test_oracle_notices_a_wrong_byte(build_dir: Path, tmp_path: Path) -> None:
     sources[2].write_text(
         "#define MsspScatterPaKvCache BrokenScatter\n" + f'#include "{HERE / "fuzz" / "harness.cc"}"\n'
     )
-    program = fuzz.build("g++", sources, [], tmp_path / "broken")
+    program = fuzz.build("g++", sources, ["-fsanitize=address,undefined"], programs / "fuzz_broken")
     done = subprocess.run([str(program), "--random", "50"], capture_output=True, text=True)
     assert done.returncode != 0
     assert "cache: got" in done.stderr
 
 
 @pytest.mark.parametrize("sanitizers", ["thread", "address,undefined"])
-def test_callers_at_once_without_a_race(build_dir: Path, sanitizers: str) -> None:
-    folder = build_dir / f"stress_{sanitizers}"
-    program = fuzz.build("g++", [HERE / "stress.cc"], [f"-fsanitize={sanitizers}"], folder)
+def test_callers_at_once_without_a_race(programs: Path, sanitizers: str) -> None:
+    program = fuzz.build("g++", [HERE / "stress.cc"], [f"-fsanitize={sanitizers}"], programs / f"stress_{sanitizers}")
     assert run_program([str(program), "40"]) == "0 failures\n"

@@ -109,6 +109,25 @@ def test_an_unknown_compiler_is_named(tmp_path):
     assert "Traceback" not in result.stderr
 
 
+OLD = """#!/bin/sh
+# A compiler of another age: it tells its version and compiles nothing.
+case "$*" in *-dM*) echo "#define __GNUC__ {version}";; *) echo "error: 'charconv' was not found" >&2; exit 1;; esac
+"""
+
+
+@pytest.mark.parametrize(("version", "old"), [(7, True), (8, True), (9, False), (12, False)])
+def test_a_compiler_that_is_too_old_is_one_sentence(tmp_path, version, old):
+    compiler = tmp_path / "old-g++"
+    compiler.write_text(OLD.format(version=version))
+    compiler.chmod(0o755)
+    command = [sys.executable, "setup.py", "--quiet", "build_ext", "--build-lib", str(tmp_path)]
+    result = run([*command, "--build-temp", str(tmp_path)], cwd=ROOT, env=os.environ | {"CXX": str(compiler)})
+    assert result.returncode != 0 and "Traceback" not in result.stderr
+    sentence = f"is g++ {version}, which is too old: install g++ 9 or newer"
+    assert (sentence in result.stderr.splitlines()[-1]) == old
+    assert ("compiling the CPU operator failed" in result.stderr) == (not old)
+
+
 def test_flags_that_are_no_list_are_one_sentence(tmp_path):
     command = [sys.executable, "setup.py", "--quiet", "build_ext", "--build-lib", str(tmp_path)]
     result = run(command, cwd=ROOT, env=os.environ | {"CXXFLAGS": '"'})

@@ -1,8 +1,12 @@
 """The Ascend operator on the host model behind the Ascend backend, so that everything above the device runs here."""
 
+import sysconfig
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from tests.support.builds import built_once, compile_and_link
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -22,8 +26,11 @@ def host_model_library(tmp_path_factory) -> Path:
         ROOT / "aicore_kernels" / "shape_infer.cc",
         *runner.SOURCES,
     )
-    return runner.build(
-        tmp_path_factory.mktemp("host_model"), *flags, sources=sources, name="libhost_model_operator.so"
+    name = "libhost_model_operator.so"
+    return built_once(
+        tmp_path_factory,
+        "host_model_operator",
+        lambda folder: runner.build(folder, *flags, sources=sources, name=name),
     )
 
 
@@ -51,38 +58,62 @@ def on_host_model(host_model_library, monkeypatch):
         cached.cache_clear()
 
 
-def _on_model(folder: Path, name: str, source: Path):
-    """An extension as it is compiled for Ascend, with the wheel's own runner, but for what a launch reaches."""
-    from ms_scatter_pa.backends.ascend import extension
+HEADERS = (
+    HERE.parent / "stand_ins" / "runner",
+    *(HERE, HOST_MODEL, HOST_MODEL / "include"),
+    *(ROOT / "aicore_kernels" / "op_kernel", ROOT / "aicore_kernels"),
+)
+
+
+@pytest.fixture(scope="session")
+def launched(tmp_path_factory) -> Path:
+    """What a launch reaches, as one object for both extensions: the kernels on the host model."""
+    from cpu_kernels import build_config
     from tests.ascendc.host_model import runner
 
-    headers = (HERE.parent / "stand_ins" / "runner", HERE, HOST_MODEL, HOST_MODEL / "include")
-    library = extension.build_extension(
-        folder,
-        name=name,
-        source=source,
-        backend="CPU",
-        headers=(*headers, ROOT / "aicore_kernels" / "op_kernel"),
-        more=(HERE / "runner_on_model.cc", HERE / "model_launches.cc", *runner.SOURCES),
-        cflags="-O0 -Wall",
+    mindspore = Path(find_spec("mindspore").origin).parent
+    includes = [*(f"-I{folder}" for folder in HEADERS), "-isystem", sysconfig.get_path("include")]
+    command = ["g++", "-std=c++17", "-O0", "-Wall", "-fPIC", *includes, *build_config.mindspore_flags(mindspore)]
+    sources = (HERE / "runner_on_model.cc", HERE / "model_launches.cc", *runner.SOURCES)
+    link = ("-r", "-nostdlib")
+    return built_once(
+        tmp_path_factory, "launched", lambda folder: compile_and_link(command, sources, folder / "launched.o", link)
     )
+
+
+def _on_model(factory: pytest.TempPathFactory, name: str, source: Path, launched: Path):
+    """An extension as it is compiled for Ascend, with the wheel's own runner, but for what a launch reaches."""
+    from ms_scatter_pa.backends.ascend import extension
+
+    def build(folder: Path) -> Path:
+        return extension.build_extension(
+            folder,
+            name=name,
+            source=source,
+            backend="CPU",
+            headers=HEADERS,
+            objects=(launched,),
+            cflags="-O0 -Wall",
+        )
+
+    library = built_once(factory, name, build)
     return library, extension.load_library(library, name)
 
 
 @pytest.fixture(scope="session")
-def extension_on_model(tmp_path_factory):
+def extension_on_model(tmp_path_factory, launched):
     """The PyNative extension: its library, and the Python module that it is."""
     from ms_scatter_pa.backends.ascend.sources import EAGER_ENTRY
 
-    return _on_model(tmp_path_factory.mktemp("extension"), "ms_scatter_pa_ascend", EAGER_ENTRY)
+    return _on_model(tmp_path_factory, "ms_scatter_pa_ascend", EAGER_ENTRY, launched)
 
 
 @pytest.fixture(scope="session")
-def canns_extension_on_model(tmp_path_factory):
+def canns_extension_on_model(tmp_path_factory, launched):
     """The extension for CANN's own operator."""
     from ms_scatter_pa.backends.ascend.sources import CANN_OPERATOR
 
-    return _on_model(tmp_path_factory.mktemp("cann"), "ms_scatter_pa_cann", CANN_OPERATOR)[1]
+    return _on_model(tmp_path_factory, "ms_scatter_pa_cann", CANN_OPERATOR, launched)[1]
 
 
 @pytest.fixture

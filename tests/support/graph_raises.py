@@ -1,24 +1,14 @@
-"""Runs the refusals that a graph finds in the kernel, each in a process of its own, several at a time.
+"""Runs the refusals that a graph finds in the kernel, each in a process of its own; prints one JSON object per line."""
 
-MindSpore takes three idle seconds for every error in a graph, and a graph that raised is of no more use; children that
-are forked before the first operator make both harmless. Prints one JSON object per line.
-"""
-
-import json
-import os
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import mindspore as ms
 from mindspore import Tensor, nn
 
 from ms_scatter_pa import npu_scatter_pa_kv_cache
+from tests.support.children import print_results
 from tests.support.refusals import MEMORY, TABLE, VALUES, Call, Refusal
-
-AT_ONCE = 12
 
 
 class Dynamic(nn.Cell):  # type: ignore[misc]
@@ -76,8 +66,9 @@ def jobs() -> Iterator[tuple[Refusal, str]]:
             yield refusal, "dynamic"
 
 
-def run(refusal: Refusal, entry: str) -> dict[str, Any]:
+def run(job: tuple[Refusal, str]) -> dict[str, Any]:
     """Raised; the dynamic graph, which no other test asks, records too."""
+    refusal, entry = job
     from tests.contract.test_refusals import drive, graph, graph_cell
 
     entries: dict[str, Callable[[Call, list[Any]], Any]] = {
@@ -103,25 +94,5 @@ def run(refusal: Refusal, entry: str) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    todo = list(jobs())
-    running: dict[int, Path] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for index, (refusal, entry) in enumerate(todo):
-            path = Path(folder) / str(index)
-            child = os.fork()
-            if child == 0:
-                try:
-                    path.write_text(json.dumps(run(refusal, entry)))
-                finally:
-                    os._exit(0)
-            running[child] = path
-            while len(running) >= AT_ONCE or (index + 1 == len(todo) and running):
-                finished, _ = os.wait()
-                result = running.pop(finished)
-                print(result.read_text() if result.exists() else json.dumps({"lost": str(result)}), flush=True)
-
-
 if __name__ == "__main__":
-    main()
-    sys.stdout.flush()
+    print_results(list(jobs()), run)

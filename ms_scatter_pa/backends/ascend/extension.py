@@ -50,10 +50,10 @@ def build_extension(
     source: Path = EAGER_ENTRY,
     backend: str = "Ascend",
     headers: tuple[Path, ...] = (),
-    more: tuple[Path, ...] = (),
+    objects: tuple[Path, ...] = (),
     cflags: str = "",
 ) -> Path:
-    """MindSpore's custom op builder on the entry; ``headers`` are searched first.
+    """MindSpore's custom op builder on the entry; ``headers`` are searched first, ``objects`` linked too.
 
     Raises:
         RuntimeError: the compiler refuses it.
@@ -62,12 +62,12 @@ def build_extension(
 
     builder = CustomOpBuilder(
         name,
-        [str(source), *map(str, more)],
+        [str(source)],
         backend=backend,
         include_paths=[*map(str, headers), str(AICORE_KERNELS)],
         cflags=cflags or None,
         # The builder's own line gives this library as the argument of the option before it.
-        ldflags="-lmindspore_core",
+        ldflags=" ".join(["-lmindspore_core", *map(str, objects)]),
         build_dir=str(folder),
     )
     try:

@@ -8,7 +8,6 @@ import ctypes
 import json
 import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import Any
 
 from ms_scatter_pa.rules.table import ARGUMENTS, DTYPES, dtype_named
 from tests.ascendc.host_model.runner import Launch, Output, TilingError
+from tests.support.builds import compile_and_link
 
 HERE = Path(__file__).resolve().parent
 FLAGS = ("-std=c++11", "-D_GLIBCXX_USE_CXX11_ABI=0", "-Wall", "-Wextra", "-Werror", "-fPIC")
@@ -72,22 +72,17 @@ def build(
     the 950 parts.
     """
     files = [CALLER, *sorted(sources.glob("*.cpp"))] if isinstance(sources, Path) else list(sources)
-    return _compile(folder / name, files, ["-shared", *(flags or ("-O1",))], with_950)
+    return compile_and_link(_command(flags or ("-O1",), with_950), files, folder / name, ("-shared",))
 
 
 def compile_object(folder: Path, *flags: str, source: Path) -> Path:
     """One file, for tests that change another one."""
-    return _compile(folder / f"{source.stem}.o", [source], ["-c", *flags], True)
+    return compile_and_link(_command(flags, True), [source], folder / f"{source.stem}.o", ("-r", "-nostdlib"))
 
 
-def _compile(target: Path, files: Sequence[Path], flags: Sequence[str], with_950: bool) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _command(flags: Sequence[str], with_950: bool) -> list[str]:
     includes = [f"-I{HERE / 'include'}"] + ([f"-I{HERE / 'include_950'}"] if with_950 else [])
-    command = ["g++", *FLAGS, *flags, *includes, "-o", str(target), *map(str, files)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
-    return target
+    return ["g++", *FLAGS, *flags, *includes]
 
 
 @contextmanager

@@ -4,7 +4,6 @@ A call's arrays may be of any dtype of NumPy or ml_dtypes; their names go to op_
 """
 
 import ctypes
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from ms_scatter_pa.rules.schema import Operator
 from ms_scatter_pa.rules.table import CACHE_MODES, GATHER_PA, QUANT_SCATTER_PA, SCALING_KINDS
 from tests.ascendc.host_model.runner import FLAGS, INCLUDES, PARTS, Array, Counts, HostModelFault, Output, Part, _Rates
+from tests.support.builds import compile_and_link
 
 _HERE = Path(__file__).resolve().parent
 KERNELS = _HERE.parents[2] / "aicore_kernels" / "op_kernel"
@@ -30,32 +30,28 @@ ARCHITECTURES = {"910": 2201, "950": 3510}
 
 def build(folder: Path, architecture: int, *flags: str, sources: Sequence[Path] = SOURCES) -> Path:
     """Compiles the kernels and the machine for the instructions of one architecture; warnings are errors."""
-    folder.mkdir(parents=True, exist_ok=True)
     library = folder / f"libpaged_{architecture}.so"
-    _compile(["-shared", f"-D__NPU_ARCH__={architecture}", *(flags or ("-O1",))], KERNELS, library, sources)
-    return library
+    return _compile([f"-D__NPU_ARCH__={architecture}", *(flags or ("-O1",))], KERNELS, library, sources)
 
 
 def compile_object(target: Path, sources: Sequence[Path]) -> None:
     """Sources as they are, to be linked with others that are changed; for 950 parts."""
-    _compile(["-r", "-nostdlib", *_PLANTED], KERNELS, target, sources)
+    _compile(_PLANTED, KERNELS, target, sources, ("-r", "-nostdlib"))
 
 
 def build_changed(folder: Path, kernels: Path, names: Sequence[str], objects: Sequence[Path]) -> Path:
     """The kernels ``names`` of another folder, for 950 parts, with objects for all the rest."""
-    library = folder / "libpaged.so"
-    _compile(["-shared", *_PLANTED], kernels, library, [*(kernels / name for name in names), *objects])
-    return library
+    return _compile(_PLANTED, kernels, folder / "libpaged.so", [*(kernels / name for name in names), *objects])
 
 
 _PLANTED = (f"-D__NPU_ARCH__={ARCHITECTURES['950']}", "-O0", "-Wno-error")
 
 
-def _compile(flags: Sequence[str], kernels: Path, target: Path, sources: Sequence[Path]) -> None:
-    command = ["g++", *FLAGS, *flags, INCLUDES[0], f"-I{kernels}", f"-I{_HERE}", "-o", str(target), *map(str, sources)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr)
+def _compile(
+    flags: Sequence[str], kernels: Path, target: Path, sources: Sequence[Path], link: Sequence[str] = ("-shared",)
+) -> Path:
+    command = ["g++", *FLAGS, *flags, INCLUDES[0], f"-I{kernels}", f"-I{_HERE}"]
+    return compile_and_link(command, sources, target, link)
 
 
 class _Tensor(ctypes.Structure):

@@ -6,7 +6,6 @@
 """
 
 import ctypes
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ms_scatter_pa.rules.table import CACHE_MODES, INDEX_DTYPES, SCATTER_MODES, STATUS_FIELDS, dtype_named
+from tests.support.builds import compile_and_link
 
 Array = npt.NDArray[Any]
 
@@ -339,14 +339,8 @@ class Run:
 
 def build(folder: Path, *extra_flags: str, sources: Sequence[Path] = SOURCES, name: str = "libhost_model.so") -> Path:
     """Compiles the host model with the kernel into ``folder``; warnings are errors."""
-    folder.mkdir(parents=True, exist_ok=True)
-    library = folder / name
-    shared = () if "-r" in extra_flags else ("-shared",)
-    command = ["g++", *FLAGS, *shared, *(extra_flags or ("-O2",)), *INCLUDES, "-o", str(library), *map(str, sources)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
-    return library
+    command = ["g++", *FLAGS, *(extra_flags or ("-O2",)), *INCLUDES]
+    return compile_and_link(command, sources, folder / name, () if "-r" in extra_flags else ("-shared",))
 
 
 def _span(array: Array) -> int:

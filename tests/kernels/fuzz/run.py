@@ -7,11 +7,13 @@ left in the folder printed at the end; ``--keep`` adds to the corpus what it lac
 """
 
 import argparse
+import hashlib
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cpu_kernels import build_config
@@ -62,10 +64,32 @@ def builtins() -> list[Path]:
 def build(
     compiler: str, sources: list[Path], flags: list[str], output: Path, library: list[Path] | None = None
 ) -> Path:
-    """Compiles the core, or another ``library``, with ``sources`` into one program."""
-    everything = [str(s) for s in [*(core() if library is None else library), *sources]]
-    flags = ["-std=c++17", "-ffp-contract=off", *build_config.STRICT, *SANITIZERS, *flags, *INCLUDES, "-pthread"]
-    subprocess.run([compiler, *flags, *everything, "-o", str(output)], check=True)
+    """Compiles the core, or another ``library``, with ``sources`` into one program.
+
+    What was compiled with the same flags for another program of this folder is taken again.
+    """
+    command = [
+        compiler,
+        "-std=c++17",
+        "-ffp-contract=off",
+        *build_config.STRICT,
+        *SANITIZERS,
+        *flags,
+        *INCLUDES,
+        "-pthread",
+    ]
+    objects = output.parent / f"objects-{hashlib.sha256(repr(command).encode()).hexdigest()[:12]}"
+    objects.mkdir(exist_ok=True)
+
+    def compile_one(source: Path) -> Path:
+        target = objects / ("-".join(source.relative_to(build_config.ROOT).parts) + ".o")
+        if not target.exists():
+            subprocess.run([*command, "-c", str(source), "-o", str(target)], check=True)
+        return target
+
+    with ThreadPoolExecutor(2) as pool:
+        compiled = list(pool.map(compile_one, core() if library is None else library))
+    subprocess.run([*command, *map(str, [*sources, *compiled]), "-o", str(output)], check=True)
     return output
 
 
