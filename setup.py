@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,6 +31,7 @@ ROOT = Path(__file__).resolve().parent
 FOR_MINDSPORE = os.environ.get("MS_SCATTER_PA_BUILD_MINDSPORE")
 FOR_MACHINE = os.environ.get("MS_SCATTER_PA_BUILD_MACHINE")
 FOR_OTHERS = os.environ.get("MS_SCATTER_PA_BUILD_WHEEL") == "1"
+OLDEST_GCC = 9
 # Extension -> its source. They need nothing of each other.
 EXTENSIONS = {"_eager": "entries/eager_entry.cc", "_builtins": "entries/builtin_entry.cc"}
 # Those of them that the installed release has: 2.7 keeps the runner of extensions in mindspore_extension.
@@ -102,7 +104,7 @@ def _compiler() -> list[str]:
         return build_config.find_compiler(os.environ.get("CXX"))
     except FileNotFoundError as error:
         raise SystemExit(
-            f"ms_scatter_pa: the C++ compiler '{error}' was not found. Install g++ (9 or newer), or set CXX to a C++17 "
+            f"ms_scatter_pa: the C++ compiler '{error}' was not found. Install g++ ({OLDEST_GCC} or newer), or set CXX to a C++17 "
             "compiler, and install again."
         ) from None
 
@@ -119,10 +121,23 @@ def _user_flags() -> list[str]:
         ) from None
 
 
-def _run(command: list[str], what: str) -> None:
+def _refuse_old(compiler: list[str]) -> None:
+    """Asked after it failed: whatever an old compiler says then, its age is why."""
+    command = [*compiler, "-dM", "-E", "-x", "c++", os.devnull]
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    macros = dict(re.findall(r"^#define (\w+) (\d+)$", result.stdout, re.MULTILINE))
+    if "__clang__" not in macros and int(macros.get("__GNUC__", OLDEST_GCC)) < OLDEST_GCC:
+        raise SystemExit(
+            f"ms_scatter_pa: the C++ compiler '{shlex.join(compiler)}' is g++ {macros['__GNUC__']}, which is too old: install "
+            f"g++ {OLDEST_GCC} or newer, or set CXX to a newer C++17 compiler, and install again."
+        )
+
+
+def _run(compiler: list[str], command: list[str], what: str) -> None:
     print(f"ms_scatter_pa: {what}", flush=True)
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
     if result.returncode != 0:
+        _refuse_old(compiler)
         raise SystemExit(f"ms_scatter_pa: {what} failed:\n{shlex.join(command)}\n{result.stderr[-8000:]}")
 
 
@@ -162,8 +177,16 @@ def _infer_command(compiler: list[str], output: Path) -> list[str]:
 
 
 class BuildLibraries(build_ext):  # type: ignore[misc]
-    """Compiles each library with one command of its own: setuptools knows neither a library that is no Python module
-    nor MindSpore's flags."""
+    """Compiles each library with commands of its own: setuptools knows neither a library that is no Python module nor
+    MindSpore's flags. Two at a time; an extension is linked when the CPU's library is there."""
+
+    def initialize_options(self) -> None:
+        super().initialize_options()
+        self.core_is_done = threading.Event()
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or 2
 
     def get_ext_filename(self, fullname: str) -> str:
         *parents, name = fullname.split(".")
@@ -184,12 +207,15 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
             print("ms_scatter_pa: compiling the CPU operator", flush=True)
             try:
                 library = build_config.build_library(Path(self.build_temp), compiler=compiler, extra=_user_flags())
+                shutil.copy(library, output)
             except subprocess.CalledProcessError as error:
+                _refuse_old(compiler)
                 raise SystemExit(f"ms_scatter_pa: compiling the CPU operator failed: {shlex.join(error.cmd)}") from None
-            shutil.copy(library, output)
+            finally:
+                self.core_is_done.set()
             return
         if output.stem == INFER_STEM:
-            _run(_infer_command(compiler, output), "compiling the Ascend operator's shape inference")
+            _run(compiler, _infer_command(compiler, output), "compiling the Ascend operator's shape inference")
             return
         name = ext.name.rpartition(".")[2]
         if not Path(sysconfig.get_path("include"), "Python.h").is_file():
@@ -199,8 +225,11 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
             )
         work = Path(self.build_temp).resolve()
         work.mkdir(parents=True, exist_ok=True)
-        for command in _extension_commands(name, compiler, mindspore, output.resolve(), work):
-            _run(command, f"compiling {EXTENSIONS[name]} against MindSpore (up to half a minute)")
+        compiling, linking = _extension_commands(name, compiler, mindspore, output.resolve(), work)
+        _run(compiler, compiling, f"compiling {EXTENSIONS[name]} against MindSpore (up to half a minute)")
+        self.core_is_done.wait()
+        if (output.parent / build_config.LIBRARY_NAME).is_file():  # else its own error is the one to show
+            _run(compiler, linking, f"linking {EXTENSIONS[name]}")
 
     def copy_extensions_to_source(self) -> None:
         (ROOT / "ms_scatter_pa" / "_lib").mkdir(exist_ok=True)  # an editable install into a fresh clone

@@ -65,7 +65,9 @@ def builder(work: Path, python: str) -> Path:
     if not interpreter.exists():
         base = find_python(python)
         if base is None:
-            raise SystemExit(f"python{python} was not found: install it, with its headers, or ask for another --python")
+            raise SystemExit(
+                f"python{python}, with its headers and venv, was not found: install it, or ask for another --python"
+            )
         subprocess.run([base, "-m", "venv", str(environment)], check=True)
         subprocess.run([str(interpreter), "-m", "pip", "install", "--quiet", "setuptools>=77", "wheel"], check=True)
     return interpreter
