@@ -34,7 +34,8 @@ class Workload:
         compress: Alibi: rows kept, Rope: rows averaged, as a fraction of the sequence.
         threads: 0: as the run has them.
         pause: milliseconds of sleep before every sample, as between the layers of a model.
-        grows: what the cases of one growth series differ in: ``threads`` or ``block_size``.
+        grows: what the cases of one growth series differ in: ``threads`` or ``block_size``; ``decode``: a row of the
+            decode table.
     """
 
     layout: str
@@ -56,12 +57,16 @@ class Workload:
         kind = f"{self.mode} {self.compress:g}" if self.mode != "None" else f"{self.layout} {self.pattern}"
         threads = f" threads={self.threads}" if self.threads else ""
         pause = f" after {self.pause} ms" if self.pause else ""
+        if self.grows == DECODE_GROUP:
+            return f"decode {self.layout} T={self.tokens}{threads}"
         grows = f", against {self.grows}" if self.grows else ""
         return f"{kind} T={self.tokens} BS={self.block_size} {shape}{threads}{pause}{grows}"
 
     @property
     def group(self) -> str:
         """Cases that differ in one quantity only: T, or what ``grows`` says."""
+        if self.grows == DECODE_GROUP:
+            return f"{DECODE_GROUP} {self.layout} threads={self.threads}"
         if self.grows:
             return f"{self.layout} {self.pattern} T={self.tokens} against {self.grows}"
         return replace(self, tokens=0).name.replace(" T=0", "")
@@ -69,7 +74,12 @@ class Workload:
     @property
     def x(self) -> int:
         """The quantity in which the cases of a group differ."""
-        return int(getattr(self, self.grows or "tokens"))
+        return int(getattr(self, self.grows if self.grows not in ("", DECODE_GROUP) else "tokens"))
+
+    @property
+    def is_scattered(self) -> bool:
+        """Whether a token's bytes are units or heads that lie apart: what counts then are the lines that they lie on."""
+        return self.mode == "None" and self.pattern == "random" and self.layout in ("PA_NZ", "NHSD")
 
     @property
     def sides(self) -> int:
@@ -177,6 +187,7 @@ def cache_shape(workload: Workload, num_slots: int) -> tuple[int, ...]:
     return (blocks, workload.heads * workload.head_size // LAST_DIM, workload.block_size, LAST_DIM)
 
 
+DECODE_GROUP = "decode"
 DECODE = (1, 16, 64, 256)
 PREFILL = (512, 2048, 8192)
 
@@ -194,6 +205,16 @@ def token_workloads() -> list[Workload]:
         for tokens, pattern in ((1, "random"), (64, "random"), (2048, "runs")):
             workloads.append(Workload(layout, tokens, pattern, 128, heads=1, head_size=576, key_only=True))
     return workloads
+
+
+def decode_workloads() -> list[Workload]:
+    """Steps of 1 to 64 sequences, on one thread and on two; nothing that they touch is in a processor's cache."""
+    return [
+        Workload(layout, tokens, threads=threads, grows=DECODE_GROUP)
+        for layout in ("Norm", "PA_NZ")
+        for tokens in (1, 4, 16, 64)
+        for threads in (1, 2)
+    ]
 
 
 def growth_workloads(processors: int) -> list[Workload]:

@@ -20,10 +20,11 @@ import numpy as np
 from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
 from ms_scatter_pa.backends.cpu.library import library_path
 
-from . import core_bench, gather_quant_bench, harness, pools_bench
-from .cases import Memory
+from . import core_bench, fused_bench, gather_quant_bench, harness, pools_bench, processor
+from .cases import DECODE_GROUP, Memory
 
 DEFAULT_FOLDER = Path("bench-results")
+OWN_TABLES = ("pages", pools_bench.GROUP, fused_bench.GROUP, DECODE_GROUP)
 MINDSPORE_GROUPS = ("dispatch", "own ways", "strided rows", "pages")
 
 
@@ -33,7 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     workloads = core_bench.workloads(options.only, options.quick)
     pools = [pools_bench.name_of(workload) for workload in pools_bench.workloads()]
-    others = (*MINDSPORE_GROUPS, *gather_quant_bench.CASES, *pools)
+    fused = [fused_bench.name_of(workload) for workload in fused_bench.workloads()]
+    others = (*MINDSPORE_GROUPS, *gather_quant_bench.CASES, *pools, *fused)
     if not (workloads or options.networks or any(options.only in name for name in others)):
         parser.error(f"--only: no case's name contains {options.only!r}")
     try:
@@ -47,9 +49,9 @@ def main(argv: list[str] | None = None) -> int:
     makers: list[Callable[[], harness.Case]] = []
     about: dict[str, Any] = {
         "machine": platform.machine(),
-        "kernels": library.c.MsspCpuFeatures().decode(),
         "threads": options.threads or library.c.MsspGetNumThreads(),
         "numpy": np.__version__,
+        **processor.describe(library),
     }
     # The core's own number of threads is what the entries inside MindSpore use.
     inside = not options.no_mindspore and options.threads == 0
@@ -83,10 +85,12 @@ def main(argv: list[str] | None = None) -> int:
     for workload in workloads:
         makers.append(lambda workload=workload: builder.make(workload))  # type: ignore[misc]
     if options.threads == 0 and not options.quick:
-        makers += gather_quant_bench.PageCases(library, memory, 0, not options.no_peers).makers(options.only)
+        makers += gather_quant_bench.PageCases(library, memory, 0, not options.no_peers, inside).makers(options.only)
         makers += pools_bench.PoolCases(library, memory, 0).makers(options.only)
+        makers += fused_bench.FusedCases(library, memory, 0).makers(options.only)
     _expect_cases(parser, options.only, makers)
     about["torch"] = core_bench.torch_version()
+    print(processor.in_words(about, about["threads"], memory.size), end="\n\n")
     results = harness.run(makers, seconds_per_case=seconds, total_seconds=options.total_seconds)
     _report(results, about, options.out)
     return 0
@@ -104,24 +108,22 @@ def _networks(
     makers = networks_bench.cases(library, threads, quick=options.quick, inside=inside, only=options.only)
     _expect_cases(parser, options.only, makers)
     results = harness.run(makers, seconds_per_case=seconds, total_seconds=options.total_seconds)
-    print(f"{library.c.MsspCpuFeatures().decode()}, {threads} threads; microseconds per call (ratio to the limit)")
+    about = {"machine": platform.machine(), "threads": threads, **processor.describe(library)}
+    print(processor.in_words(about, threads), "microseconds per call (ratio to the limit)", sep="\n")
     for group in dict.fromkeys(result.case.group for result in results):
         print(harness.table([result for result in results if result.case.group == group]), end="\n\n")
     fastest = [(result.case.name, result.fastest_ratio(networks_bench.OURS)) for result in results]
     print("of the fastest tenths, which other processes interrupt least:")
     print("\n".join(f"  {name}: {ratio:.2f}x" for name, ratio in fastest if ratio is not None))
-    about = {"machine": platform.machine(), "kernels": library.c.MsspCpuFeatures().decode(), "threads": threads}
     harness.write_json(results, options.out / "networks.json", about)
     return 0
 
 
 def _report(results: list[harness.Result], about: dict[str, Any], folder: Path) -> None:
-    print(
-        f"{about['kernels']}, {about['threads']} threads; microseconds per call (ratio to the limit; ! misses its goal)"
-    )
-    for table in ("calls", "pages", pools_bench.GROUP, "bandwidth"):
+    print("microseconds per call (ratio to the limit, and to the same lines touched; ! misses its goal)")
+    for table in ("calls", *OWN_TABLES, "bandwidth"):
         if of_table := [result for result in results if _table_of(result) == table]:
-            print(harness.table(of_table), end="\n\n")
+            print((harness.decode_table if table == DECODE_GROUP else harness.table)(of_table), end="\n\n")
     if "graph_microseconds_per_layer" in about:
         print("graph mode, microseconds per layer beyond an empty graph:", about["graph_microseconds_per_layer"])
     target = folder / "results.json"
@@ -147,7 +149,9 @@ def _pictures(source: Path, folder: Path) -> list[Path]:
 
 def _table_of(result: harness.Result) -> str:
     group = result.case.group
-    return group if group in ("pages", pools_bench.GROUP) else "calls" if group in harness.CALL_GROUPS else "bandwidth"
+    if group.startswith(DECODE_GROUP):
+        return DECODE_GROUP
+    return group if group in OWN_TABLES else "calls" if group in harness.CALL_GROUPS else "bandwidth"
 
 
 def _expect_cases(parser: argparse.ArgumentParser, only: str, makers: Sequence[object]) -> None:

@@ -45,8 +45,9 @@ CASES: dict[str, tuple[Any, ...]] = {
 class PageCases:
     """Builds the cases of one run."""
 
-    def __init__(self, library: CoreLibrary, memory: Memory, threads: int, peers: bool):
+    def __init__(self, library: CoreLibrary, memory: Memory, threads: int, peers: bool, inside: bool):
         self.library, self.memory, self.threads, self.peers = library, memory, threads, peers
+        self.mindspore = peers and inside
         self.rng = np.random.default_rng(11)
 
     def makers(self, only: str = "") -> list[Callable[[], harness.Case]]:
@@ -77,7 +78,7 @@ class PageCases:
         }[layout]
         cache = self.memory.source.view(dtype).reshape(-1)[: int(np.prod(shape))].reshape(shape)
         step = (self.memory.size - nbytes) // REGIONS // 4096 * 4096
-        needed, variants, peers = TOKENS // block_size, [], []
+        needed, variants, peers, own_way = TOKENS // block_size, [], [], []
         for i in range(REGIONS):
             rows = self.memory.helper[i * step : i * step + nbytes].view(dtype).reshape(TOKENS, HEADS, SIZE)
             first = int(self.rng.integers(0, blocks - needed))
@@ -88,9 +89,13 @@ class PageCases:
             variants.append(_runner(self.library.c.MsspGatherPaKvCache, call))
             if torch is not None and layout == "Norm":
                 peers.append(_torch_gather(cache, table[0], rows))
+            if self.mindspore and layout == "Norm":
+                own_way.append(_mindspore_gather(cache, table[0]))
         contenders = [self._limit(nbytes), harness.Contender("core", variants)]
         if self.peers and peers:
             contenders.append(harness.Contender("torch index_select", peers))
+        if own_way:
+            contenders.append(_in_mindspore("MindSpore ops.gather", own_way))
         goal = {"core": GATHER_GOAL}
         return harness.Case(
             f"{name} T={TOKENS}", f"gather {layout}", block_size, contenders, goal=goal, settling_calls=8
@@ -117,7 +122,7 @@ class PageCases:
             },
         }[scaling]  # type: ignore[assignment]
         step = (self.memory.size - nbytes) // REGIONS // 4096 * 4096
-        variants, numpy_way, torch_way = [], [], []
+        variants, numpy_way, torch_way, own_way = [], [], [], []
         for i in range(REGIONS):
             rows = self.memory.source[i * step : i * step + nbytes].view(source_type).reshape(TOKENS, HEADS, SIZE)
             rows[...] = numbers
@@ -138,24 +143,60 @@ class PageCases:
                 numpy_way.append(_numpy_quant(rows, cache, slots, code, scales))
                 if torch is not None:
                     torch_way.append(_torch_quant(rows, cache, slots, code, scales))
+                if self.mindspore and code == "int8":  # it casts no float8 on a CPU
+                    own_way.append(_mindspore_quant(rows, cache, slots, scales))
         contenders = [self._limit(nbytes), harness.Contender("core", variants)]
         if self.peers and numpy_way:
             contenders.append(harness.Contender("NumPy composition", numpy_way))
         if self.peers and torch_way:
             contenders.append(harness.Contender("torch composition", torch_way))
+        if own_way:
+            contenders.append(_in_mindspore("MindSpore composition", own_way))
         return harness.Case(
             f"{name} T={TOKENS}", "quantise", TOKENS, contenders, goal={"core": QUANT_GOAL}, settling_calls=8
         )
 
 
 def _runner(function: Any, call: GatherCall | QuantCall) -> harness.Variant:
-    reference = ctypes.byref(call)
     function.restype = Status
+    return harness.checked(function, ctypes.byref(call), keep=call)
 
-    def run(call: GatherCall | QuantCall = call) -> None:  # which keeps its arrays alive
-        status: Status = function(reference)
-        if status.code != 0:
-            raise RuntimeError(f"the core refused a benchmark's call: code {status.code} at {status.position}")
+
+def _in_mindspore(name: str, variants: list[harness.Variant]) -> harness.Contender:
+    from ms_scatter_pa.backends.moved_names import pynative_executor
+
+    return harness.Contender(name, variants, finish=pynative_executor.sync)
+
+
+def _mindspore_gather(cache: Array, table: Array) -> harness.Variant:
+    import mindspore as ms
+    from mindspore import Tensor, ops
+
+    from ms_scatter_pa.cache import parameter_on
+
+    source, index = parameter_on(cache, ms.float16, "cache"), Tensor(table)
+    return lambda: ops.gather(source, index, 0).reshape(TOKENS, HEADS, SIZE)
+
+
+def _mindspore_quant(rows: Array, cache: Array, slots: Array, scales: dict[str, Array]) -> harness.Variant:
+    import mindspore as ms
+    from mindspore import Tensor, ops
+
+    from ms_scatter_pa.cache import parameter_on
+
+    source, index = Tensor.from_numpy(rows), Tensor(slots.astype(np.int32))
+    flat = parameter_on(cache.reshape(-1, HEADS, SIZE), ms.int8, "cache")
+    given = Tensor(scales["key_scale"]) if "key_scale" in scales else None
+    scale_rows = None
+    if given is None:
+        scale_rows = parameter_on(scales["key_scale_cache"].reshape(-1, HEADS, 1), ms.float32, "scales")
+
+    def run() -> None:
+        x, scale = source.astype(ms.float32), given
+        if scale is None:
+            scale = ops.amax(ops.abs(x), -1, True) / 127
+            ops.scatter_update(scale_rows, index, scale)
+        ops.scatter_update(flat, index, ops.clamp(ops.round(x / scale), -128, 127).astype(ms.int8))
 
     return run
 

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 LIMIT = "limit"
+SAME_LINES = "same lines"
 # Groups that compare calls of one size, in a table of their own; the pictures are of the others.
 CALL_GROUPS = ("dispatch", "own ways", "strided rows")
-WIDTH = 22  # of a column
+DECODE_STEP_SECONDS, DECODE_LAYERS = 0.010, 32
+WIDTH = 26  # of a column
 Variant = Callable[[], object]
 
 
@@ -30,12 +32,14 @@ class Contender:
             still in a processor cache from the sample before.
         calls: how many times a variant does the work.
         finish: waits, in the time measured, until the work of a sample has happened.
+        own_limit: what the names of its own limits begin with, beside the case's; a goal is held against these then.
     """
 
     name: str
     variants: Sequence[Variant]
     calls: int = 1
     finish: Variant = lambda: None
+    own_limit: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,17 @@ class Result:
         limit = self.limit
         return None if limit is None else self.median(name) / limit
 
+    def own_limit(self, name: str) -> float | None:
+        """The best of the contender's own limits, or None where it has none."""
+        begin = {c.name: c.own_limit for c in self.case.contenders}[name]
+        return min(self.median(limit) for limit in self.samples if limit.startswith(begin)) if begin else None
+
+    def own_ratio(self, name: str) -> float | None:
+        limit = self.own_limit(name)
+        return None if limit is None else self.median(name) / limit
+
     def misses_goal(self, name: str) -> bool:
-        limit, goal = self.limit, self.case.goal.get(name)
+        limit, goal = self.own_limit(name) or self.limit, self.case.goal.get(name)
         return limit is not None and goal is not None and self.median(name) > goal * limit + self.case.allowance
 
     def fastest_ratio(self, name: str) -> float | None:
@@ -110,6 +123,7 @@ class Result:
                     "p10_seconds": _percentile(samples, 0.1),
                     "p90_seconds": _percentile(samples, 0.9),
                     "ratio_to_limit": self.ratio(name),
+                    "ratio_to_own_limit": self.own_ratio(name),
                     "ratio_of_fastest_tenths": self.fastest_ratio(name),
                 }
                 for name, samples in self.samples.items()
@@ -149,6 +163,17 @@ def measure(case: Case, *, seconds: float, min_rounds: int = 7, max_rounds: int 
     return Result(case, samples)
 
 
+def checked(function: Callable[[Any], Any], reference: Any, keep: object) -> Variant:
+    """A call of the core by reference, which must not be refused; ``keep`` is what it points to."""
+
+    def run(keep: object = keep) -> None:
+        status = function(reference)
+        if status.code != 0:
+            raise RuntimeError(f"the core refused a benchmark's call: code {status.code} at {status.position}")
+
+    return run
+
+
 def _settle(contender: Contender, calls: int, region: int) -> int:
     """Does the work untimed, on the next regions; returns the region after them."""
     deadline = time.perf_counter() + SETTLING_SECONDS
@@ -185,11 +210,12 @@ def run(
 
 
 def table(results: Sequence[Result]) -> str:
-    """A text table: microseconds per call and, in brackets, the ratio to the limit; ``!`` marks a missed goal."""
+    """A text table: microseconds per call and, in brackets, the ratio to the limit, and after a comma the one to the same
+    lines touched, where there is one; ``!`` marks a missed goal."""
     lines = []
     names: list[str] = []
     for result in results:
-        names.extend(n for n in result.samples if n not in names and not n.startswith(LIMIT))
+        names.extend(n for n in result.samples if n not in names and not n.startswith((LIMIT, SAME_LINES)))
     head = f"{'case':<46}{'limit us':>11}" + "".join(f"{name:>{WIDTH}}" for name in names)
     lines += [head, "-" * len(head)]
     for result in results:
@@ -202,8 +228,31 @@ def table(results: Sequence[Result]) -> str:
             text = f"{result.median(name) * 1e6:.2f}"
             ratio = result.ratio(name)
             if ratio is not None:
-                text += f" ({ratio:.2f}x)" + ("!" if result.misses_goal(name) else " ")
+                own = result.own_ratio(name)
+                text += f" ({ratio:.2f}x{'' if own is None else f', {own:.2f}'})"
+                text += "!" if result.misses_goal(name) else " "
             cells.append(f"{text:>{WIDTH}}")
+        lines.append("".join(cells))
+    return "\n".join(lines)
+
+
+def decode_table(results: Sequence[Result]) -> str:
+    """Calls per second of each way, and the percentage of a decode step of 10 milliseconds that 32 of them take."""
+    names = list(
+        dict.fromkeys(n for result in results for n in result.samples if not n.startswith((LIMIT, SAME_LINES)))
+    )
+    share = f"{DECODE_LAYERS} layers of {DECODE_STEP_SECONDS * 1e3:.0f} ms"
+    head = f"{'calls per second (' + share + ')':<46}" + "".join(f"{name:>{WIDTH}}" for name in names)
+    lines = [head, "-" * len(head)]
+    for result in results:
+        cells = [f"{result.case.name:<46}"]
+        for name in names:
+            if name not in result.samples:
+                cells.append(f"{'':>{WIDTH}}")
+                continue
+            median = result.median(name)
+            percent = 100 * DECODE_LAYERS * median / DECODE_STEP_SECONDS
+            cells.append(f"{f'{1 / median:,.0f} ({percent:.1f} %)':>{WIDTH}}")
         lines.append("".join(cells))
     return "\n".join(lines)
 

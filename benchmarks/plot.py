@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from .cases import DECODE_GROUP
 from .harness import CALL_GROUPS, LIMIT
 
 COLOURS = ("#1b6ca8", "#4aa3df", "#c44e52", "#e0a030", "#8d6cab", "#5a9367", "#9a9a9a")
@@ -121,7 +122,11 @@ def _read(source: Path) -> tuple[dict[str, Any], list[Result]]:
     """What the run says about itself, and its bandwidth cases."""
     document: dict[str, Any] = json.loads(source.read_text())
     left_out = (*CALL_GROUPS, "pages")
-    return document["about"], [r for r in document["results"] if r["limit_seconds"] and r["group"] not in left_out]
+    return document["about"], [
+        r
+        for r in document["results"]
+        if r["limit_seconds"] and r["group"] not in left_out and not r["group"].startswith(DECODE_GROUP)
+    ]
 
 
 def _colours(results: Iterable[Result]) -> dict[str, str]:

@@ -76,13 +76,7 @@ class PoolCases:
             scatter_mode=workload.mode,
             num_threads=self.threads,
         )
-        function, reference = self.library.c.MsspScatterPaKvCache, ctypes.byref(call)
-
-        def run(call: Any = call) -> None:  # which keeps its arrays alive
-            if function(reference).code != 0:
-                raise RuntimeError("the core refused a benchmark's call")
-
-        return run
+        return harness.checked(self.library.c.MsspScatterPaKvCache, ctypes.byref(call), keep=call)
 
 
 def num_blocks(workload: Workload, memory: Memory) -> int:

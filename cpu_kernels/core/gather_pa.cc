@@ -295,7 +295,8 @@ class SideGatherer {
     run.tokens = walk.Piece().count;
     run.units = token_bytes_ / kUnitBytes;
     run.prefetch = Source(walk.After()) - run.from;
-    run.goes_on = run.went_before = false;
+    run.before = 0;
+    run.goes_on = run.fills_block = false;
     kernels_.nz_rows(run, stream);
   }
 

@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "call_sizes.h"
+#include "simd/partial_stores.h"
 
 namespace mssp {
 namespace {
@@ -26,11 +27,17 @@ int64_t CacheBytes(const MsspCall& call, const MsspSide& side) {
 }  // namespace
 
 bool ShouldStream(const MsspCall& call) {
-  return CacheBytes(call, call.key) >=
-         stream_cache_bytes.load(std::memory_order_relaxed) - CacheBytes(call, call.value);
+  const int64_t threshold = stream_cache_bytes.load(std::memory_order_relaxed);
+  const bool stream = CacheBytes(call, call.key) >= threshold - CacheBytes(call, call.value);
+  if (stream) DecidePartialStores();
+  return stream;
 }
 
-bool ShouldStreamTo(int64_t cache_bytes) { return cache_bytes >= stream_cache_bytes.load(std::memory_order_relaxed); }
+bool ShouldStreamTo(int64_t cache_bytes) {
+  const bool stream = cache_bytes >= stream_cache_bytes.load(std::memory_order_relaxed);
+  if (stream) DecidePartialStores();
+  return stream;
+}
 
 Team ChooseTeam(int64_t num_threads, int64_t bytes) {
   const int64_t useful = bytes / bytes_per_thread.load(std::memory_order_relaxed);

@@ -1,4 +1,4 @@
-// The physical limit that benchmarks compare with: a copy of the same bytes, on the same threads.
+// The physical limits that benchmarks compare with, on the same threads.
 #ifndef MS_SCATTER_PA_CORE_STREAMING_COPY_H_
 #define MS_SCATTER_PA_CORE_STREAMING_COPY_H_
 
@@ -8,8 +8,24 @@
 extern "C" {
 #endif
 
-// streamed: 1 for stores that go past the caches, 0 for memcpy. num_threads: 0 as in MsspCall.
+// A copy of the same bytes. streamed: 1 for stores that go past the caches, 0 for memcpy. num_threads: 0 as in
+// MsspCall.
 void MsspStreamingCopy(void* to, const void* from, int64_t bytes, int32_t num_threads, int32_t streamed);
+
+// What a write to scattered pieces of lines cannot do without: the same lines of the same memory, touched by ordinary
+// stores with their lines and rows read ahead, a few tokens abreast.
+typedef struct {
+  void* to[2];          // caches; NULL: no second one
+  const void* from[2];  // [num_tokens, num_pieces, piece_bytes]
+  const int64_t* slots;
+  int64_t num_tokens;
+  int64_t num_pieces;  // of a token, block_size * piece_bytes apart
+  int64_t piece_bytes;
+  int64_t block_size;
+  int32_t tokens_abreast;
+  int32_t num_threads;
+} MsspScatteredLines;
+void MsspTouchLines(const MsspScatteredLines* lines);
 
 #ifdef __cplusplus
 }

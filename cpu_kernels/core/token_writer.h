@@ -50,6 +50,9 @@ void WriteNorm(const TokenWriter& writer, int64_t begin, int64_t end);
 void WriteNz(const TokenWriter& writer, int64_t begin, int64_t end);
 void WriteNhsd(const TokenWriter& writer, int64_t begin, int64_t end);
 
+// Both sides, tile by tile.
+void WriteFusedNz(const TokenWriter& key, const TokenWriter& value, int64_t begin, int64_t end);
+
 inline void WriteLayout(const TokenWriter& writer, int32_t layout, int64_t begin, int64_t end) {
   switch (layout) {
     case MSSP_NORM:
@@ -58,6 +61,27 @@ inline void WriteLayout(const TokenWriter& writer, int32_t layout, int64_t begin
       return WriteNz(writer, begin, end);
     default:
       return WriteNhsd(writer, begin, end);
+  }
+}
+
+// Whether K and V rows lie between one another, as slices of one projection: what is read for one side brings pages and
+// lines of the other.
+inline bool AreFused(const SideView& key, const SideView& value) {
+  const int64_t apart =
+      static_cast<int64_t>(reinterpret_cast<uintptr_t>(value.rows) - reinterpret_cast<uintptr_t>(key.rows));
+  return key.token_stride == value.token_stride && key.token_stride > key.token_bytes &&
+         (apart < 0 ? -apart : apart) < key.token_stride;
+}
+
+// Such sides, a few tokens of each in turn.
+inline void WriteFused(const TokenWriter& key, const TokenWriter& value, int32_t layout, int64_t begin, int64_t end) {
+  if (layout == MSSP_PA_NZ) return WriteFusedNz(key, value, begin, end);
+  // In NHSD every head has a beginning and an end on lines of others.
+  const int64_t turn = layout == MSSP_NORM ? 16 : 64;
+  for (; begin < end; begin += turn) {
+    const int64_t next = end - begin < turn ? end : begin + turn;
+    WriteLayout(key, layout, begin, next);
+    WriteLayout(value, layout, begin, next);
   }
 }
 

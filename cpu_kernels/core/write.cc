@@ -59,19 +59,28 @@ void WriteTokens(const MsspCall& call) {
     token_bytes += writer.side.token_bytes;
   }
   if (num_writers == 0) return;
+  const bool is_fused = num_writers == 2 && AreFused(all[0].side, all[1].side) && !IsScattered(slots, call.num_tokens);
 
   const Team team = ChooseTeam(call.num_threads, Work(call, slots, token_bytes));
   if (team.num_threads <= 1) {
-    for (int i = 0; i < num_writers; ++i) WriteLayout(*writers[i], call.layout, 0, call.num_tokens);
+    if (is_fused) {
+      WriteFused(all[0], all[1], call.layout, 0, call.num_tokens);
+    } else {
+      for (int i = 0; i < num_writers; ++i) WriteLayout(*writers[i], call.layout, 0, call.num_tokens);
+    }
     if (stream) kernels.fence();
     return;
   }
-  // Tokens of the key, then those of the value.
+  // Tokens of the key, then those of the value; or of both.
   const int64_t least = std::max(kMinPieceBytes * num_writers / token_bytes, kMinPiece);
-  Shares shares(call.num_tokens * num_writers, team.num_threads, least);
+  Shares shares(is_fused ? call.num_tokens : call.num_tokens * num_writers, team.num_threads, least);
   RunOnThreads(team, [&] {
     const int self = shares.Join();
     for (Range piece; shares.Take(self, &piece);) {
+      if (is_fused) {
+        WriteFused(all[0], all[1], call.layout, piece.begin, piece.end);
+        continue;
+      }
       for (int i = 0; i < num_writers; ++i) {
         const int64_t first = call.num_tokens * i;
         const int64_t begin = std::max(piece.begin - first, int64_t{0});

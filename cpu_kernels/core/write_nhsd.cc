@@ -21,6 +21,7 @@ class NhsdWriter {
       if (slot < 0) continue;
       run = writer_.RunLength(token, end, side_.block_size - side_.OffsetOf(slot));
       if (run == 1 && token + kTokensAhead < end) FetchEnds(writer_.slots[token + kTokensAhead]);
+      if (run > 1 && token + run < end) FetchPages(writer_.slots[token + run]);
       InterleavedCopier heads = writer_.NewCopier(side_.head_bytes, side_.token_stride, run, side_.PrefetchDistance());
       for (int64_t h = 0; h < side_.num_head; ++h) {
         heads.Add(Place(slot) + h * head_stride_, writer_.Row(token) + h * side_.head_stride);
@@ -40,6 +41,12 @@ class NhsdWriter {
       __builtin_prefetch(to, 0, 2);
       __builtin_prefetch(to + side_.head_bytes - 1, 0, 2);
     }
+  }
+
+  void FetchPages(int64_t slot) const {
+    if (slot < 0) return;
+    const char* to = Place(slot);
+    for (int64_t h = 0; h < side_.num_head; ++h, to += head_stride_) __builtin_prefetch(to, 0, 2);
   }
 
   const TokenWriter& writer_;

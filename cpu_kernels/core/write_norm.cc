@@ -26,8 +26,9 @@ void WriteNorm(const TokenWriter& writer, int64_t begin, int64_t end) {
     if (slot < 0) continue;
     run = writer.RunLength(token, end, side.SlotsTogether(slot));
     char* const to = side.Slot(slot);
-    if (contiguous && run * side.token_bytes >= kLongBytes) {
-      pages.GoTo(token);
+    const bool is_long = contiguous && run * side.token_bytes >= kLongBytes;
+    if (is_long) pages.GoTo(token);
+    if (is_long && side.token_stride == side.token_bytes) {
       writer.CopyRows(to, writer.Row(token), side.token_bytes, side.token_stride, run);
       continue;
     }

@@ -32,76 +32,57 @@ class NzWriter {
     }
   }
 
-  void Write(int64_t begin, int64_t end) {
-    begin = NextRun(begin);
-    end = NextRun(end);
-    PagePrefetch pages(writer_.slots, side_, begin, end);
-    for (int64_t token = begin, run; token < end; token += run) {
-      run = 1;
-      const int64_t slot = writer_.slots[token];
-      if (slot < 0) continue;
-      const int64_t offset = side_.OffsetOf(slot);
-      char* const to = side_.Block(slot) + offset * kUnitBytes;
-      if (segments_ == 0) {
-        WritePiecewise(to, writer_.Row(token));
-        continue;
-      }
-      run = writer_.RunLength(token, end, side_.block_size - offset);
-      if (run >= kMinRun) {
-        pages.GoTo(token);
-        WriteRun(to, token, run);
-      } else {
-        for (int64_t r = 0; r < run; ++r) Add(to + r * kUnitBytes, writer_.Row(token + r));
-      }
-    }
+  // Tokens of this side in tiles: call it again, `done` as it left it, until all of the run are done.
+  void WriteTileOfRun(int64_t token, int64_t tokens, int64_t* done) {
+    char* const to = To(token);
+    // Where units begin in the middle of a line the first tile ends on one.
+    const bool is_uneven = reinterpret_cast<uintptr_t>(to) % kLine == kUnitBytes;
+    const bool fills_small_block = tokens == side_.block_size && tokens <= kMaxBlockTile;
+    int64_t tile = kTileTokens - (*done == 0 && is_uneven ? 1 : 0);
+    if (fills_small_block || tokens - *done < tile + 2) tile = tokens - *done;  // never a single token
+    WriteTile(to, token, *done, tile, tokens);
+    *done += tile;
+  }
+
+  void WriteSingle(int64_t token) {
+    if (segments_ == 0) return WritePiecewise(To(token), writer_.Row(token));
+    collected_.to[collected_.count] = To(token);
+    collected_.from[collected_.count] = writer_.Row(token);
+    if (++collected_.count == kNzTile) Flush();
+  }
+
+  void Finish() {
     Flush();
     Flush();
   }
+
+  // Whether runs can be written in tiles.
+  bool HasWholeUnits() const { return segments_ != 0; }
 
  private:
-  // Where threads share the tokens out, `token` gives way to the first one that begins a run or a block, if that is
-  // near: the parts of a block would end in the middle of lines.
-  int64_t NextRun(int64_t token) const {
-    const int64_t bound = std::min(token + kMaxBlockTile, writer_.num_tokens);
-    for (int64_t t = token; t < bound; ++t) {
-      const int64_t slot = writer_.slots[t];
-      if (t == 0 || slot % side_.block_size == 0 || slot != writer_.slots[t - 1] + 1) return t;
-    }
-    return bound == writer_.num_tokens ? bound : token;
+  char* To(int64_t token) const {
+    const int64_t slot = writer_.slots[token];
+    return side_.Block(slot) + side_.OffsetOf(slot) * kUnitBytes;
   }
 
-  void WriteRun(char* to, int64_t token, int64_t tokens) {
-    const bool fills_small_block = tokens == side_.block_size && tokens <= kMaxBlockTile;
-    // Where units begin in the middle of a line the first tile ends on one.
-    const int64_t uneven = reinterpret_cast<uintptr_t>(to) % kLine == kUnitBytes ? 1 : 0;
-    for (int64_t done = 0, tile; done < tokens; done += tile) {
-      tile = kTileTokens - (done == 0 ? uneven : 0);
-      if (fills_small_block || tokens - done < tile + 2) tile = tokens - done;  // never a single token
-      WriteTile(to + done * kUnitBytes, token + done, tile, done > 0, done + tile < tokens);
-    }
-  }
-
-  void WriteTile(char* to, int64_t token, int64_t tokens, bool went_before, bool goes_on) {
+  // Of the run of `tokens` that begins at `first`, after the first `before`.
+  void WriteTile(char* to, int64_t first, int64_t before, int64_t tile, int64_t tokens) {
+    const int64_t token = first + before;
     NzRun run;
     run.token_stride = side_.token_stride;
     run.unit_stride = unit_stride_;
-    run.tokens = tokens;
+    run.tokens = tile;
     run.units = units_;
-    run.went_before = went_before;
-    run.goes_on = goes_on;
+    run.before = before;
+    run.goes_on = before + tile < tokens;
+    run.fills_block = tokens == side_.block_size;
     // Past the end of this piece too: the thread that has it will likely have the next one.
-    run.prefetch = token + tokens < writer_.num_tokens ? tokens * side_.token_stride : 0;
+    run.prefetch = token + tile < writer_.num_tokens ? tile * side_.token_stride : 0;
     for (int64_t s = 0; s < segments_; ++s) {
-      run.to = to + s * units_ * unit_stride_;
+      run.to = to + before * kUnitBytes + s * units_ * unit_stride_;
       run.from = writer_.Row(token) + s * segment_stride_;
       writer_.kernels->nz_run(run, writer_.stream);
     }
-  }
-
-  void Add(char* to, const char* from) {
-    collected_.to[collected_.count] = to;
-    collected_.from[collected_.count] = from;
-    if (++collected_.count == kNzTile) Flush();
   }
 
   // Stores the tile before the one collected, which becomes the next to be stored.
@@ -146,8 +127,61 @@ class NzWriter {
   NzTile collected_;
 };
 
+// Where threads share the tokens out, `token` gives way to the first one that begins a run or a block, if that is near:
+// the parts of a block would end in the middle of lines.
+int64_t NextRun(const TokenWriter& writer, int64_t token) {
+  const int64_t bound = std::min(token + kMaxBlockTile, writer.num_tokens);
+  for (int64_t t = token; t < bound; ++t) {
+    const int64_t slot = writer.slots[t];
+    if (t == 0 || slot % writer.side.block_size == 0 || slot != writer.slots[t - 1] + 1) return t;
+  }
+  return bound == writer.num_tokens ? bound : token;
+}
+
+// The same tokens of one side, or of both, tile by tile.
+template <int kSides>
+void WriteSides(NzWriter (&sides)[kSides], const TokenWriter& first, int64_t begin, int64_t end) {
+  begin = NextRun(first, begin);
+  end = NextRun(first, end);
+  const SideView& side = first.side;
+  PagePrefetch pages(first.slots, side, begin, end);
+  bool has_whole_units = true;
+  for (const NzWriter& writer : sides) has_whole_units = has_whole_units && writer.HasWholeUnits();
+  for (int64_t token = begin, run; token < end; token += run) {
+    run = 1;
+    const int64_t slot = first.slots[token];
+    if (slot < 0) continue;
+    run = first.RunLength(token, end, side.block_size - side.OffsetOf(slot));
+    if (run < kMinRun || !has_whole_units) {
+      for (NzWriter& writer : sides) {
+        for (int64_t r = 0; r < run; ++r) writer.WriteSingle(token + r);
+      }
+      continue;
+    }
+    pages.GoTo(token);
+    int64_t done[kSides] = {};
+    for (bool goes_on = true; goes_on;) {
+      goes_on = false;
+      for (int i = 0; i < kSides; ++i) {
+        if (done[i] == run) continue;
+        sides[i].WriteTileOfRun(token, run, &done[i]);
+        goes_on = goes_on || done[i] < run;
+      }
+    }
+  }
+  for (NzWriter& writer : sides) writer.Finish();
+}
+
 }  // namespace
 
-void WriteNz(const TokenWriter& writer, int64_t begin, int64_t end) { NzWriter(writer).Write(begin, end); }
+void WriteNz(const TokenWriter& writer, int64_t begin, int64_t end) {
+  NzWriter side[] = {NzWriter(writer)};
+  WriteSides(side, writer, begin, end);
+}
+
+void WriteFusedNz(const TokenWriter& key, const TokenWriter& value, int64_t begin, int64_t end) {
+  NzWriter sides[] = {NzWriter(key), NzWriter(value)};
+  WriteSides(sides, key, begin, end);
+}
 
 }  // namespace mssp

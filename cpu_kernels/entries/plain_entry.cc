@@ -13,6 +13,7 @@
 #include "core/quant_scatter_pa.h"
 #include "core/scaling.h"
 #include "core/simd/cpu_features.h"
+#include "core/simd/partial_stores.h"
 #include "core/threads.h"
 #include "core/write.h"
 
@@ -133,6 +134,19 @@ MSSP_EXPORT int32_t MsspGetNumThreads(void) { return mssp::DefaultNumThreads(); 
 
 MSSP_EXPORT void MsspSetThresholds(int64_t stream_cache_bytes, int64_t bytes_per_thread) {
   mssp::SetThresholds(stream_cache_bytes, bytes_per_thread);
+}
+
+MSSP_EXPORT int32_t MsspPartialStores(void) {
+  mssp::DecidePartialStores();
+  return mssp::StreamsParts() ? 1 : 0;
+}
+
+MSSP_EXPORT void MsspSetPartialStores(int32_t streamed) { mssp::SetPartialStores(streamed); }
+
+MSSP_EXPORT void MsspMeasurePartialStores(double* ordinary, double* streamed) {
+  const mssp::PartialStoreTimes times = mssp::MeasurePartialStores();
+  *ordinary = times.ordinary;
+  *streamed = times.streamed;
 }
 
 }  // extern "C"

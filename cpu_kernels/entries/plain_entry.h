@@ -36,6 +36,17 @@ int32_t MsspGetNumThreads(void);
 // more thread. For measuring and testing; a negative number goes back to the built-in one.
 void MsspSetThresholds(int64_t stream_cache_bytes, int64_t bytes_per_thread);
 
+// Whether stores past the caches may be of part of a line: 1, or 0 where the processor punishes it. Measured once per
+// process, unless the environment variable MS_SCATTER_PA_PARTIAL_STORES is "streamed" or "ordinary".
+int32_t MsspPartialStores(void);
+
+// 0 or 1; a negative number goes back to what is measured.
+void MsspSetPartialStores(int32_t streamed);
+
+// Measures now, for about 0.3 milliseconds: nanoseconds of an ordinary store whose line was read ahead, and of a
+// streamed one of part of a line. Zeros where the processor has no streamed stores.
+void MsspMeasurePartialStores(double* ordinary, double* streamed);
+
 #ifdef __cplusplus
 }
 #endif

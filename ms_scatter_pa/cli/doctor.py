@@ -45,6 +45,7 @@ def diagnose() -> Report:
         return report
     report.add(checks.numpy(), FAILS)
     report.device_target = checks.device_target()
+    report.add(checks.processor())
     library = report.add(checks.cpu_library(), FAILS if report.device_target == "CPU" else 0)
     if report.device_target == "CPU":
         extension = report.add(checks.extension(), SLOWER)

@@ -20,6 +20,7 @@ from ..backends.ascend import cann_pairs
 from ..backends.ascend import cann_toolkit as cann_tools
 from ..backends.ascend import operator_package as opp
 from ..backends.cpu.library import LIBRARY_FOLDER, advice
+from ..backends.cpu.processor import data_caches, processor_name
 from ..backends.library_file import damage
 from ..printable import printable
 from ..rules.table import OPERATORS, TARGETS
@@ -34,8 +35,13 @@ _ASK_CPU_LIBRARY = """
 import ctypes
 library = ctypes.CDLL(sys.argv[1])
 library.MsspCpuFeatures.restype = ctypes.c_char_p
+times = ctypes.c_double(), ctypes.c_double()
+if hasattr(library, "MsspMeasurePartialStores"):
+    library.MsspMeasurePartialStores(*map(ctypes.byref, times))
 said = {
     "features": library.MsspCpuFeatures().decode(),
+    "parts": library.MsspPartialStores() if hasattr(library, "MsspPartialStores") else 0,
+    "times": [time.value for time in times],
     "version": library.MsspVersion(),
     "threads": library.MsspGetNumThreads(),
     "missing": [name for name in sys.argv[2:] if not hasattr(library, name)],
@@ -169,7 +175,21 @@ def cpu_library() -> Finding:
     if said["missing"]:
         missing = ", ".join(names[name] for name in said["missing"])
         return Finding("CPU library", False, f"of another version: without {missing}", advice())
-    return Finding("CPU library", True, f"interface {said['version']}, instruction set {said['features']} ({path})")
+    found = f"interface {said['version']}, instruction set {said['features']}, {_partial_stores(said)} ({path})"
+    return Finding("CPU library", True, found)
+
+
+def _partial_stores(said: Any) -> str:
+    """How parts of cache lines are stored, and the two times that are compared where nothing else says it."""
+    ordinary, streamed = said["times"]
+    times = f", a streamed one takes {streamed:.0f} ns, an ordinary one {ordinary:.0f}" if streamed else ""
+    return f"stores of part of a line {'streamed' if said['parts'] else 'ordinary'}{times}"
+
+
+@_guarded("processor")
+def processor() -> Finding:
+    caches = ", ".join(f"L{level} {size >> 10} KiB" for level, size in data_caches().items())
+    return Finding("processor", True, f"{processor_name()}{', ' if caches else ''}{caches}")
 
 
 def _module_path(name: str) -> Path:

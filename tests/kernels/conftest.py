@@ -29,6 +29,7 @@ def library(_library: CoreLibrary) -> Iterator[CoreLibrary]:
     _library.c.MsspSetThresholds(-1, -1)
     _library.c.MsspSetNumThreads(0)
     _library.c.MsspSetCpuFeatures(None)
+    _library.c.MsspSetPartialStores(-1)
 
 
 @pytest.fixture(scope="session")

@@ -29,11 +29,12 @@ def check_everywhere(library: CoreLibrary, generated: Generated, num_threads: in
         if not library.c.MsspSetCpuFeatures(path.encode()):
             continue
         ran += 1
-        for stream_from in (ALWAYS, NEVER):
+        for stream_from, parts in ((ALWAYS, 1), (ALWAYS, 0), (NEVER, 0)):
             for threads in {1, num_threads}:
                 library.c.MsspSetThresholds(stream_from, 1)
+                library.c.MsspSetPartialStores(parts)
                 status, got, message = generated.run(library, threads)
-                where = f"{path}, streamed from {stream_from}, {threads} threads"
+                where = f"{path}, streamed from {stream_from}, parts of lines too: {parts}, {threads} threads"
                 assert status == want_status, where
                 assert bool(message) == bool(status[0]), where
                 for (_, cache), buffer, a, b in zip(generated.sides, generated.buffers, got, want, strict=True):

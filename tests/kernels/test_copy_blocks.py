@@ -66,6 +66,7 @@ def test_as_one_block_after_another(library: CoreLibrary, in_place: bool, data: 
         copies.append(make_copy(source, target, sources, targets, size))
         checks.append((target, wanted))
     library.c.MsspSetThresholds(stream, 1)
+    library.c.MsspSetPartialStores(threads == 1)
     try:
         assert run(library, *copies, num_threads=threads) == [0, 0, 0, 0]
     finally:

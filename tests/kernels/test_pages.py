@@ -35,6 +35,7 @@ def check(library: CoreLibrary, call: dict[str, Any], make: Any, reference: Any,
         ran += 1
         for stream_from, num_threads in ((ALWAYS, 1), (NEVER, 1), (ALWAYS, threads)):
             library.c.MsspSetThresholds(stream_from, 1)
+            library.c.MsspSetPartialStores(num_threads == 1)
             arguments, got = with_copies(plain)
             status, message = run(library, make(**arguments, dtypes=dtypes, num_threads=num_threads))
             where = f"{path}, streamed from {stream_from}, {num_threads} threads"

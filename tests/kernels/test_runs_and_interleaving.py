@@ -20,11 +20,16 @@ Slots = npt.NDArray[np.int64]
 PATHS = [p for p in CPU_PATHS if (p == "neon") == (platform.machine() == "aarch64") or p == "portable"]
 
 
-@pytest.fixture(params=PATHS)
+@pytest.fixture(
+    params=[(path, parts) for path in PATHS for parts in (0, 1) if parts or path.startswith("avx")], ids=str
+)
 def streaming(request: pytest.FixtureRequest, library: CoreLibrary) -> CoreLibrary:
-    """The library on one instruction set, with stores past the caches and threads at any size."""
-    if not library.c.MsspSetCpuFeatures(request.param.encode()):
-        pytest.skip(f"this processor has no {request.param}")
+    """The library on one instruction set, with stores past the caches, of parts of lines too or not, and threads at any
+    size."""
+    path, parts = request.param
+    if not library.c.MsspSetCpuFeatures(path.encode()):
+        pytest.skip(f"this processor has no {path}")
+    library.c.MsspSetPartialStores(parts)
     library.c.MsspSetThresholds(ALWAYS, 1)
     return library
 
@@ -58,7 +63,8 @@ def check(library: CoreLibrary, generated: Generated, threads: int = 1) -> None:
     assert want_status == [0, 0, 0, 0]
     status, got, _ = generated.run(library, threads)
     assert status == want_status
-    assert got[0].tobytes() == want[0].tobytes()
+    for ours, theirs in zip(got, want, strict=True):
+        assert ours.tobytes() == theirs.tobytes()
 
 
 def runs_within(block_size: int) -> Iterator[tuple[int, int]]:
@@ -132,3 +138,36 @@ def test_alibi_heads_of_different_lengths_side_by_side(streaming: CoreLibrary, h
             seq_lens=np.array([length]),
         )
         check(streaming, generated, 2)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("key_at", "value_at"), [(1, 2), (2, 1), (0, 2)])
+@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
+def test_rows_sliced_out_of_one_projection(
+    streaming: CoreLibrary, layout: str, key_at: int, value_at: int, threads: int
+) -> None:
+    """[tokens, 3, num_head, head_size]: K and V are written in turns, in runs, alone, and beside padding."""
+    rng = np.random.default_rng(key_at)
+    tokens, heads, blocks = 300, 3, 12
+    for distance in DISTANCES:
+        for block_size, value_size in ((16, 32), (64, 32), (64, 16)):
+            width = (tokens, 3, heads, 32)
+            fused = rng.integers(0, 256, 2 * int(np.prod(width)), dtype=np.uint8).view(np.float16).reshape(width)
+            order = rng.permutation(blocks * 64 // block_size)
+            slots = (order[:, None] * block_size + np.arange(block_size)).reshape(-1)[5 : tokens + 5]
+            slots[[3, 100, 101, 250]] = -1
+            sides, buffers = [], []
+            for at, size in ((key_at, 32), (value_at, value_size)):
+                shape = {
+                    "Norm": (len(order), block_size, heads, size),
+                    "PA_NZ": (len(order), heads * size // 16, block_size, 16),
+                    "NHSD": (len(order), heads, block_size, size),
+                }[layout]
+                cache, buffer = cache_at(distance, shape, at)
+                sides.append((fused[:, at, :, :size], cache))
+                buffers.append(buffer)
+            check(
+                streaming,
+                Generated(sides, buffers, slots, {"layout": layout, "scatter_mode": "None"}, "float16"),
+                threads,
+            )

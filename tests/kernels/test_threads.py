@@ -1,6 +1,8 @@
 """Worker threads: when they start, how many, several callers at once, fork and exit."""
 
+import ctypes
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -35,7 +37,7 @@ def write(tokens, threads=0):
 
 def run_python(library_path: Path, code: str, **environment: str) -> str:
     """Runs the code after PRELUDE in a fresh interpreter and returns what it prints."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MSSP_", "OMP_"))}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MS_SCATTER_PA_", "OMP_"))}
     done = subprocess.run(
         [sys.executable, "-P", "-c", PRELUDE + code, str(library_path)],
         env={**clean, **environment},
@@ -103,6 +105,29 @@ def test_instruction_set_from_the_environment(library: CoreLibrary, library_path
     assert (
         run_python(library_path, "print(library.c.MsspCpuFeatures().decode())", MS_SCATTER_PA_CPU=kernels) == expected
     )
+
+
+@pytest.mark.parametrize(("said", "expected"), [("streamed", "1"), ("ordinary", "0"), ("nonsense", "measured")])
+def test_partial_stores_from_the_environment(
+    library: CoreLibrary, library_path: Path, said: str, expected: str
+) -> None:
+    code = "print(library.c.MsspPartialStores())"
+    got = run_python(library_path, code, MS_SCATTER_PA_PARTIAL_STORES=said)
+    assert got in ("0", "1") if expected == "measured" else got == expected
+
+
+def test_partial_stores_are_decided_by_what_is_measured(library: CoreLibrary) -> None:
+    """Once: a second measurement does not change what the process does, unless it is asked to forget."""
+    ordinary, streamed = ctypes.c_double(), ctypes.c_double()
+    library.c.MsspMeasurePartialStores(ctypes.byref(ordinary), ctypes.byref(streamed))
+    assert (ordinary.value > 0) == (streamed.value > 0) == (platform.machine() == "x86_64")
+    library.c.MsspSetPartialStores(1)
+    assert library.c.MsspPartialStores() == 1
+    library.c.MsspSetPartialStores(0)
+    assert library.c.MsspPartialStores() == 0
+    library.c.MsspSetPartialStores(-1)
+    first = library.c.MsspPartialStores()
+    assert {library.c.MsspPartialStores() for _ in range(5)} == {first}
 
 
 def test_idle_workers_sleep(library_path: Path) -> None:

@@ -74,6 +74,8 @@ def test_a_cpu_machine_is_well(capsys):
     assert "a call in PyNative mode: pyboost extension" in printed
     assert "a call in graph mode: ops.Custom with the CPU library" in printed
     assert "instruction set" in printed
+    assert re.search(r"stores of part of a line (streamed|ordinary)", printed)
+    assert re.search(r"processor: .+ \(family \w+, model \w+\)|processor: aarch64", printed)
     assert "only for an NPU: python -m ms_scatter_pa build-ascend" in printed
 
 

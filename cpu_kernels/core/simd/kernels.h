@@ -20,8 +20,12 @@ struct NzRun {
   int64_t tokens;
   int64_t units;
   int64_t prefetch;  // bytes from a row to the row that should be on its way meanwhile; 0: none
-  bool goes_on;      // with the tokens that follow: the last line of a unit, if it is not whole, is left to them,
-  bool went_before;  // who find its first bytes in the rows before their own
+  // Part of a longer write of the same kind, of which so many tokens were before,
+  int64_t before;
+  // and more follow: the last line of a unit, if it is not whole, is left to them, who find its first bytes in the rows
+  // before their own.
+  bool goes_on;
+  bool fills_block;  // all of it: where a unit ends the next one begins
 };
 
 // Copies that go on side by side: row r of copy k, `row_bytes` long, goes from from[k] + r * stride to
@@ -58,8 +62,8 @@ struct MeanKernel {
 
 using Means = std::array<MeanKernel, MSSP_NUM_ELEMENT_TYPES>;  // by MsspElementType
 
-// "Streamed" stores go past the caches where the destination's alignment allows it; Fence() must follow them before
-// another thread may read the rows.
+// "Streamed" stores go past the caches where the destination's alignment allows it, those of part of a line only where
+// StreamsParts() says so; Fence() must follow them before another thread may read the rows.
 struct Kernels {
   const char* name;
 

@@ -53,6 +53,11 @@ namespace mssp {
 namespace {
 
 inline void StreamJoined(char* to, const char* end, int64_t before, const char* next) {
+  if (before % 16 == 0) {  // a whole line, if in parts
+    for (int64_t i = 0; i < before; i += 16) Stream16(to + i, Load16(end - before + i));
+    for (int64_t i = before; i < kLine; i += 16) Stream16(to + i, Load16(next - before + i));
+    return;
+  }
   StreamPart(to, end - before, before);
   StreamPart(to + before, next, kLine - before);
 }

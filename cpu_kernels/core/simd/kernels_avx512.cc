@@ -75,11 +75,18 @@ void RunNzLines(const NzRun& run, int64_t first_token) {
 
 // Words [kBegin, kEnd) of eight, in streamed stores of two.
 template <int kBegin, int kEnd>
-inline void StreamWords(char* to, __m512i x) {
+inline void StreamPairs(char* to, __m512i x) {
   if constexpr (kBegin < kEnd) {
     Stream16(to + int64_t{8} * kBegin, _mm512_maskz_extracti64x2_epi64(0xFF, x, kBegin / 2));
-    StreamWords<kBegin + 2, kEnd>(to, x);
+    StreamPairs<kBegin + 2, kEnd>(to, x);
   }
+}
+
+// The same, of a line that has other bytes too.
+template <int kBegin, int kEnd>
+inline void StoreWords(char* to, __m512i x) {
+  if (StreamsParts()) return StreamPairs<kBegin, kEnd>(to, x);
+  _mm512_mask_storeu_epi64(to, (0xFF >> (8 - kEnd)) & (0xFF << kBegin), x);
 }
 
 // A line whose first words are the last ones of `left` and whose last `kWords` words are the first ones of `right`.
@@ -98,37 +105,30 @@ inline TwoTokens LoadTwoTokens(const char* from, int64_t stride) {
   return {{_mm512_maskz_shuffle_i64x2(0xFF, a, b, 0x44), _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0xEE)}};
 }
 
-// The same where a line of the cache begins kHead bytes into two tokens: each line joins two and two. In a run that
-// fills its block a unit's last line goes on in the next unit.
+// The same where a line of the cache begins kHead bytes into two tokens: each line joins two and two. Where the whole
+// write fills its block a unit's last line goes on in the next unit, in the rows of the first tokens.
 template <int kHead>
 void RunNzShifted(const NzRun& run) {
   constexpr int kWords = kHead / 8;
   const int64_t twos = run.tokens / 2;
   const int64_t stride = run.token_stride;
-  const bool fills_block = run.unit_stride == run.tokens * kUnitBytes;
-  __m512i end = _mm512_setzero_si512();  // of the unit before
+  const char* const first_row = run.from - run.before * stride;
   for (int64_t u = 0; u + 2 <= run.units; u += 2) {
     char* to = run.to + u * run.unit_stride;
     const char* from = run.from + u * kUnitBytes;
     TwoTokens last;
-    __m512i first_of_second = end;
     for (int64_t p = 0; p < twos; ++p, from += 2 * stride) {
       Fetch(from + run.prefetch);
       Fetch(from + stride + run.prefetch);
       const TwoTokens two = LoadTwoTokens(from, stride);
       if (p == 0) {
-        first_of_second = two.units[1];
-        if (run.went_before) {
+        if (run.before > 0) {
           last = LoadTwoTokens(from - 2 * stride, stride);
           Stream64(to + kHead - kLine, Join<kWords>(last.units[0], two.units[0]));
           Stream64(to + kHead - kLine + run.unit_stride, Join<kWords>(last.units[1], two.units[1]));
         } else {
-          if (fills_block && u > 0) {
-            Stream64(to + kHead - kLine, Join<kWords>(end, two.units[0]));
-          } else {
-            StreamWords<0, kWords>(to, two.units[0]);
-          }
-          if (!fills_block) StreamWords<0, kWords>(to + run.unit_stride, two.units[1]);
+          if (!run.fills_block || u == 0) StoreWords<0, kWords>(to, two.units[0]);
+          if (!run.fills_block) StoreWords<0, kWords>(to + run.unit_stride, two.units[1]);
         }
         to += kHead;
       } else {
@@ -139,21 +139,34 @@ void RunNzShifted(const NzRun& run) {
       last = two;
     }
     if (run.goes_on) continue;
-    if (fills_block) {
-      Stream64(to, Join<kWords>(last.units[0], first_of_second));
-    } else {
-      StreamWords<kWords, 8>(to - kHead, last.units[0]);
+    if (!run.fills_block) {
+      StoreWords<kWords, 8>(to - kHead, last.units[0]);
+      StoreWords<kWords, 8>(to - kHead + run.unit_stride, last.units[1]);
+      continue;
     }
-    if (!fills_block || u + 4 > run.units) StreamWords<kWords, 8>(to - kHead + run.unit_stride, last.units[1]);
-    end = last.units[1];
+    const char* const next = first_row + u * kUnitBytes;
+    Stream64(to, Join<kWords>(last.units[0], LoadTwoTokens(next, stride).units[1]));
+    if (u + 4 <= run.units) {
+      const __m512i first = LoadTwoTokens(next + 2 * kUnitBytes, stride).units[0];
+      Stream64(to + run.unit_stride, Join<kWords>(last.units[1], first));
+    } else {
+      StoreWords<kWords, 8>(to - kHead + run.unit_stride, last.units[1]);
+    }
   }
-  if (run.units & 1) RunNzUnits<Store::kStream16>(run, 0, 2 * twos, run.units - 1);
+  if (run.units & 1) {
+    if (StreamsParts()) {
+      RunNzUnits<Store::kStream16>(run, 0, 2 * twos, run.units - 1);
+    } else {
+      RunNzUnits<Store::kOrdinary>(run, 0, 2 * twos, run.units - 1);
+    }
+  }
   if (run.tokens & 1) RunNzUnits<Store::kOrdinary>(run, run.tokens - 1, 1, 0);
 }
 
 void RunNz(const NzRun& run, bool stream) {
   if (!stream || !IsAligned(run.to, 16)) return RunNzUnits<Store::kOrdinary>(run, 0, run.tokens, 0);
   const bool whole_lines = run.unit_stride % kLine == 0 && run.tokens >= 2;
+  if (!whole_lines && !StreamsParts()) return RunNzUnits<Store::kOrdinary>(run, 0, run.tokens, 0);
   if (!IsAligned(run.to, 32)) {
     if (!whole_lines) return RunNzUnits<Store::kStream16>(run, 0, run.tokens, 0);
     return reinterpret_cast<uintptr_t>(run.to) % kLine == 16 ? RunNzShifted<48>(run) : RunNzShifted<16>(run);

@@ -7,6 +7,7 @@
 
 #include "../call_sizes.h"
 #include "kernels.h"
+#include "partial_stores.h"
 
 namespace mssp {
 namespace {
@@ -31,9 +32,13 @@ inline void Stream32(char* to, __m256i x) { _mm256_stream_si256(reinterpret_cast
 inline void Store32(char* to, __m256i x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), x); }
 inline void Fetch(const char* from) { _mm_prefetch(from, _MM_HINT_T1); }
 
-// Part of a line. An ordinary store would wait for the whole line, and hold up those behind it.
+inline int64_t BytesToLine(const char* to) {
+  return static_cast<int64_t>(-reinterpret_cast<uintptr_t>(to) & (kLine - 1));
+}
+
+// Part of a line.
 inline void StreamPart(char* to, const char* from, int64_t bytes) {
-  if (IsAligned(to, 16) && bytes % 16 == 0) {
+  if (StreamsParts() && IsAligned(to, 16) && bytes % 16 == 0) {
     for (int64_t i = 0; i < bytes; i += 16) Stream16(to + i, Load16(from + i));
   } else if (bytes > 0) {
     CopyShort(to, from, bytes);
@@ -41,8 +46,7 @@ inline void StreamPart(char* to, const char* from, int64_t bytes) {
 }
 
 void StreamLong(char* to, const char* from, int64_t bytes) {
-  int64_t head = static_cast<int64_t>(-reinterpret_cast<uintptr_t>(to) & (kLine - 1));
-  if (head > bytes) head = bytes;
+  const int64_t head = BytesToLine(to) < bytes ? BytesToLine(to) : bytes;
   StreamPart(to, from, head);
   to += head;
   from += head;
@@ -81,13 +85,28 @@ inline void StreamTurn(char* to, const char* from, int64_t prefetch) {
   for (int64_t i = 0; i < kTurnLines; ++i) StreamLine(to + i * kLine, lines[i]);
 }
 
-// Whole lines of all copies in turn; a line that two rows of a copy share is stored once, with the second row.
+// Whether copy k begins where the one before it ends.
+inline bool GoesOn(const InterleavedCopies& copies, int k) {
+  return k > 0 && k < copies.count && copies.to[k - 1] + copies.rows * copies.row_bytes == copies.to[k];
+}
+
+// Whole lines of all copies in turn. A line that two rows of a copy share is stored once, with the second row; one that
+// two copies share with the end of the first.
 void StreamInterleaved(const InterleavedCopies& copies) {
   const int64_t row_bytes = copies.row_bytes;
   if (row_bytes < kLine) {
     return CopyInTurn<StreamPart>(copies);
   }
+  const bool streams_parts = StreamsParts();
   for (int64_t r = 0; r < copies.rows; ++r) {
+    const bool last = r + 1 == copies.rows;
+    if (!streams_parts && (r == 0 || last)) {  // the lines that ordinary stores will wait for
+      for (int k = 0; k < copies.count; ++k) {
+        const char* const end = copies.to[k] + copies.rows * row_bytes;
+        if (r == 0 && !IsAligned(copies.to[k], kLine)) Fetch(copies.to[k]);
+        if (last && !IsAligned(end, kLine)) Fetch(end);
+      }
+    }
     char* to[kMaxInterleaved];
     const char* from[kMaxInterleaved];
     int64_t bytes[kMaxInterleaved];  // of the row that are still to be copied
@@ -95,11 +114,11 @@ void StreamInterleaved(const InterleavedCopies& copies) {
     for (int k = 0; k < copies.count; ++k) {
       to[k] = copies.to[k] + r * row_bytes;
       from[k] = copies.from[k] + r * copies.stride;
-      const int64_t head = static_cast<int64_t>(-reinterpret_cast<uintptr_t>(to[k]) & (kLine - 1));
+      const int64_t head = BytesToLine(to[k]);
       if (head != 0) {
         Fetch(from[k] + copies.prefetch);
         if (r == 0) {
-          StreamPart(to[k], from[k], head);
+          if (streams_parts && !GoesOn(copies, k)) StreamPart(to[k], from[k], head);
         } else {  // with the end of the row before
           StreamJoined(to[k] + head - kLine, from[k] - copies.stride + row_bytes, kLine - head, from[k]);
         }
@@ -113,15 +132,24 @@ void StreamInterleaved(const InterleavedCopies& copies) {
     for (int64_t i = 0; i < common; i += kTurnBytes) {
       for (int k = 0; k < copies.count; ++k) StreamTurn(to[k] + i, from[k] + i, copies.prefetch);
     }
-    const bool last = r + 1 == copies.rows;
     for (int k = 0; k < copies.count; ++k) {
       int64_t i = common;
       for (; i + kLine <= bytes[k]; i += kLine) {
         Fetch(from[k] + i + copies.prefetch);
         StreamLine(to[k] + i, LoadLine(from[k] + i));
       }
-      if (last) StreamPart(to[k] + i, from[k] + i, bytes[k] - i);  // else with the beginning of the next row
+      const int64_t rest = bytes[k] - i;
+      if (!last || rest == 0) continue;  // with the beginning of the next row
+      if (GoesOn(copies, k + 1)) {
+        StreamJoined(to[k] + i, from[k] + bytes[k], rest, copies.from[k + 1]);
+      } else {
+        StreamPart(to[k] + i, from[k] + i, rest);
+      }
     }
+  }
+  if (streams_parts) return;
+  for (int k = 0; k < copies.count; ++k) {
+    if (!GoesOn(copies, k)) StreamPart(copies.to[k], copies.from[k], BytesToLine(copies.to[k]));
   }
 }
 
@@ -171,8 +199,8 @@ void RowsNzLines(const NzRun& run) {
   if (run.tokens & 1) CopyRows<CopyUnit<Store::kOrdinary>, Fetch>(run, run.tokens - 1, 0);
 }
 
-// Ordinary stores wait for the line they go to, streamed ones for their way to memory; each kind has its own queue, so
-// a share of both is the fastest. Measured on random slots of 1 GiB: two in eight.
+// Ordinary stores wait for the line they go to, streamed ones for their way to memory; where each kind has its own
+// queue a share of both is the fastest. Measured on random slots of 1 GiB: two in eight.
 constexpr int kStreamedTokens = 2;
 
 template <Store kStore>
@@ -203,6 +231,7 @@ void TileNz(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_
   if (!stream && tile.count <= 1 && next.count <= 1) {
     return TileNzUnits<Store::kOrdinary>(tile, next, units, unit_stride, 1);  // a decode step of one sequence
   }
+  stream = stream && StreamsParts();
   uintptr_t bits = static_cast<uintptr_t>(unit_stride);
   for (int k = 0; k < tile.count; ++k) bits |= reinterpret_cast<uintptr_t>(tile.to[k]);
   if (!stream || bits % 16 != 0) return TileNzUnits<Store::kOrdinary>(tile, next, units, unit_stride, kNzTile);

@@ -81,6 +81,22 @@ class Status(ctypes.Structure):
         return [self.code, self.position, self.value, self.limit]
 
 
+class ScatteredLines(ctypes.Structure):
+    """``MsspScatteredLines`` of ``cpu_kernels/core/streaming_copy.h``."""
+
+    _fields_ = (
+        ("to", pointer * 2),
+        ("from_", pointer * 2),
+        ("slots", pointer),
+        ("num_tokens", i64),
+        ("num_pieces", i64),
+        ("piece_bytes", i64),
+        ("block_size", i64),
+        ("tokens_abreast", i32),
+        ("num_threads", i32),
+    )
+
+
 class CoreLibrary:
     """The loaded library; its functions are attributes with the C names."""
 
@@ -106,8 +122,15 @@ class CoreLibrary:
         self.c.MsspGetNumThreads.restype = i32
         self.c.MsspSetThresholds.argtypes = [i64, i64]
         self.c.MsspSetThresholds.restype = None
+        self.c.MsspPartialStores.restype = i32
+        self.c.MsspSetPartialStores.argtypes = [i32]
+        self.c.MsspSetPartialStores.restype = None
+        self.c.MsspMeasurePartialStores.argtypes = [ctypes.POINTER(ctypes.c_double)] * 2
+        self.c.MsspMeasurePartialStores.restype = None
         self.c.MsspStreamingCopy.argtypes = [pointer, pointer, i64, i32, i32]
         self.c.MsspStreamingCopy.restype = None
+        self.c.MsspTouchLines.argtypes = [ctypes.POINTER(ScatteredLines)]
+        self.c.MsspTouchLines.restype = None
         self.c.MsspCopyContiguous.argtypes = [pointer, pointer, pointer, pointer, i64, i64, i32]
         self.c.MsspCopyContiguous.restype = None
 

@@ -23,6 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   MsspSetCpuFeatures(kPaths[path]);
   MsspSetThresholds(in.Below(2) ? 0 : INT64_MAX, 1);
   uint64_t seed = in.Next();
+  MsspSetPartialStores(static_cast<int32_t>(seed & 1));
 
   const int scenario = static_cast<int>(in.Below(6));
   call.layout = scenario < 3 ? scenario : MSSP_NORM;

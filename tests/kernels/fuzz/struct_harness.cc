@@ -248,6 +248,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   MsspSetCpuFeatures(kPaths[in.Below(5)]);
   MsspSetThresholds(in.Below(2) != 0 ? 0 : INT64_MAX, 1);
   uint64_t seed = in.Next();
+  MsspSetPartialStores(static_cast<int32_t>(seed & 1));
   MsspCall call = DrawLegal(&in);
   static char present;
   const int64_t sides = in.Below(5);  // 0: neither
