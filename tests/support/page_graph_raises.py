@@ -13,7 +13,7 @@ from tests.support.children import print_results
 from tests.support.page_refusals import TABLE, WRITTEN, PageRefusal
 
 # A graph compiles for a second or two, so of what the rules refuse, which are the same, every fourth.
-IN_GRAPH = [r for i, r in enumerate(TABLE) if r.in_graph and (r.by_values or i % 4 == 0)]
+IN_GRAPH = [r for i, r in enumerate(TABLE) if r.in_graph and (r.code or i % 4 == 0)]
 DEFAULTS = {"is_seq_lens_cumsum": False, "cache_mode": None, "on_error": "raise", "check_duplicates": False}
 
 

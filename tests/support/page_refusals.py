@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from mindspore import Tensor
 from ms_scatter_pa import npu_gather_pa_kv_cache, quant_scatter_pa_kv_cache
 
 from .arrays import storage, to_tensor
+from .refusals import as_on_the_page, page_sentences
 
 Arguments = dict[str, Any]
 
@@ -64,25 +66,30 @@ def given() -> Arguments:
 
 @dataclass(frozen=True)
 class PageRefusal:
-    """One refusal.
+    """One refusal; docs/refusals.md has its sentence.
 
     Attributes:
+        error: the exception's type.
+        argument: the name that the message begins with.
         what: the mistake, in a few words.
         base: the legal call that is changed.
         change: its arguments that are other ones.
-        error: the exception's type.
-        says: parts of the message, of which the first is the argument's name.
-        by_values: only the kernel can know; ``on_error="record"`` then gives this code.
+        code: of the status with ``on_error="record"``, where only the kernel can know; 0: the rules refuse it.
         in_graph: a graph can be given the call.
     """
 
+    error: type[Exception]
+    argument: str
     what: str
     base: Callable[[], Arguments]
     change: Callable[[Arguments], Arguments]
-    error: type[Exception]
-    says: tuple[str, ...]
-    by_values: int = 0
+    code: int = 0
     in_graph: bool = True
+
+    @property
+    def message(self) -> str:
+        """The sentence that docs/refusals.md has for it, with the exception's name."""
+        return _sentences()[self.operator.__name__, self.what]
 
     @property
     def operator(self) -> Callable[..., Any]:
@@ -93,318 +100,133 @@ class PageRefusal:
         return arguments | self.change(arguments)
 
 
-def one(name: str, make: Callable[[], Any]) -> Callable[[Arguments], Arguments]:
-    return lambda _: {name: make()}
+_sentences = lru_cache(page_sentences)
 
 
-def same_memory(name: str, other: str) -> Callable[[Arguments], Arguments]:
-    return lambda call: {name: call[other]}
+def other(name: str, value: Any, dtype: str | None = None) -> Callable[[Arguments], Arguments]:
+    """Another value; with ``dtype`` a tensor of it."""
+    return lambda _: {name: value if dtype is None else tensor(value, dtype)}
 
 
-T, V, I = TypeError, ValueError, IndexError  # noqa: E741
+def empty(name: str, shape: tuple[int, ...], dtype: str) -> Callable[[Arguments], Arguments]:
+    """A tensor of zeros."""
+    return lambda _: {name: zeros(shape, dtype)}
+
+
+# Each is given the argument, the mistake, a legal call and the change.
+types = partial(PageRefusal, TypeError)
+values = partial(PageRefusal, ValueError)
+places = partial(PageRefusal, IndexError)
 
 TABLE = (
     # The gather.
-    PageRefusal("seq_lens left out", gather, one("seq_lens", lambda: None), T, ("seq_lens", "given None")),
-    PageRefusal(
-        "float lengths", gather, one("seq_lens", lambda: tensor([5, 2], "float32")), T, ("seq_lens", "float32", "int64")
+    types("seq_lens", "seq_lens left out", gather, other("seq_lens", None)),
+    types("seq_lens", "float lengths", gather, other("seq_lens", [5, 2], "float32")),
+    types("seq_lens", "two index dtypes", gather, other("seq_lens", [5, 2], "int64")),
+    types("key_cache", "rows of another dtype", gather, empty("key", (7, 2, 16), "float32")),
+    types("key_cache", "codes without scales", dequantising, other("key_scale", None)),
+    values("value_cache", "value without its cache", gather, other("value_cache", None)),
+    values("key_cache", "other heads", gather, empty("key", (7, 4, 8), "float16")),
+    values("value", "value of other rows", gather, empty("value", (6, 2, 8), "float16")),
+    values("block_tables", "a block table of one dimension", gather, other("block_tables", [3, 1], "int32")),
+    values("seq_lens", "lengths of three sequences", gather, other("seq_lens", [5, 2, 0], "int32")),
+    values("seq_lens", "lengths where sums are announced", gather, other("is_seq_lens_cumsum", True)),
+    values("seq_offset", "offsets of one sequence", gather, other("seq_offset", [0], "int32")),
+    values("cache_mode", "an unknown mode", gather, other("cache_mode", "NCHW")),
+    values("on_error", "an unknown on_error", gather, other("on_error", "ignore")),
+    types("is_seq_lens_cumsum", "is_seq_lens_cumsum as a number", gather, other("is_seq_lens_cumsum", 1)),
+    values("key_offset", "an offset without a scale", gather, empty("key_offset", (1,), "float32")),
+    values(
+        "key_scale", "static scales and a scale cache", dequantising, empty("key_scale_cache", (4, 4, 2), "float32")
     ),
-    PageRefusal(
-        "two index dtypes",
-        gather,
-        one("seq_lens", lambda: tensor([5, 2], "int64")),
-        T,
-        ("seq_lens", "int64", "block_tables"),
-    ),
-    PageRefusal(
-        "rows of another dtype",
-        gather,
-        one("key", lambda: zeros((7, 2, 16), "float32")),
-        T,
-        ("key_cache", "float16", "float32"),
-    ),
-    PageRefusal(
-        "codes without scales",
-        dequantising,
-        one("key_scale", lambda: None),
-        T,
-        ("key_cache", "key_scale", "int8"),
-    ),
-    PageRefusal("value without its cache", gather, one("value_cache", lambda: None), V, ("value_cache", "None")),
-    PageRefusal(
-        "other heads", gather, one("key", lambda: zeros((7, 4, 8), "float16")), V, ("key_cache", "[4, 4, 2, 16]")
-    ),
-    PageRefusal(
-        "value of other rows", gather, one("value", lambda: zeros((6, 2, 8), "float16")), V, ("value", "[6, 2, 8]")
-    ),
-    PageRefusal(
-        "a block table of one dimension",
-        gather,
-        one("block_tables", lambda: tensor([3, 1], "int32")),
-        V,
-        ("block_tables", "[B, W]"),
-    ),
-    PageRefusal(
-        "lengths of three sequences",
-        gather,
-        one("seq_lens", lambda: tensor([5, 2, 0], "int32")),
-        V,
-        ("seq_lens", "[3]", "[2]"),
-    ),
-    PageRefusal(
-        "lengths where sums are announced",
-        gather,
-        one("is_seq_lens_cumsum", lambda: True),
-        V,
-        ("seq_lens", "[2]", "[3]"),
-    ),
-    PageRefusal(
-        "offsets of one sequence",
-        gather,
-        one("seq_offset", lambda: tensor([0], "int32")),
-        V,
-        ("seq_offset", "[1]", "[2]"),
-    ),
-    PageRefusal("an unknown mode", gather, one("cache_mode", lambda: "NCHW"), V, ("cache_mode", "NCHW")),
-    PageRefusal("an unknown on_error", gather, one("on_error", lambda: "ignore"), V, ("on_error", "ignore")),
-    PageRefusal(
-        "is_seq_lens_cumsum as a number", gather, one("is_seq_lens_cumsum", lambda: 1), T, ("is_seq_lens_cumsum", "int")
-    ),
-    PageRefusal(
-        "an offset without a scale",
-        gather,
-        one("key_offset", lambda: zeros((1,), "float32")),
-        V,
-        ("key_offset", "key_scale"),
-    ),
-    PageRefusal(
-        "static scales and a scale cache",
-        dequantising,
-        one("key_scale_cache", lambda: zeros((4, 4, 2), "float32")),
-        V,
-        ("key_scale", "key_scale_cache"),
-    ),
-    PageRefusal(
+    values(
+        "key_scale_cache",
         "a scale cache of another layout",
         dequantising,
         lambda _: {"key_scale": None, "key_scale_cache": zeros((4, 2, 4, 1), "float32")},
-        V,
-        ("key_scale_cache", "[4, 4, 2]"),
     ),
-    PageRefusal(
-        "three scales for two heads",
-        dequantising,
-        one("key_scale", lambda: zeros((3,), "float32")),
-        V,
-        ("key_scale", "[3]", "[2, 16]"),
-    ),
-    PageRefusal(
+    values("key_scale", "three scales for two heads", dequantising, empty("key_scale", (3,), "float32")),
+    values(
+        "key",
         "key inside key_cache",
         gather,
         lambda call: {"key": call["key_cache"].view(16, 2, 16)[:7]},
-        V,
-        ("key", "overlaps", "key_cache"),
-        by_values=4,
+        code=4,
         in_graph=False,
     ),
-    PageRefusal(
+    places(
+        "block_tables",
         "a block that there is not",
         gather,
-        one("block_tables", lambda: tensor([[3, 4, -1], [0, -1, -1]], "int32")),
-        I,
-        ("block_tables[0, 1] = 4", "num_blocks - 1 = 3"),
-        by_values=1,
+        other("block_tables", [[3, 4, -1], [0, -1, -1]], "int32"),
+        code=1,
     ),
-    PageRefusal(
+    places(
+        "block_tables",
         "padding where a block is needed",
         gather,
-        one("block_tables", lambda: tensor([[3, 1, -1], [-1, -1, -1]], "int32")),
-        I,
-        ("block_tables[1, 0] = -1",),
-        by_values=1,
+        other("block_tables", [[3, 1, -1], [-1, -1, -1]], "int32"),
+        code=1,
     ),
-    PageRefusal(
-        "a length of more rows than key has",
-        gather,
-        one("seq_lens", lambda: tensor([8, -1], "int32")),
-        V,
-        ("seq_lens[0]", "8", "7 rows"),
-        by_values=3,
-    ),
-    PageRefusal(
-        "a length below 0",
-        gather,
-        one("seq_lens", lambda: tensor([-1, 8], "int32")),
-        V,
-        ("seq_lens[0]", "-1"),
-        by_values=3,
-    ),
-    PageRefusal(
-        "lengths whose sum is less than T",
-        gather,
-        one("seq_lens", lambda: tensor([4, 2], "int32")),
-        V,
-        ("seq_lens[1]", "6 rows in all", "7"),
-        by_values=3,
-    ),
-    PageRefusal(
+    values("seq_lens", "a length of more rows than key has", gather, other("seq_lens", [8, -1], "int32"), code=3),
+    values("seq_lens", "a length below 0", gather, other("seq_lens", [-1, 8], "int32"), code=3),
+    values("seq_lens", "lengths whose sum is less than T", gather, other("seq_lens", [4, 2], "int32"), code=3),
+    values(
+        "seq_lens",
         "sums that fall",
         gather,
         lambda _: {"seq_lens": tensor([0, 7, 6], "int32"), "is_seq_lens_cumsum": True},
-        V,
-        ("seq_lens[2]", "6", "do not fall"),
-        by_values=3,
+        code=3,
     ),
-    PageRefusal(
+    values(
+        "seq_lens",
         "sums that do not begin with 0",
         gather,
         lambda _: {"seq_lens": tensor([1, 5, 7], "int32"), "is_seq_lens_cumsum": True},
-        V,
-        ("seq_lens[0]", "expected 0"),
-        by_values=3,
+        code=3,
     ),
-    PageRefusal(
+    values(
+        "seq_lens",
         "more rows than the table has columns for",
         gather,
         lambda _: {"seq_offset": tensor([8, 0], "int32")},
-        V,
-        ("seq_lens[0]", "5", "at most 4"),
-        by_values=3,
+        code=3,
     ),
-    PageRefusal(
-        "an offset inside a block",
-        gather,
-        lambda _: {"seq_offset": tensor([0, 2], "int32")},
-        V,
-        ("seq_offset[1] = 2", "multiple of block_size"),
-        by_values=6,
-    ),
-    PageRefusal(
-        "a scale of 0",
-        dequantising,
-        one("key_scale", lambda: tensor([1, 0], "float32")),
-        V,
-        ("key_scale[1] = 0", "positive"),
-        by_values=5,
-    ),
+    values("seq_offset", "an offset inside a block", gather, lambda _: {"seq_offset": tensor([0, 2], "int32")}, code=6),
+    values("key_scale", "a scale of 0", dequantising, other("key_scale", [1, 0], "float32"), code=5),
     # The quantising write.
-    PageRefusal(
-        "rows of integers", static, one("key", lambda: zeros((3, 2, 16), "int16")), T, ("key", "int16", "bfloat16")
-    ),
-    PageRefusal(
-        "a cache of floats",
-        static,
-        one("key_cache", lambda: zeros((4, 4, 2, 16), "float16")),
-        T,
-        ("key_cache", "float16", "int8"),
-    ),
-    PageRefusal(
-        "a float16 scale", static, one("key_scale", lambda: tensor([0.5], "float16")), T, ("key_scale", "float16")
-    ),
-    PageRefusal(
-        "codes of another dtype",
-        given,
-        one("key", lambda: zeros((3, 2, 16), "float8_e5m2")),
-        T,
-        ("key_cache", "int8", "float8_e5m2"),
-    ),
-    PageRefusal("no scales at all", static, one("key_scale", lambda: None), V, ("key_scale", "key_scale_cache")),
-    PageRefusal(
-        "static scales and a scale cache",
-        static,
-        one("key_scale_cache", lambda: zeros((4, 4, 2), "float32")),
-        V,
-        ("key_scale", "key_scale_cache"),
-    ),
-    PageRefusal(
-        "codes and a scale cache without scales",
-        given,
-        one("key_scale", lambda: None),
-        V,
-        ("key_scale_cache", "key_scale"),
-    ),
-    PageRefusal(
-        "codes and scales without a scale cache",
-        given,
-        one("key_scale_cache", lambda: None),
-        V,
-        ("key_scale", "key_scale_cache"),
-    ),
-    PageRefusal(
-        "scales of other tokens", given, one("key_scale", lambda: zeros((2, 2), "float32")), V, ("key_scale", "[3, 2]")
-    ),
-    PageRefusal(
+    types("key", "rows of integers", static, empty("key", (3, 2, 16), "int16")),
+    types("key_cache", "a cache of floats", static, empty("key_cache", (4, 4, 2, 16), "float16")),
+    types("key_scale", "a float16 scale", static, other("key_scale", [0.5], "float16")),
+    types("key_cache", "codes of another dtype", given, empty("key", (3, 2, 16), "float8_e5m2")),
+    values("key_scale", "no scales at all", static, other("key_scale", None)),
+    values("key_scale", "static scales and a scale cache", static, empty("key_scale_cache", (4, 4, 2), "float32")),
+    values("key_scale_cache", "codes and a scale cache without scales", given, other("key_scale", None)),
+    values("key_scale", "codes and scales without a scale cache", given, other("key_scale_cache", None)),
+    values("key_scale", "scales of other tokens", given, empty("key_scale", (2, 2), "float32")),
+    values(
+        "key_offset",
         "an offset of a float8 cache",
         static,
         lambda _: {"key_cache": zeros((4, 4, 2, 16), "float8_e5m2"), "key_offset": zeros((1,), "float32")},
-        V,
-        ("key_offset", "float8_e5m2"),
     ),
-    PageRefusal(
-        "an offset of another shape",
-        static,
-        one("key_offset", lambda: zeros((2,), "float32")),
-        V,
-        ("key_offset", "[2]", "[1]"),
-    ),
-    PageRefusal(
-        "value's scale without value",
-        static,
-        one("value_scale", lambda: tensor([1], "float32")),
-        V,
-        ("value_scale", "value is None"),
-    ),
-    PageRefusal(
-        "slots of other tokens",
-        static,
-        one("slot_mapping", lambda: tensor([0, 1], "int32")),
-        V,
-        ("slot_mapping", "[2]", "[3]"),
-    ),
-    PageRefusal(
-        "check_duplicates as a number", static, one("check_duplicates", lambda: 1), T, ("check_duplicates", "int")
-    ),
-    PageRefusal(
-        "a slot behind the cache",
-        dynamic,
-        one("slot_mapping", lambda: tensor([0, 16, 1], "int32")),
-        I,
-        ("slot_mapping[1] = 16", "16"),
-        by_values=1,
-    ),
-    PageRefusal(
+    values("key_offset", "an offset of another shape", static, empty("key_offset", (2,), "float32")),
+    values("value_scale", "value's scale without value", static, other("value_scale", [1], "float32")),
+    values("slot_mapping", "slots of other tokens", static, other("slot_mapping", [0, 1], "int32")),
+    types("check_duplicates", "check_duplicates as a number", static, other("check_duplicates", 1)),
+    places("slot_mapping", "a slot behind the cache", dynamic, other("slot_mapping", [0, 16, 1], "int32"), code=1),
+    values(
+        "slot_mapping",
         "a slot twice",
         dynamic,
         lambda _: {"slot_mapping": tensor([5, 1, 5], "int32"), "check_duplicates": True},
-        V,
-        ("slot_mapping[0]", "slot 5"),
-        by_values=2,
+        code=2,
     ),
-    PageRefusal(
-        "a negative scale",
-        static,
-        one("key_scale", lambda: tensor([-0.5], "float32")),
-        V,
-        ("key_scale[0] = -0.5", "positive"),
-        by_values=5,
-    ),
-    PageRefusal(
-        "a scale that is no number",
-        static,
-        one("key_scale", lambda: tensor([np.nan], "float32")),
-        V,
-        ("key_scale[0] = nan",),
-        by_values=5,
-    ),
-    PageRefusal(
-        "an infinite offset",
-        static,
-        one("key_offset", lambda: tensor([np.inf], "float32")),
-        V,
-        ("key_offset[0] = inf",),
-        by_values=6,
-    ),
-    PageRefusal(
+    values("key_scale", "a negative scale", static, other("key_scale", [-0.5], "float32"), code=5),
+    values("key_scale", "a scale that is no number", static, other("key_scale", [np.nan], "float32"), code=5),
+    values("key_offset", "an infinite offset", static, other("key_offset", [np.inf], "float32"), code=6),
+    values(
+        "value_cache",
         "one array as both caches",
         static,
         lambda call: {
@@ -412,33 +234,28 @@ TABLE = (
             "value_cache": call["key_cache"],
             "value_scale": tensor([1], "float32"),
         },
-        V,
-        ("value_cache", "overlaps", "key_cache"),
-        by_values=4,
+        code=4,
     ),
-    PageRefusal(
+    values(
+        "key_cache",
         "every other row of a block",
         static,
         lambda _: {"key_cache": zeros((4, 8, 2, 16), "int8")[:, ::2]},
-        V,
-        ("key_cache", "strides", "axis 0"),
         in_graph=False,
     ),
-    PageRefusal(
+    values(
+        "key_cache",
         "a cache strided inside its blocks",
         gather,
         lambda _: {"key_cache": zeros((4, 4, 2, 32), "float16")[..., :16]},
-        V,
-        ("key_cache", "strides", "axis 0"),
         in_graph=False,
     ),
-    PageRefusal(
+    values(
+        "key_scale_cache",
         "one array as scales and scale cache",
         given,
         lambda call: {"key_scale": call["key_scale_cache"].view(16, 2)[:3]},
-        V,
-        ("key_scale_cache", "overlaps", "key_scale"),
-        by_values=4,
+        code=4,
         in_graph=False,
     ),
 )
@@ -449,11 +266,11 @@ WRITTEN = {
 }
 
 
-def message(refusal: PageRefusal) -> str:
+def refused(refusal: PageRefusal) -> str:
     """What PyNative says."""
     call = refusal.call()
     try:
         refusal.operator(**call).asnumpy()
     except (TypeError, ValueError, IndexError) as error:
-        return f"{type(error).__name__}: " + str(error).partition(f"; {refusal.operator.__name__} wrote nothing")[0]
+        return as_on_the_page(error, refusal.operator.__name__)
     raise AssertionError(f"not refused: {refusal.what}")

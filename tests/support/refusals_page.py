@@ -5,22 +5,12 @@ from pathlib import Path
 from ms_scatter_pa import npu_gather_pa_kv_cache, npu_scatter_pa_kv_cache, quant_scatter_pa_kv_cache
 
 from . import page_refusals
-from .refusals import MEMORY, MODES, SHAPES, TABLE, TYPES, VALUES, Refusal
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "refusals.md"
+from .refusals import PAGE, TABLE, TITLES, Refusal, as_on_the_page
 
 HEAD = (Path(__file__).parent / "refusals_head.md").read_text()
 
-TITLES = {
-    TYPES: "Types",
-    MODES: "Modes and which arguments are given",
-    SHAPES: "Shapes",
-    MEMORY: "Memory",
-    VALUES: "Values",
-}
 
-
-def message(refusal: Refusal) -> str:
+def refused(refusal: Refusal) -> str:
     call = refusal.call()
     tensors = call.tensors()
     names = ("compress_lens", "compress_seq_offsets", "seq_lens")
@@ -28,7 +18,7 @@ def message(refusal: Refusal) -> str:
         status = npu_scatter_pa_kv_cache(*tensors[:5], **dict(zip(names, tensors[5:], strict=True)), **call.modes)
         status.asnumpy()
     except (TypeError, ValueError, IndexError) as error:
-        return f"{type(error).__name__}: " + str(error).partition("; npu_scatter_pa_kv_cache wrote nothing")[0]
+        return as_on_the_page(error, "npu_scatter_pa_kv_cache")
     raise AssertionError(f"not refused: {refusal.what}")
 
 
@@ -38,15 +28,13 @@ def page() -> str:
         parts.append(f"## {title}\n\n| mistake | argument | message |\n|---|---|---|\n")
         for refusal in TABLE:
             if refusal.kind == kind:
-                argument = refusal.argument.partition("[")[0]
-                parts.append(f"| {refusal.what} | `{argument}` | `{message(refusal).replace('|', '/')}` |\n")
+                parts.append(f"| {refusal.what} | `{refusal.argument}` | `{refused(refusal)}` |\n")
         parts.append("\n")
     for operator in (npu_gather_pa_kv_cache, quant_scatter_pa_kv_cache):
         parts.append(f"## {operator.__name__}\n\n| mistake | argument | message |\n|---|---|---|\n")
         for other in page_refusals.TABLE:
             if other.operator is operator:
-                argument = other.says[0].partition("[")[0]
-                parts.append(f"| {other.what} | `{argument}` | `{page_refusals.message(other).replace('|', '/')}` |\n")
+                parts.append(f"| {other.what} | `{other.argument}` | `{page_refusals.refused(other)}` |\n")
         parts.append("\n")
     return "".join(parts).rstrip() + "\n"
 
