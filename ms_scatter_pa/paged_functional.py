@@ -44,7 +44,7 @@ def npu_gather_pa_kv_cache(
     ========== ================================= ========================
 
     Args:
-        key_cache: any of the twelve dtypes of the write; with scales int8, float8_e4m3fn or float8_e5m2.
+        key_cache: any dtype of the write; with scales int8, float8_e4m3fn or float8_e5m2.
         value_cache: as ``key_cache``, of its own dtype, or None together with ``value``.
         block_tables: int32 or int64 [B, W]. Entries beyond what a length needs are never looked at.
         seq_lens: [B], or with ``is_seq_lens_cumsum`` their sums [B + 1], which begin with 0.

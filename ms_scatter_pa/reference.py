@@ -72,12 +72,12 @@ def write_reference(
         runs = [(int(slot), 1) for slot in slot_mapping.reshape(-1)]
     else:
         assert compress_lens is not None and seq_lens is not None
-        status, plans = _plan_pairs(
+        status, pairs = _read_pairs(
             key, slot_mapping, compress_lens, compress_seq_offsets, seq_lens, scatter_mode, capacity
         )
         if status[0]:
             return status
-        runs = [(pair.slot, pair.rows) for pair in plans]
+        runs = [(pair.slot, pair.rows) for pair in pairs]
 
     for position, (slot, rows) in enumerate(runs):
         if slot > capacity - max(rows, 1):
@@ -95,7 +95,7 @@ def write_reference(
                     put(slot, rows_in[token])
         else:
             name = dtype or rows_in.dtype.name
-            for pair in plans:
+            for pair in pairs:
                 for k, row in enumerate(pair.output_rows(rows_in, name)):
                     put(pair.slot + k, row[None])
     return [OK, 0, 0, 0]
@@ -158,7 +158,7 @@ class _Pair:
         yield from rows[self.offset + self.n : self.length]
 
 
-def _plan_pairs(
+def _read_pairs(
     key: Array,
     slot_mapping: Array,
     compress_lens: Array,
@@ -178,7 +178,7 @@ def _plan_pairs(
     if packed and all(0 <= length <= bound for length in lengths) and sum(lengths) != bound:
         return [BAD_SHAPES, 0, bound, sum(lengths)], []
 
-    plans = []
+    pairs = []
     start = 0
     for batch, length in enumerate(lengths):
         for head in range(heads):
@@ -193,9 +193,9 @@ def _plan_pairs(
             pair = _Pair(mode, (batch, start), head, slot, length, n, offset)
             if slot > capacity - max(pair.rows, 1):
                 return [BAD_SLOT, position, slot, capacity], []
-            plans.append(pair)
+            pairs.append(pair)
         start += length
-    return [OK, 0, 0, 0], plans
+    return [OK, 0, 0, 0], pairs
 
 
 def _bad_length(mode: str, length: int, n: int, offset: int) -> int | None:

@@ -116,7 +116,7 @@ _refused: set[tuple[int, int]] = set()  # thread and depth of what called a trac
 def _watch_end(frame: FrameType) -> None:
     """A traced function that catches the refusal comes to its end: MindSpore must not end the trace once more.
 
-    Whoever traces calls MindSpore's begin and then its end at one depth of the stack. So an end there without a begin
+    A trace calls MindSpore's begin and then its end at one depth of the stack. So an end there without a begin
     before is the refused one's.
     """
     _refused.add(_place_of(frame))
@@ -252,7 +252,7 @@ def parts_of(call: Any, count: Any = _NUM_TENSORS) -> Any:
 
 
 def check_last_status(shape: Any, dtype: Any, contiguous: bool = True) -> None:
-    """Refuses what cannot hold a status: whoever writes one takes the Parameter for four int64."""
+    """Refuses what cannot hold a status: a status is written as four int64, whatever the Parameter is."""
     if dtype == mstype.int64 and tuple(shape) in ((len(STATUS_FIELDS),), (UNKNOWN,)) and contiguous:
         return
     name = str(dtype).rpartition(".")[2].lower()

@@ -13,7 +13,7 @@ from ..backends.library_file import damage
 
 SECONDS = 120
 DAMAGED = "a library is damaged"  # how a child that a signal ended is told
-_MARK = "ms_scatter_pa says: "  # before what a child found; whoever ends it early, it is missing
+_MARK = "ms_scatter_pa says: "  # before what a child found; missing where the child ended early
 
 
 def problem_of(path: Path, extension: str | None = None) -> str | None:

@@ -35,7 +35,7 @@ def reshape_and_cache(
 ) -> Any:
     """Writes key and value rows into paged caches, in place: ``ms_custom_ops.reshape_and_cache``, on this operator.
 
-    For all twelve dtypes of ``npu_scatter_pa_kv_cache``, in PyNative and in graph mode. T tokens, NB ``num_blocks``,
+    For all dtypes of ``npu_scatter_pa_kv_cache``, in PyNative and in graph mode. T tokens, NB ``num_blocks``,
     BS ``block_size``, LD = 32 bytes / itemsize.
 
     Args:

@@ -22,8 +22,8 @@ from .block_table import (
     OutOfBlocksError,
     blocks_for,
     blocks_to_append,
-    plan_append,
-    plan_fork,
+    prepare_append,
+    prepare_fork,
     slot_list,
 )
 from .integers import int64_array, integer
@@ -206,7 +206,7 @@ class BlockManager:
     # What moves blocks' contents, before the books say so: nothing here, everything in PagedKVCache.
 
     def _copy_on_write(self, source: int, target: int) -> Actions:
-        return self._allocator.plan_copy(source, target)
+        return self._allocator.prepare_copy(source, target)
 
     def _copy_out(self, pairs: list[tuple[int, int]]) -> None:
         pass
@@ -218,13 +218,13 @@ class BlockManager:
 
     def _allocate(self, seq_id: SeqId, num_tokens: int) -> tuple[Actions, list[int]]:
         self._check_new(seq_id)
-        grown = plan_append(Entry(), num_tokens, self._allocator, self.block_size)
+        grown = prepare_append(Entry(), num_tokens, self._allocator, self.block_size)
         slots = slot_list(grown.entry, self.block_size, 0)
         return (*grown.actions, (self._tables.__setitem__, (seq_id, grown.entry))), slots
 
     def _append(self, seq_id: SeqId, num_tokens: int) -> tuple[Actions, list[int]]:
         entry = self._table(seq_id)
-        grown = plan_append(entry, num_tokens, self._allocator, self.block_size)
+        grown = prepare_append(entry, num_tokens, self._allocator, self.block_size)
         slots = slot_list(grown.entry, self.block_size, entry.num_tokens)
         copy = self._copy_on_write(*grown.copy) if grown.copy else ()
         return (*grown.actions, *copy, (self._tables.__setitem__, (seq_id, grown.entry))), slots
@@ -232,7 +232,7 @@ class BlockManager:
     def _fork(self, parent: SeqId, child: SeqId, num_tokens: int | None) -> tuple[Actions, None]:
         entry = self._table(parent)
         self._check_new(child)
-        entry, actions = plan_fork(entry, num_tokens, self._allocator, self.block_size)
+        entry, actions = prepare_fork(entry, num_tokens, self._allocator, self.block_size)
         return (*actions, (self._tables.__setitem__, (child, entry))), None
 
     def _free(self, seq_id: SeqId) -> tuple[Actions, None]:
@@ -240,7 +240,7 @@ class BlockManager:
         swapped = seq_id in self._swapped
         owner, allocator = (self._swapped, self._host_allocator) if swapped else (self._tables, self._allocator)
         assert allocator is not None
-        _, actions = allocator.plan(touched=entry.blocks, change=-1)
+        _, actions = allocator.prepare(touched=entry.blocks, change=-1)
         return (*actions, (owner.pop, (seq_id, None))), None
 
     def _swap_out(self, seq_ids: SeqId | Sequence[SeqId]) -> tuple[Actions, list[tuple[int, int]]]:
@@ -267,10 +267,10 @@ class BlockManager:
         moving = self._tables_of(seq_ids, source)
         uses = _uses(moving.values())
         counts = int64_array(list(uses.values()), "uses")
-        taken, taking = target_allocator.plan(take=len(uses), uses=counts)
+        taken, taking = target_allocator.prepare(take=len(uses), uses=counts)
         blocks = int64_array(list(uses), "blocks")
         # What is still to be copied to a block that moves is needed where it moves to.
-        _, leaving = source_allocator.plan(touched=blocks, change=-counts, forget_copies=False)
+        _, leaving = source_allocator.prepare(touched=blocks, change=-counts, forget_copies=False)
         moved = dict(zip(uses, taken.tolist(), strict=True))
         actions: list[Action] = [*taking, *leaving]
         for seq_id, entry in moving.items():

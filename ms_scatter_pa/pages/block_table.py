@@ -116,7 +116,7 @@ class BlockAllocator:
     def references_now(self, block: int) -> int:
         return int(self._references[block]) if 0 <= block < self.num_blocks else 0
 
-    def plan(
+    def prepare(
         self,
         *,
         take: int = 0,
@@ -162,7 +162,7 @@ class BlockAllocator:
         vars(other).update(vars(self), **arrays, journal=journal)
         return other
 
-    def plan_copy(self, source: int, target: int) -> Actions:
+    def prepare_copy(self, source: int, target: int) -> Actions:
         """Notes a copy.
 
         A source that is itself still to be copied is replaced by where its bytes are, where nothing is going to change
@@ -200,17 +200,17 @@ class BlockAllocator:
         return np.arange(begin, begin + count) % self.num_blocks
 
     def _allocate(self, count: int) -> tuple[Actions, list[int]]:
-        blocks, actions = self.plan(take=count)
+        blocks, actions = self.prepare(take=count)
         return actions, blocks.tolist()
 
     def _refer(self, blocks: Int64Array, change: int) -> tuple[Actions, None]:
         known = blocks.size == 0 or (blocks.min() >= 0 and blocks.max() < self.num_blocks)
         if not known or len(set(blocks.tolist())) != blocks.size or not self._references[blocks].all():
             raise ValueError(f"blocks {blocks.tolist()} are not all in use, or one is listed twice")
-        return self.plan(touched=blocks, change=change)[1], None
+        return self.prepare(touched=blocks, change=change)[1], None
 
     def _record(self, source: int, target: int) -> tuple[Actions, None]:
-        return self.plan_copy(source, target), None
+        return self.prepare_copy(source, target), None
 
     def _clear(self) -> tuple[Actions, list[tuple[int, int]]]:
         return ((setattr, (self, "_copy_on_writes", ())),), list(self._copy_on_writes)
@@ -312,18 +312,18 @@ class BlockTable:
         return blocks_to_append(self._entry, count, self._allocator, self.block_size)
 
     def _append(self, count: int) -> tuple[Actions, list[int]]:
-        grown = plan_append(self._entry, count, self._allocator, self.block_size)
-        copy = self._allocator.plan_copy(*grown.copy) if grown.copy else ()
+        grown = prepare_append(self._entry, count, self._allocator, self.block_size)
+        copy = self._allocator.prepare_copy(*grown.copy) if grown.copy else ()
         slots = slot_list(grown.entry, self.block_size, self._entry.num_tokens)
         return (*grown.actions, *copy, (setattr, (self, "_entry", grown.entry))), slots
 
     def _fork(self, num_tokens: int | None) -> tuple[Actions, "BlockTable"]:
-        entry, actions = plan_fork(self._entry, num_tokens, self._allocator, self.block_size)
+        entry, actions = prepare_fork(self._entry, num_tokens, self._allocator, self.block_size)
         return actions, BlockTable.over(entry.blocks, entry.num_tokens, self._allocator, self.block_size)
 
     def _release(self) -> tuple[Actions, list[int]]:
         blocks = self._entry.blocks
-        _, actions = self._allocator.plan(touched=blocks, change=-1)
+        _, actions = self._allocator.prepare(touched=blocks, change=-1)
         return (*actions, (setattr, (self, "_entry", Entry()))), blocks.tolist()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -338,22 +338,22 @@ class Growth(NamedTuple):
     actions: Actions
 
 
-def plan_append(entry: Entry, count: int, allocator: BlockAllocator, block_size: int) -> Growth:
+def prepare_append(entry: Entry, count: int, allocator: BlockAllocator, block_size: int) -> Growth:
     """Room for ``count`` tokens more. OutOfBlocksError: not enough free blocks."""
     missing = blocks_to_append(entry, count, allocator, block_size)
     blocks, num_tokens = entry.blocks, entry.num_tokens + count
     if not missing:
         return Growth(Entry(blocks, num_tokens), None, ())
     if not _writes_shared_block(entry, count, allocator, block_size):
-        taken, actions = allocator.plan(take=missing)
+        taken, actions = allocator.prepare(take=missing)
         return Growth(Entry(np.concatenate([blocks, taken]), num_tokens), None, actions)
     source = blocks[-1:]
-    taken, actions = allocator.plan(take=missing, touched=source, change=-1)
+    taken, actions = allocator.prepare(take=missing, touched=source, change=-1)
     copy = (int(source[0]), int(taken[0]))
     return Growth(Entry(np.concatenate([blocks[:-1], taken]), num_tokens), copy, actions)
 
 
-def plan_fork(
+def prepare_fork(
     entry: Entry, num_tokens: int | None, allocator: BlockAllocator, block_size: int
 ) -> tuple[Entry, Actions]:
     """An entry that shares the first tokens' blocks. ValueError: there are fewer tokens."""
@@ -361,7 +361,7 @@ def plan_fork(
     if not 0 <= count <= entry.num_tokens:
         raise ValueError(f"num_tokens must be between 0 and {entry.num_tokens}, got {count}")
     shared = entry.blocks[: blocks_for(count, block_size)]
-    return Entry(shared, count), allocator.plan(touched=shared, change=1)[1]
+    return Entry(shared, count), allocator.prepare(touched=shared, change=1)[1]
 
 
 def blocks_to_append(entry: Entry, count: int, allocator: BlockAllocator, block_size: int) -> int:

@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 class Journal:
     """What is decided and not yet carried out, and the lock under which all of it happens.
 
-    An operation only plans: it returns the actions that change the books, and its result. Storing the actions is the
+    An operation only prepares: it returns the actions that change the books, and its result. Storing the actions is the
     commit, and the last thing that an operation does: whatever interrupts it before has changed nothing. The next
     operation carries them out, before it looks at the books; if that is interrupted, the one after it starts again.
     """

@@ -35,7 +35,7 @@ class PagedKVCache(BlockManager):
 
     Cost: ``fork`` copies nothing. An ``append`` to a sequence whose last block is shared and not full copies that one
     block in every layer, ``block_size * num_kv_heads * (head_size + v_head_size) * itemsize`` bytes per layer; it
-    happens once per fork, and whole blocks are shared for good. A swap copies every distinct block of the sequences
+    happens once per fork, and whole blocks stay shared. A swap copies every distinct block of the sequences
     between device and host. Neither depends on the size of the caches. Both wait for what MindSpore has queued, and
     return when the bytes are where they belong.
 
@@ -47,7 +47,7 @@ class PagedKVCache(BlockManager):
     Args:
         num_layers, num_blocks, block_size, num_kv_heads, head_size: counts, each >= 1.
         v_head_size: of V; by default that of K.
-        dtype: of the caches, any of the operator's twelve, as a MindSpore dtype or its name.
+        dtype: of the caches, any of the operator's, as a MindSpore dtype or its name.
         value_dtype: of V; by default that of K. Only PA_NZ takes another one.
         layout: ``Norm``, ``PA_NZ`` or ``NHSD``.
         key_only: no value caches, as MLA models need.

@@ -1,6 +1,6 @@
 """In PyNative, reads that follow a write see it, and writes that follow a read do not reach it.
 
-In a process of its own, since other tests may have made PyNative synchronous for good.
+In a process of its own, since other tests may have made PyNative synchronous, which it then stays.
 """
 
 import subprocess

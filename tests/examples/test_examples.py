@@ -30,7 +30,7 @@ ELSEWHERE = {
     "train_byte_model": "needs torch, which the tests do without; test_byte_model.py looks at what it made",
 }
 
-# One process for all: MindSpore takes seconds to start, and examples change settings for good.
+# One process for all: MindSpore takes seconds to start, and examples leave settings changed.
 RUN_ALL = """
 import contextlib, io, json, os, runpy, sys, traceback
 results = {}

@@ -1,4 +1,4 @@
-"""A tensor keeps its shape when its storage is made smaller (``untyped_storage().resize_``): whoever trusts the shape reads and
+"""A tensor keeps its shape when its storage is made smaller (``untyped_storage().resize_``): what trusts the shape reads and
 writes what is no longer the tensor's. Every PyNative entry refuses such a call, whichever argument it is."""
 
 from collections.abc import Callable

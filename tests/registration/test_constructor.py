@@ -71,7 +71,7 @@ def test_a_callback_compiled_ahead_serves_where_mindspore_would_not_find_cann(in
     assert callback_of(ascend_operator.make_operator()).is_file()
 
 
-def test_a_callback_for_another_header_is_compiled_anew(installed, tmp_path):
+def test_a_callback_for_another_header_is_compiled_again(installed, tmp_path):
     library = compile_callback(installed, tmp_path / "cann")
     header = installed / "op_api" / "include" / HEADER
     header.write_text(header.read_text() + "\n")

@@ -16,7 +16,7 @@ def test_a_short_soak_keeps_caches_right_and_memory_flat() -> None:
 
 
 def test_the_soak_sees_a_byte_that_differs() -> None:
-    """The control: the same run with one cache changed behind its back."""
+    """The control: the same run with one cache changed by other means."""
     script = """
 import sys
 import numpy as np

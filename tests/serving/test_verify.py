@@ -33,7 +33,7 @@ CHECKS_PER_RUN = 5
 
 @pytest.fixture
 def run_demo(tmp_path):
-    """Runs it in a process of its own, since it makes PyNative synchronous for good, with the package that is tested
+    """Runs it in a process of its own, since it leaves PyNative synchronous, with the package that is tested
     here, wherever that is installed."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -47,7 +47,7 @@ def make_eager() -> Callable[..., Any]:
         extension = None
         warnings.warn(
             f"ms_scatter_pa: the PyNative extension does not load ({error}); calls go through ops.Custom, which is "
-            "slower and takes no views as caches. 'python -m ms_scatter_pa build-ascend' compiles it anew.",
+            "slower and takes no views as caches. 'python -m ms_scatter_pa build-ascend' compiles it again.",
             RuntimeWarning,
             stacklevel=2,
         )

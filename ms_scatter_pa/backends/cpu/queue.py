@@ -17,8 +17,8 @@ def queue_done() -> Iterator[None]:
     """Waits until everything that PyNative queued is done; the interpreter does not end inside of it.
 
     Raises:
-        RuntimeError: another thread ends the interpreter: MindSpore's queue is closed, and whoever waits for it never
-            comes back.
+        RuntimeError: another thread ends the interpreter: MindSpore's queue is closed, and a thread that
+            waits for it never comes back.
     """
     _under_way.append(None)
     try:

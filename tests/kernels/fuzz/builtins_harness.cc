@@ -409,9 +409,9 @@ void Break(Bytes* in, uint64_t* seed, Tensor* tensor) {
     shape = before;
     tensor->type = type_before;
   }
-  const bool anew = shape != before || tensor->type != type_before;
+  const bool changed = shape != before || tensor->type != type_before;
   if (tensor->type == MSSP_BUILTIN_NONE) return;
-  if (anew || tensor->data == nullptr) Allocate(tensor, seed);
+  if (changed || tensor->data == nullptr) Allocate(tensor, seed);
   if (kind < 6 || tensor->Count() <= 0) return;
   const int64_t at = in->Next() % tensor->Count();
   if (tensor->type == MSSP_BUILTIN_INT32 || tensor->type == MSSP_BUILTIN_INT64) {
