@@ -42,9 +42,12 @@ def usage() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one subcommand and returns its exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["run"]:  # the output and the errors of a program are its own
+        return _run(given)
     try:
         try:
-            status = _run(sys.argv[1:] if arguments is None else arguments)
+            status = _run(given)
         except SystemExit:  # argparse's --help ends so
             _flush()
             raise

@@ -9,6 +9,7 @@ package, import it first.
 """
 
 import importlib
+import threading
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +24,9 @@ def _extension() -> Any:
     return load_extension("_builtins")
 
 
-@lru_cache(maxsize=1)
+_registering = threading.Lock()
+
+
 def register() -> tuple[str, ...]:
     """Gives every operator of ``BUILTINS`` that has no CPU kernel one, once; and makes ``import ms_custom_ops`` work.
 
@@ -39,6 +42,12 @@ def register() -> tuple[str, ...]:
         >>> "PagedAttention" in compat.register()
         True
     """
+    with _registering:  # threads at once would each be told of a part
+        return _register()
+
+
+@lru_cache(maxsize=1)
+def _register() -> tuple[str, ...]:
     try:
         mindspore = importlib.import_module("mindspore")
     except Exception:  # the package's tools run where MindSpore does not start; they say what is wrong with it
@@ -50,7 +59,7 @@ def register() -> tuple[str, ...]:
             f"ms_scatter_pa: the CPU kernels of MindSpore's built-in operators do not load ({error}); networks that call "
             "them do not run on the CPU. Everything else works.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
         return ()
     extension.use_onednn(str(Path(str(mindspore.__file__)).parent / "lib" / "libdnnl.so.3"))
@@ -74,7 +83,7 @@ def state() -> dict[str, str]:
     "MindSpore" stands for what was registered before ``register()``. Raises ImportError where the extension does not load.
     """
     extension = _extension()
-    ours = register.cache_info().currsize and register()
+    ours = _register.cache_info().currsize and _register()
     return {
         name: "ms_scatter_pa" if ours and name in ours else "MindSpore" if extension.is_registered(name) else "none"
         for name in BUILTINS

@@ -16,8 +16,16 @@ from . import dense
 PROGRAM = """
 import sys
 import numpy as np
-from mindspore import Tensor, ops
+import mindspore as ms
+from mindspore import Tensor, nn, ops
 import beside
+class Net(nn.Cell):
+    def construct(self, x, gamma):
+        return ops.RmsNorm(1e-6)(x, gamma)[0] + ms_custom_ops.trans_data(x, 1).sum()
+import ms_custom_ops
+ms.set_context(mode=ms.GRAPH_MODE)
+Net()(Tensor(np.ones((16, 16), np.float16)), Tensor(np.ones(16, np.float16)))
+ms.set_context(mode=ms.PYNATIVE_MODE)
 print(sys.argv[1:], __name__, ops.RmsNorm(1e-6)(Tensor(np.ones((1, 4), np.float16)), Tensor(np.ones(4, np.float16)))[0])
 import ms_custom_ops
 print(ms_custom_ops.__name__)
@@ -94,6 +102,37 @@ assert not hasattr(ms_custom_ops, "mla")
 def test_an_installed_ms_custom_ops_stays(run_python, tmp_path):
     (tmp_path / "ms_custom_ops.py").write_text("mine = True")
     script = "from ms_scatter_pa import compat; compat.register(); import ms_custom_ops; assert ms_custom_ops.mine"
+    result = run_python(script)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("there", ["None", "unittest.mock.MagicMock()", "types.SimpleNamespace()", "object()"])
+def test_what_stands_for_ms_custom_ops_stays(run_python, there):
+    """Whatever it is: registering goes on, and says all names."""
+    script = f"""
+import sys, types, unittest.mock
+there = sys.modules["ms_custom_ops"] = {there}
+from ms_scatter_pa import compat
+assert len(compat.register()) == len(compat.BUILTINS) and sys.modules["ms_custom_ops"] is there
+"""
+    result = run_python(script)
+    assert result.returncode == 0, result.stderr
+
+
+def test_threads_that_register_at_once_are_told_the_same(run_python):
+    script = """
+import threading
+from ms_scatter_pa import compat
+told, gate = [], threading.Barrier(8)
+def one():
+    gate.wait()
+    told.append(compat.register())
+threads = [threading.Thread(target=one) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert len(told) == 8 and {len(names) for names in told} == {len(compat.BUILTINS)}, told
+assert set(compat.state().values()) == {"ms_scatter_pa"}
+"""
     result = run_python(script)
     assert result.returncode == 0, result.stderr
 
