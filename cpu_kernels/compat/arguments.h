@@ -83,7 +83,9 @@ void MoveTo(const Arguments& call);
 void PagedAttention(const Arguments& call);
 void PagedAttentionMask(const Arguments& call);
 void QuantV2(const Arguments& call);
+void RepeatInterleaveInt(const Arguments& call);
 void RmsNorm(const Arguments& call);
+void SliceExt(const Arguments& call);
 
 }  // namespace compat
 }  // namespace mssp

@@ -48,7 +48,9 @@ constexpr Operator kOperators[] = {
      {"query", "key_cache", "value_cache", "block_tables", "context_lens", "antiquant_scale", "antiquant_offset",
       "alibi_mask", "head_num", "scale_value", "kv_head_num", "kv_cache_quant_mode"}},
     {"QuantV2", QuantV2, 6, {"x", "scale", "offset", "sqrt_mode", "rounding_mode", "dst_type"}},
+    {"RepeatInterleaveInt", RepeatInterleaveInt, 4, {"input", "repeats", "dim", "output_size"}},
     {"RmsNorm", RmsNorm, 3, {"x", "gamma", "epsilon"}},
+    {"SliceExt", SliceExt, 5, {"input", "dim", "start", "end", "step"}},
 };
 constexpr int kNumOperators = sizeof(kOperators) / sizeof(kOperators[0]);
 

@@ -1,4 +1,4 @@
-// CumsumExt, IndexSelect, ArgMaxExt and MoveTo: mint.cumsum, index_select, argmax, and a copy.
+// Numbers as they are, along one dimension: mint.cumsum, index_select, repeat_interleave, argmax, slices, and a copy.
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -69,11 +69,12 @@ struct Cut {
   int64_t outer, count, inner;
 };
 
-Cut CutAt(const Arguments& call, int64_t dim) {
+Cut CutAt(const Arguments& call, int argument) {
+  int64_t dim = call.Int(argument);
   const auto& tensor = call.In(kInput);
   const int64_t rank = std::max<int64_t>(1, tensor.rank);
   if (dim < -rank || dim >= rank) {
-    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kDim, std::to_string(dim),
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, argument, std::to_string(dim),
                 std::to_string(-rank) + " to " + std::to_string(rank - 1));
   }
   if (tensor.rank == 0) return {1, 1, 1};
@@ -145,7 +146,7 @@ void Accumulate(const Cut& cut, const From* from, To* to) {
 void CumsumExt(const Arguments& call) {
   constexpr int kDtype = 2;
   const auto& input = call.In(kInput);
-  const Cut cut = CutAt(call, call.Int(kDim));
+  const Cut cut = CutAt(call, kDim);
   const auto& out = call.Out(0);
   call.ExpectOutput(0, CountOf(input), out.type);
   bool known_out = out.type != MSSP_BUILTIN_BOOL;
@@ -167,7 +168,7 @@ void IndexSelect(const Arguments& call) {
   constexpr int kIndex = 2;
   const auto& input = call.In(kInput);
   if (ItemBytes(input.type) == 0) RefuseDtype(call);
-  const Cut cut = CutAt(call, call.Int(kDim));
+  const Cut cut = CutAt(call, kDim);
   call.ExpectRank(kIndex, 0, 1, "[n]");
   const std::vector<int64_t> index = call.Ints(kIndex);
   for (size_t k = 0; k < index.size(); ++k) {
@@ -188,11 +189,67 @@ void IndexSelect(const Arguments& call) {
   });
 }
 
+// Every row along dim `repeats` times, as MindFormers' attention layer repeats heads; without dim, every number.
+void RepeatInterleaveInt(const Arguments& call) {
+  constexpr int kRepeats = 1;
+  constexpr int kRepeatDim = 2;
+  const auto& input = call.In(kInput);
+  if (ItemBytes(input.type) == 0) RefuseDtype(call);
+  const int64_t repeats = call.Int(kRepeats);
+  if (repeats < 0) call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kRepeats, std::to_string(repeats), "0 or more");
+  const Cut cut = call.Has(kRepeatDim) ? CutAt(call, kRepeatDim) : Cut{1, CountOf(input), 1};
+  const int64_t rows = cut.outer * cut.count;
+  call.ExpectOutput(0, Product(CountOf(input), repeats), input.type);
+  const int64_t bytes = cut.inner * ItemBytes(input.type);
+  if (rows * bytes == 0 || repeats == 0) return;
+  ForEachPiece(rows, 2 * rows * repeats * bytes, 0, [&](int64_t begin, int64_t end, float* /*own*/) {
+    for (int64_t r = begin; r < end; ++r) {
+      for (int64_t i = 0; i < repeats; ++i) {
+        std::memcpy(static_cast<char*>(call.Out(0).data) + (r * repeats + i) * bytes,
+                    static_cast<const char*>(input.data) + r * bytes, static_cast<size_t>(bytes));
+      }
+    }
+  });
+}
+
+// Bounds are Python's: from the end where they are negative, and never outside. In PyNative MindSpore makes a view
+// instead.
+void SliceExt(const Arguments& call) {
+  constexpr int kStart = 2;
+  constexpr int kEnd = 3;
+  constexpr int kSliceStep = 4;
+  const auto& input = call.In(kInput);
+  if (ItemBytes(input.type) == 0) RefuseDtype(call);
+  const Cut cut = CutAt(call, kDim);
+  const int64_t step = call.Int(kSliceStep);
+  if (step < 1) call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kSliceStep, std::to_string(step), "1 or more");
+  const auto bound = [&](int i) {
+    const int64_t at = call.Int(i);
+    return std::min(std::max<int64_t>(at < 0 ? at + cut.count : at, 0), cut.count);
+  };
+  const int64_t start = bound(kStart);
+  const int64_t length = std::max<int64_t>(0, bound(kEnd) - start);
+  const int64_t chosen = length == 0 ? 0 : (length - 1) / step + 1;
+  call.ExpectOutput(0, cut.outer * chosen * cut.inner, input.type);
+  const int64_t together = step == 1 ? chosen : 1;  // of one copy
+  const int64_t bytes = together * cut.inner * ItemBytes(input.type);
+  if (cut.outer * bytes == 0) return;
+  const int64_t copies = chosen / together;
+  ForEachPiece(cut.outer * copies, 2 * cut.outer * copies * bytes, 0, [&](int64_t begin, int64_t end, float* /*own*/) {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t from = r / copies * cut.count + start + r % copies * step;
+      std::memcpy(static_cast<char*>(call.Out(0).data) + r * bytes,
+                  static_cast<const char*>(input.data) + from * cut.inner * ItemBytes(input.type),
+                  static_cast<size_t>(bytes));
+    }
+  });
+}
+
 // The first of the largest numbers; the first NaN where there is one.
 void ArgMaxExt(const Arguments& call) {
   const auto& input = call.In(kInput);
   const int64_t count = CountOf(input);
-  const Cut cut = call.Has(kDim) ? CutAt(call, call.Int(kDim)) : Cut{1, count, 1};
+  const Cut cut = call.Has(kDim) ? CutAt(call, kDim) : Cut{1, count, 1};
   call.ExpectOutput(0, cut.outer * cut.inner, MSSP_BUILTIN_INT64);
   if (cut.count == 0 && cut.outer * cut.inner > 0) {
     call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kInput, ShapeText(input), "one number or more along dim");

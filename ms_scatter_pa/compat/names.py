@@ -12,23 +12,38 @@ BUILTINS = (
     "PagedAttention",
     "PagedAttentionMask",
     "QuantV2",
+    "RepeatInterleaveInt",
     "ReshapeAndCache",
     "RmsNorm",
+    "SliceExt",
 )
 
-# Those that networks with experts, quantized weights or other caches call too, and that have none here.
+# Those that networks with experts, quantized weights or other caches, vision models and sampling call too, and that have
+# none here.
 MISSING = (
+    "ArgSort",
+    "BincountExt",
     "DynamicQuantExt",
     "FusedAddTopKDiv",
     "FusedInferAttentionScore",
     "GroupedMatmul",
     "GroupedMatmulV4",
     "KVCacheScatterUpdate",
+    "LayerNormExt",
+    "LinalgVectorNorm",
+    "MoeDistributeCombine",
+    "MoeDistributeDispatch",
     "MoeFinalizeRouting",
     "MoeInitRoutingV2",
     "MoeTokenUnpermute",
+    "MultinomialExt",
+    "PromptFlashAttention",
     "QuantBatchMatmul",
+    "RepeatInterleaveTensor",
     "ReshapeView",
     "RotaryPositionEmbedding",
+    "SortExt",
     "Swiglu",
+    "TopkExt",
+    "Unique2",
 )

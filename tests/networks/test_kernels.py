@@ -373,6 +373,18 @@ def test_cumsum_argmax_and_select(builtins, shape, dtype, data):
     want = np.take(x, index, axis=dim)
     (got,) = builtins("IndexSelect", [x, dim, index], [(want.shape, kind)])
     np.testing.assert_array_equal(got, want)
+    repeats = int(rng.integers(0, 4))
+    for axis in (dim, None):
+        want = np.repeat(x, repeats, axis=axis)
+        (got,) = builtins("RepeatInterleaveInt", [x, repeats, axis, None], [(want.shape, kind)])
+        np.testing.assert_array_equal(got, want)
+    start, end = (int(n) for n in rng.integers(-shape[dim] - 2, shape[dim] + 3, 2))
+    step = int(rng.integers(1, 4))
+    cut = [slice(None)] * len(shape)
+    cut[dim] = slice(start, end, step)
+    want = x[tuple(cut)]
+    (got,) = builtins("SliceExt", [x, dim, start, end, step], [(want.shape, kind)])
+    np.testing.assert_array_equal(got, want)
     (moved,) = builtins("MoveTo", [x, None, False], [(shape, kind)])
     np.testing.assert_array_equal(moved, x)
 

@@ -245,6 +245,41 @@ def test_cumsum_select_and_argmax():
     np.testing.assert_array_equal(best, logits.argmax(-1))
 
 
+class Cut(nn.Cell):
+    """As vLLM-MindSpore's rotary embedding of a part of every head."""
+
+    def construct(self, x, size):
+        width = x.shape[-1]
+        slice_ext = ops.auto_generate.gen_ops_prim.SliceExt()
+        return slice_ext(x, -1, 0, size, 1), slice_ext(x, -1, size, width, 1), slice_ext(x, 0, -3, 99, 2)
+
+
+class Repeat(nn.Cell):
+    """As MindFormers' attention layer without flash attention, for query heads that share a key/value head."""
+
+    def construct(self, x):
+        return mint.repeat_interleave(x, repeats=3, dim=2), mint.repeat_interleave(x, 2)
+
+
+def test_repeated_heads():
+    x = numbers(2, 3, 2, 4)
+    by_head, flat = (result.asnumpy() for result in Repeat()(Tensor(x)))
+    np.testing.assert_array_equal(by_head, np.repeat(x, 3, axis=2))
+    np.testing.assert_array_equal(flat, np.repeat(x, 2))
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_slices(dynamic):
+    net, x = Cut(), numbers(5, 3, 8)
+    if dynamic:
+        # A bound that MindSpore does not know while it compiles ends the process in its own inference of shapes.
+        net.set_inputs(Tensor(shape=[None, None, 8], dtype=ms.float16), 6)
+    for array in (x, x[:4]):
+        got = [part.asnumpy() for part in net(Tensor(np.ascontiguousarray(array)), 6)]
+        for part, want in zip(got, (array[..., :6], array[..., 6:], array[-3:99:2]), strict=True):
+            np.testing.assert_array_equal(part, want)
+
+
 def bad_calls():
     caches, tables, lens = paged()
     query = numbers(2, HEADS * SIZE)

@@ -78,6 +78,8 @@ QUANT = {
     "dst_type": None,
 }
 SELECT = {"input": halves(4, 5), "dim": 0, "index": np.array([3, 0], I32)}
+SLICE = {"input": halves(4, 5), "dim": -1, "start": 1, "end": -1, "step": 2}
+REPEAT = {"input": halves(4, 5), "repeats": 2, "dim": 0, "output_size": None}
 SUM = {"input": halves(4, 5), "dim": 0, "dtype": None}
 BEST = {"input": halves(4, 5), "dim": 0, "keepdim": 0}
 MOVE = {"input": halves(4, 5), "to": None, "blocking": 0}
@@ -90,6 +92,8 @@ OUTPUTS: dict[str, list[tuple[tuple[int, ...], Any]]] = {
     "AddRmsNorm": [((3, 32), H), ((3, 1), F32), ((3, 32), H)],
     "QuantV2": [((3, 8), np.int8)],
     "IndexSelect": [((2, 5), H)],
+    "SliceExt": [((4, 2), H)],
+    "RepeatInterleaveInt": [((8, 5), H)],
     "CumsumExt": [((4, 5), H)],
     "ArgMaxExt": [((5,), np.int64)],
     "MoveTo": [((4, 5), H)],
@@ -102,6 +106,8 @@ CALLS = {
     "AddRmsNorm": ADD_NORM,
     "QuantV2": QUANT,
     "IndexSelect": SELECT,
+    "SliceExt": SLICE,
+    "RepeatInterleaveInt": REPEAT,
     "CumsumExt": SUM,
     "ArgMaxExt": BEST,
     "MoveTo": MOVE,
@@ -213,6 +219,14 @@ REFUSED: list[tuple[str, str, Any, type[Exception], str]] = [
     ("IndexSelect", "index", np.zeros((1, 2), I32), ValueError, "index"),
     ("IndexSelect", "index", np.zeros(2, F32), TypeError, "float32"),
     ("IndexSelect", "dim", 2, ValueError, "-2 to 1"),
+    ("RepeatInterleaveInt", "repeats", -1, ValueError, "0 or more"),
+    ("RepeatInterleaveInt", "repeats", HUGE, ValueError, "output 0"),
+    ("RepeatInterleaveInt", "dim", -3, ValueError, "-2 to 1"),
+    ("SliceExt", "dim", 2, ValueError, "-2 to 1"),
+    ("SliceExt", "step", 0, ValueError, "1 or more"),
+    ("SliceExt", "step", -HUGE, ValueError, "1 or more"),
+    ("SliceExt", "start", None, TypeError, "None"),
+    ("SliceExt", "end", 2, ValueError, "output 0"),
     ("CumsumExt", "dim", -3, ValueError, "-2 to 1"),
     ("CumsumExt", "dim", None, TypeError, "None"),
     ("CumsumExt", "input", np.zeros((4, 5), np.uint32), TypeError, "uint32"),

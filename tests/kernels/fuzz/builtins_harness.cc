@@ -336,6 +336,21 @@ void DrawSmall(Bytes* in, Draw* draw, int64_t kind, Call* call) {
     inputs.push_back(draw->Ints(index));
     shape[at] = chosen;
     call->outputs.push_back(draw->Bits(type, shape));
+  } else if (in->Below(3) == 0) {
+    call->name = "RepeatInterleaveInt";
+    const int64_t repeats = in->Below(4);
+    for (const int64_t number : {repeats, dim}) inputs.push_back(Draw::Number(number));
+    inputs.push_back(Draw::None());
+    shape[at] *= repeats;
+    call->outputs.push_back(draw->Bits(type, shape));
+  } else if (in->Below(3) == 0) {
+    call->name = "SliceExt";
+    const int64_t start = in->Below(shape[at] + 1);
+    const int64_t end = start + in->Below(shape[at] - start + 1);
+    const int64_t step = 1 + in->Below(3);
+    for (const int64_t number : {dim, start, end, step}) inputs.push_back(Draw::Number(number));
+    shape[at] = (end - start + step - 1) / step;
+    call->outputs.push_back(draw->Bits(type, shape));
   } else {
     call->name = "MoveTo";
     inputs.push_back(Draw::None());
