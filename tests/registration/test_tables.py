@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,15 @@ def test_the_summary_says_of_every_dtype_what_the_table_says():
             for dtype in DTYPES:
                 if f"`{dtype.name}`" in row[0]:
                     assert (row[column - len(head)] == "yes") == (dtype.name in target.dtypes), (target, dtype)
+
+
+def test_the_contract_has_the_dtypes_and_modes_of_the_table():
+    contract = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
+    dtypes = contract.partition("### 2.3 Dtypes\n\n")[2].partition(".")[0]
+    assert dtypes.split(", ") == [dtype.name for dtype in DTYPES]
+    for name, modes in (("cache_mode", written.CACHE_MODES), ("scatter_mode", written.SCATTER_MODES)):
+        line = contract.partition(f"\n- `{name}`: ")[2].partition(".")[0]
+        assert re.findall(r'"(\w+)"', line) == list(modes), name
 
 
 def test_means_are_of_known_dtypes():
