@@ -107,7 +107,7 @@ def render(table: Table) -> str:
     for dtype in table.dtypes:
         lines += [f"case ge::{dtype.ge_name}:", f"return MSSP_{dtype.name.upper()};"]
     lines += ["default:", "return -1;", "}", "}", ""]
-    write = next(operator for operator in table.operators if not _is_paged(operator))
+    write = next(operator for operator in table.operators if _is_write(table, operator))
     lines += _columns_of(table, write, ge)
     for family in _families(table):
         socs = ", ".join(f'"{target.name}"' for target in family)
@@ -120,7 +120,9 @@ def render_paged(table: Table) -> str:
     """The text of the other operators' header, before the formatter."""
     ge = {dtype.name: dtype.ge_name for dtype in (*table.index_dtypes, *table.dtypes)}
     lines = [_PAGED_HEAD.rstrip("\n")]
-    for operator in filter(_is_paged, table.operators):
+    for operator in table.operators:
+        if _is_write(table, operator):
+            continue
         namespace = table.cpp[operator.name].namespace.replace("mssp", "mssp_host", 1).split("::")
         lines += ["", *(f"namespace {part} {{" for part in namespace), ""]
         lines += [*_columns_of(table, operator, ge), "", *_references(operator)]
@@ -129,8 +131,9 @@ def render_paged(table: Table) -> str:
     return "\n".join(lines) + "\n\n" + _PAGED_TAIL
 
 
-def _is_paged(operator: Operator) -> bool:
-    return "key_cache" in operator.dtype_groups
+def _is_write(table: Table, operator: Operator) -> bool:
+    """The write's names stand in ``mssp`` itself, those of the others each in a namespace of their own."""
+    return table.cpp[operator.name].namespace == "mssp"
 
 
 def _groups(operator: Operator) -> list[str]:

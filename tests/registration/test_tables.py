@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ms_scatter_pa.backends.reg_info import ascend_reg_info
 from ms_scatter_pa.rules import table as written
 from ms_scatter_pa.rules.table import ARGUMENTS, DTYPES, INDEX_DTYPES, SCATTER_PA, TARGETS
 from op_info import __main__ as generator
+from op_info import cpp_headers, op_host
 from op_info.documents import msopgen_json, replace_block, support_summary, support_table
 from op_info.load import load
 from tests.stand_ins import cann_tree
@@ -77,6 +79,16 @@ def test_the_contract_has_the_dtypes_and_modes_of_the_table():
     for name, modes in (("cache_mode", written.CACHE_MODES), ("scatter_mode", written.SCATTER_MODES)):
         line = contract.partition(f"\n- `{name}`: ")[2].partition(".")[0]
         assert re.findall(r'"(\w+)"', line) == list(modes), name
+
+
+def test_one_operator_more_changes_nothing_of_the_others():
+    table = load()
+    cpp = replace(table.cpp[SCATTER_PA.name], namespace="mssp::more", prefix="MSSP_MORE", options="MsspMoreOptions")
+    more = replace(SCATTER_PA, name="a_copy_pa_kv_cache", registered_name="MsCopyPaKvCache")
+    larger = replace(table, operators=(more, *table.operators), cpp=table.cpp | {more.name: cpp})
+    assert op_host.render(larger) == op_host.render(table)
+    assert "namespace more {" in op_host.render_paged(larger)
+    assert "MsspMoreOptions" in cpp_headers.render(larger, ascend=False)
 
 
 def test_means_are_of_known_dtypes():
