@@ -16,7 +16,10 @@ constexpr int64_t kLongBytes = int64_t{8} << 10;  // of a run that is copied by 
 void WriteNorm(const TokenWriter& writer, int64_t begin, int64_t end) {
   const SideView& side = writer.side;
   const bool contiguous = side.HeadsAreContiguous();
-  const int64_t prefetch = side.PrefetchDistance(std::max(kPrefetchBytes, kMaxInterleaved * side.token_bytes));
+  // Rows that lie apart are on more pages, whose translations take longer than one batch hides.
+  const int64_t batches = side.token_stride == side.token_bytes ? 1 : 2;
+  const int64_t ahead = std::max(kPrefetchBytes, batches * kMaxInterleaved * side.token_bytes);
+  const int64_t prefetch = side.PrefetchDistance(ahead);
   InterleavedCopier rows = contiguous ? writer.NewCopier(side.token_bytes, side.token_stride, 1, prefetch)
                                       : writer.NewCopier(side.head_bytes, side.head_stride, side.num_head, prefetch);
   PagePrefetch pages(writer.slots, side, begin, writer.num_tokens);

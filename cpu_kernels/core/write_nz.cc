@@ -68,6 +68,10 @@ class NzWriter {
   // Of the run of `tokens` that begins at `first`, after the first `before`.
   void WriteTile(char* to, int64_t first, int64_t before, int64_t tile, int64_t tokens) {
     const int64_t token = first + before;
+    if (side_.token_stride != side_.token_bytes) {
+      const int64_t last = std::min(token + 2 * tile, writer_.num_tokens);
+      for (int64_t t = token + tile; t < last; ++t) __builtin_prefetch(writer_.Row(t) + side_.token_bytes - 1, 0, 2);
+    }
     NzRun run;
     run.token_stride = side_.token_stride;
     run.unit_stride = unit_stride_;

@@ -114,6 +114,7 @@ void StreamInterleaved(const InterleavedCopies& copies) {
     for (int k = 0; k < copies.count; ++k) {
       to[k] = copies.to[k] + r * row_bytes;
       from[k] = copies.from[k] + r * copies.stride;
+      Fetch(from[k] + row_bytes - 1 + copies.prefetch);  // a line that no step from the row's beginning meets
       const int64_t head = BytesToLine(to[k]);
       if (head != 0) {
         Fetch(from[k] + copies.prefetch);
