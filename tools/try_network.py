@@ -414,15 +414,22 @@ def one(stack: str, mode: str, folder: Path) -> dict[str, Any]:
 
 
 def main() -> int:
-    """The table."""
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, help="scratch folder, kept; default: a temporary one")
+    parser.add_argument("--folder", type=Path, help="scratch folder, kept; default: a temporary one, removed")
     parser.add_argument("--one", nargs=2, metavar=("STACK", "MODE"), help="run one mode here and print it as JSON")
     options = parser.parse_args()
     if options.one:
         print("RESULT " + json.dumps(one(*options.one, options.folder.resolve())))
         return 0
-    folder = (options.folder or Path(tempfile.mkdtemp(prefix="try-network-"))).resolve()
+    if options.folder:
+        return print_table(options.folder.resolve())
+    with tempfile.TemporaryDirectory(prefix="try-network-") as scratch:
+        return print_table(Path(scratch).resolve())
+
+
+def print_table(folder: Path) -> int:
+    """Every mode in a process of its own; 1 when one failed or is off."""
     prepare(folder)
     good = True
     print("| stack | model | mode | worst relative error | greedy tokens as the dense run's |\n|---|---|---|---|---|")
