@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := setup.py pyproject.toml $(wildcard cpu_kernels/*/*.cc cpu_kernels/*/*.h cpu_kernels/*/simd/* cpu_kernels/*.py aicore_kernels/*.cc)
+SOURCES := setup.py pyproject.toml $(wildcard cpu_kernels/*/*.cc cpu_kernels/*/*.h cpu_kernels/*/simd/* cpu_kernels/*.py aicore_kernels/*.cc \
+	aicore_kernels/op_kernel/ms_scatter_pa_op_info.h aicore_kernels/op_host/ms_scatter_pa_cache_shape.h)
 SOC ?= ascend910b
 export GLOG_v ?= 3
 

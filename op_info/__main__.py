@@ -15,8 +15,9 @@ def outputs(table: Table) -> dict[str, str]:
     """Path from the repository's root -> what the file must be."""
     texts = {
         python_module.PATH: python_module.render(table),
-        cpp_headers.CPU: cpp_headers.render(table, ascend=False),
-        cpp_headers.ASCEND: cpp_headers.render(table, ascend=True),
+        cpp_headers.SHARED: cpp_headers.render_shared(table),
+        cpp_headers.CPU: cpp_headers.render_cpu(table),
+        cpp_headers.MINDSPORE: cpp_headers.render_mindspore(table),
         op_host.PATH: op_host.render(table),
         op_host.PAGED_PATH: op_host.render_paged(table),
         test_header.PATH: test_header.render(table),

@@ -50,6 +50,7 @@ class Table:
     on_error: tuple[str, ...]
     scaled_rows: tuple[str, ...]
     codes: tuple[str, ...]
+    granularities: tuple[str, ...]
     status_fields: tuple[str, ...]
     status_codes: tuple[Code, ...]
     unit_bytes: int
@@ -89,6 +90,7 @@ def load() -> Table:
         on_error=tuple(common["on_error"]),
         scaled_rows=groups["scaled_rows"],
         codes=groups["codes"],
+        granularities=tuple(common["granularities"]),
         status_fields=tuple(common["status_fields"]),
         status_codes=codes,
         unit_bytes=common["unit_bytes"],

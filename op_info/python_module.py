@@ -49,6 +49,7 @@ def render(table: Table) -> str:
         f"SCALING_KINDS: tuple[str, ...] = {table.scaling_kinds!r}",
         f"SCALED_ROWS: tuple[str, ...] = {table.scaled_rows!r}",
         f"CODES: tuple[str, ...] = {table.codes!r}",
+        f"GRANULARITIES: tuple[str, ...] = {table.granularities!r}",
         f"STATUS_FIELDS: tuple[str, ...] = {table.status_fields!r}",
         *(f"{code.name.upper()} = {code.code}" for code in table.status_codes),
         f"STATUS_CODES: tuple[str, ...] = {tuple(code.name for code in table.status_codes)!r}",

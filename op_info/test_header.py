@@ -44,11 +44,11 @@ inline int64_t ItemSizeOf(const std::string& name) {
 def render(table: Table) -> str:
     """The header's text, before the formatter."""
     known = [dtype for dtype in table.dtypes if dtype.reg_name is not None]
-    rows = [f'X("{dtype.name}", kNumberType{_type_id(dtype.name)}, MSSP_{dtype.name.upper()})' for dtype in known]
+    rows = [f'X("{dtype.name}", kNumberType{type_id(dtype.name)}, MSSP_{dtype.name.upper()})' for dtype in known]
     return _HEAD + " \\\n  " + " \\\n  ".join(rows) + "\n" + _TAIL
 
 
-def _type_id(name: str) -> str:
+def type_id(name: str) -> str:
     """As in kNumberTypeBFloat16."""
     for prefix in ("bfloat", "uint"):
         if name.startswith(prefix):

@@ -27,18 +27,7 @@ constexpr int64_t kSlotBytes = 32;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// n where x is 1 << n; -1 where it is none.
-int32_t ShiftOf(int64_t x) {
-  int32_t shift = 0;
-  while ((INT64_C(1) << shift) < x) {
-    ++shift;
-  }
-  return (INT64_C(1) << shift) == x ? shift : -1;
-}
-
 int64_t AlignDown(int64_t bytes) { return bytes / MSSP_DATA_BLOCK * MSSP_DATA_BLOCK; }
-
-int64_t Clamp(int64_t x, int64_t low, int64_t high) { return MsspMax(low, MsspMin(x, high)); }
 
 const char* ReadRows(const Call& call, const Modes& modes, MsScatterPaKvCacheTiling* tiling) {
   const TensorShape& key = call.shapes[kKey];
@@ -47,15 +36,16 @@ const char* ReadRows(const Call& call, const Modes& modes, MsScatterPaKvCacheTil
   if (!ElementCount(key, &elements) || elements > INT64_MAX / 8) {
     return "key: too large";
   }
+  const bool fits = mssp::IsOneOf(key.rank, mssp::RowsRanks(four, modes.flattened));
   if (modes.flattened) {
-    if (key.rank != 2 && key.rank != 3) {
+    if (!fits) {
       return "key: expected [T, N*D], [1, T, N*D] or [B, S, N*D]";
     }
     tiling->num_head = HeadsOf(call.shapes[kKeyCache], modes);
     tiling->num_tokens = key.rank == 2 ? key.dims[0] : key.dims[0] * key.dims[1];
     return nullptr;
   }
-  if (key.rank != (four ? 4 : 3)) {
+  if (!fits) {
     return four ? "key: expected [B, S, N, D]" : "key: expected [T, N, D]";
   }
   tiling->num_head = key.dims[key.rank - 2];
@@ -132,12 +122,13 @@ const char* ReadSide(const Call& call, const Modes& modes, int32_t index, MsScat
     }
     head_size /= tiling->num_head;
   }
-  CacheShape cache = {0, 0};
+  mssp::CacheShape cache = {};
   int64_t elements = 0;
   if (head_size <= 0 || tiling->num_head <= 0 || !ElementCount(rows, &elements) || elements > INT64_MAX / 8) {
     return "key, value: empty heads, or too large";
   }
-  if (!ReadCache(call.shapes[kKeyCache + index], modes, tiling->num_head, head_size, type, &cache)) {
+  if (!ReadCache(call.shapes[kKeyCache + index], modes.layout, modes.scatter_mode != MSSP_NONE, tiling->num_head,
+                 head_size, type, &cache)) {
     return index == 0 ? "key_cache: its shape does not fit key" : "value_cache: its shape does not fit value";
   }
   if (index == 1 && (cache.num_blocks != tiling->num_blocks || cache.block_size != tiling->block_size)) {

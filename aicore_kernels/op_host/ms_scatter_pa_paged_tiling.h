@@ -7,7 +7,7 @@
 
 namespace mssp_host {
 
-constexpr int32_t kPagedInputs = 11;  // of either operator
+constexpr int32_t kPagedInputs = gather::kInputs;  // of either operator
 constexpr int64_t kLongestScaledHead = 1024;
 constexpr int64_t kMostScaledHeads = 1024;
 

@@ -6,7 +6,6 @@
 namespace mssp_host {
 namespace {
 
-static_assert(static_cast<int32_t>(gather::kInputs) == kPagedInputs, "inputs of the gather");
 static_assert(static_cast<int32_t>(quant::kInputs) == kPagedInputs, "inputs of the quantising write");
 
 constexpr int64_t kLeastShare = MSSP_GOOD_BURST;  // fewer bytes are not worth another core
@@ -26,17 +25,7 @@ constexpr int64_t kMostTileBuffer = 24 * 1024;
 constexpr int64_t kLeastTileBuffer = 16 * 1024;
 constexpr int64_t kFloat = 4;
 
-int64_t Clamped(int64_t x, int64_t low, int64_t high) { return MsspMax(low, MsspMin(x, high)); }
-
 int64_t WholeLists(int64_t count) { return (count + MSSP_BLOCK_FLOATS - 1) / MSSP_BLOCK_FLOATS * MSSP_BLOCK_FLOATS; }
-
-int32_t PowerOf(int64_t x) {
-  int32_t shift = 0;
-  while ((INT64_C(1) << shift) < x) {
-    ++shift;
-  }
-  return (INT64_C(1) << shift) == x ? shift : -1;
-}
 
 // The inputs by what they are for, in either operator.
 struct Places {
@@ -56,7 +45,7 @@ struct PagedModes {
   bool has_offset[2];
 };
 
-constexpr int64_t kScalingLimits[2] = {MSSP_NUM_SCALING_KINDS, 2 * (MSSP_PER_CHANNEL + 1)};
+constexpr int64_t kScalingLimits[2] = {MSSP_NUM_SCALING_KINDS, 2 * MSSP_NUM_GRANULARITIES};
 
 const char* ReadPagedModes(const TensorShape& shape, bool gathers, PagedModes* modes) {
   const int32_t rank = gathers ? 8 : 6;
@@ -90,12 +79,9 @@ const char* ReadPagedModes(const TensorShape& shape, bool gathers, PagedModes* m
 
 // num_head where rows come as [T, N*D]: what a cache, or a scale, tells; 1 where memory does not depend on it.
 int64_t HeadsOfFlat(const PagedCall& call, const Places& places, const PagedModes& modes) {
-  const TensorShape& cache = call.shapes[places.caches[0]];
-  if (modes.layout == MSSP_NHSD || (modes.layout == MSSP_PA_NZ && cache.rank == 5)) {
-    return cache.dims[1];
-  }
-  if (modes.layout == MSSP_NORM && cache.rank == 4) {
-    return cache.dims[2];
+  const int64_t told = ToldHeads(call.shapes[places.caches[0]], modes.layout);
+  if (told >= 0) {
+    return told;
   }
   for (int32_t i = 0; i < 2; ++i) {
     const int32_t own = places.scale_caches[i] < 0 ? places.scales[i] : places.scale_caches[i];
@@ -138,18 +124,6 @@ const char* CheckScales(const PagedCall& call, const Places& places, const Paged
   return nullptr;
 }
 
-bool ReadPagedCache(const TensorShape& cache, int32_t layout, int64_t heads, int64_t head_size, int32_t type,
-                    CacheShape* out) {
-  int64_t elements = 0;
-  if (cache.rank < 3 || cache.rank > 5 || !ElementCount(cache, &elements) || elements > INT64_MAX / 8) {
-    return false;
-  }
-  if (layout == MSSP_PA_NZ) {
-    return ReadNz(cache, heads, head_size, MSSP_DATA_BLOCK / MsspItemSize(type), out);
-  }
-  return layout == MSSP_NHSD ? ReadNhsd(cache, heads, head_size, out) : ReadNorm(cache, heads, head_size, out);
-}
-
 const char* ReadPagedSide(const PagedCall& call, const Places& places, const PagedModes& modes, int32_t index,
                           bool gathers, MsspPagedTiling* tiling) {
   const TensorShape& rows = call.shapes[places.rows[index]];
@@ -185,9 +159,9 @@ const char* ReadPagedSide(const PagedCall& call, const Places& places, const Pag
   if (scaled && heads > kMostScaledHeads) {
     return "key, value: of quantised caches expected at most 1024 heads";
   }
-  CacheShape cache = {0, 0};
-  if (!ReadPagedCache(call.shapes[places.caches[index]], modes.layout, heads, side->head_size, side->cache_type,
-                      &cache)) {
+  mssp::CacheShape cache = {};
+  if (!ReadCache(call.shapes[places.caches[index]], modes.layout, false, heads, side->head_size, side->cache_type,
+                 &cache)) {
     return "key_cache, value_cache: the shape does not fit the rows";
   }
   if (index == 1 && (cache.num_blocks != tiling->num_blocks || cache.block_size != tiling->block_size)) {
@@ -234,7 +208,7 @@ const char* ReadCommon(const PagedCall& call, const Places& places, const PagedM
   } else if (!HasCount(call.shapes[last_status], 1)) {
     return "last_status: expected [4], or [1] where there is none";
   }
-  tiling->block_shift = PowerOf(tiling->block_size);
+  tiling->block_shift = ShiftOf(tiling->block_size);
   tiling->index_window = static_cast<int32_t>(kWindow);
   return nullptr;
 }
@@ -246,7 +220,7 @@ const char* ShareOutPaged(const PagedCall& call, int64_t units, MsspPagedTiling*
     return "key, value: too large";
   }
   const int64_t wanted = MsspMin(units, (total + kLeastShare - 1) / kLeastShare);
-  tiling->used_cores = static_cast<int32_t>(Clamped(wanted, 1, call.cores));
+  tiling->used_cores = static_cast<int32_t>(Clamp(wanted, 1, call.cores));
   tiling->share = total / tiling->used_cores;
   tiling->share_rest = total - tiling->share * tiling->used_cores;
   return nullptr;

@@ -2,6 +2,7 @@
 #ifndef MS_SCATTER_PA_SHAPES_H_
 #define MS_SCATTER_PA_SHAPES_H_
 
+#include "ms_scatter_pa_cache_shape.h"
 #include "ms_scatter_pa_kv_cache_tiling.h"
 
 namespace mssp_host {
@@ -64,61 +65,44 @@ inline const char* ReadModes(const TensorShape& shape, Modes* modes) {
   return nullptr;
 }
 
-// One cache against the rows that go into it; sets block numbers and sizes.
-struct CacheShape {
-  int64_t num_blocks;
-  int64_t block_size;
-};
-
-inline bool ReadNorm(const TensorShape& cache, int64_t heads, int64_t head_size, CacheShape* out) {
-  if (cache.rank == 3 && cache.dims[2] == heads * head_size) {
-    *out = {cache.dims[0], cache.dims[1]};
-    return true;
+// num_head as a cache tells it; -1 where it does not.
+inline int64_t ToldHeads(const TensorShape& cache, int32_t layout) {
+  if (!mssp::IsOneOf(cache.rank, mssp::CacheRanks(layout, false))) {
+    return -1;
   }
-  *out = {cache.dims[0], cache.dims[1]};
-  return cache.rank == 4 && cache.dims[2] == heads && cache.dims[3] == head_size;
-}
-
-inline bool ReadNz(const TensorShape& cache, int64_t heads, int64_t head_size, int64_t last, CacheShape* out) {
-  if (cache.rank == 4) {
-    *out = {cache.dims[0], cache.dims[2]};
-    return cache.dims[3] == last && cache.dims[1] * last == heads * head_size;
-  }
-  *out = {cache.dims[0], cache.dims[3]};
-  return cache.rank == 5 && cache.dims[1] == heads && cache.dims[4] == last && cache.dims[2] * last == head_size;
-}
-
-inline bool ReadNhsd(const TensorShape& cache, int64_t heads, int64_t head_size, CacheShape* out) {
-  *out = {cache.dims[0], cache.dims[2]};
-  return cache.rank == 4 && cache.dims[1] == heads && cache.dims[3] == head_size;
+  const mssp::CacheShape shape = mssp::ReadCacheShape(cache.dims, cache.rank, layout);
+  return shape.tells_heads ? shape.num_head : -1;
 }
 
 // num_head of flattened rows. Where the cache's shape does not tell heads apart, its memory does not depend on them.
 inline int64_t HeadsOf(const TensorShape& cache, const Modes& modes) {
-  if (modes.layout == MSSP_NHSD || cache.rank == 5) {
-    return cache.dims[1];
-  }
-  return modes.layout == MSSP_NORM && cache.rank == 4 ? cache.dims[2] : 1;
+  const int64_t told = ToldHeads(cache, modes.layout);
+  return told < 0 ? 1 : told;
 }
 
-inline bool ReadCache(const TensorShape& cache, const Modes& modes, int64_t heads, int64_t head_size, int32_t type,
-                      CacheShape* out) {
+// Whether rows of `heads` heads of `head_size` elements fit the cache, and what its shape says.
+inline bool ReadCache(const TensorShape& cache, int32_t layout, bool compressed, int64_t heads, int64_t head_size,
+                      int32_t type, mssp::CacheShape* out) {
   int64_t elements = 0;
-  if (cache.rank < 3 || cache.rank > 5 || !ElementCount(cache, &elements) || elements > INT64_MAX / 8) {
+  if (!mssp::IsOneOf(cache.rank, mssp::CacheRanks(layout, compressed)) || !ElementCount(cache, &elements) ||
+      elements > INT64_MAX / 8) {
     return false;
   }
-  if (modes.scatter_mode != MSSP_NONE) {
-    return cache.rank == 4 && ReadNorm(cache, 1, head_size, out);
-  }
-  switch (modes.layout) {
-    case MSSP_PA_NZ:
-      return ReadNz(cache, heads, head_size, MSSP_DATA_BLOCK / MsspItemSize(type), out);
-    case MSSP_NHSD:
-      return ReadNhsd(cache, heads, head_size, out);
-    default:
-      return ReadNorm(cache, heads, head_size, out);
-  }
+  *out = mssp::ReadCacheShape(cache.dims, cache.rank, layout);
+  const mssp::CacheFit fit = mssp::FitCache(*out, layout, compressed, heads, head_size, MsspItemSize(type));
+  return fit.given == fit.expected;
 }
+
+// n where x is 1 << n; -1 where it is none.
+inline int32_t ShiftOf(int64_t x) {
+  int32_t shift = 0;
+  while ((INT64_C(1) << shift) < x) {
+    ++shift;
+  }
+  return (INT64_C(1) << shift) == x ? shift : -1;
+}
+
+inline int64_t Clamp(int64_t x, int64_t low, int64_t high) { return MsspMax(low, MsspMin(x, high)); }
 
 }  // namespace mssp_host
 

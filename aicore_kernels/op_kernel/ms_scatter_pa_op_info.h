@@ -1,5 +1,5 @@
-// The table: enumerators, item sizes, argument positions, the status. Generated from op_info by
-// `python -m op_info`: do not edit.
+// The table: enumerators, item sizes, the status, and the positions of the Ascend operators' inputs and outputs.
+// Generated from op_info by `python -m op_info`: do not edit.
 #ifndef MS_SCATTER_PA_OP_INFO_H_
 #define MS_SCATTER_PA_OP_INFO_H_
 
@@ -46,6 +46,10 @@ enum { MSSP_NUM_SCATTER_MODES = 4 };
 
 enum MsspScalingKind { MSSP_COPIED = 0, MSSP_STATIC = 1, MSSP_DYNAMIC = 2, MSSP_GIVEN = 3 };
 enum { MSSP_NUM_SCALING_KINDS = 4 };
+
+// The size of a static scale: [1], [N] or [N, D].
+enum MsspGranularity { MSSP_PER_TENSOR = 0, MSSP_PER_HEAD = 1, MSSP_PER_CHANNEL = 2 };
+enum { MSSP_NUM_GRANULARITIES = 3 };
 
 enum MsspStatusCode {
   // skipped negative slots included

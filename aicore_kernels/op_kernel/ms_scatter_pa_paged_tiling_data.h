@@ -4,11 +4,6 @@
 
 #include "ms_scatter_pa_tiling_data.h"
 
-// A scale's size.
-constexpr int32_t MSSP_PER_TENSOR = 0;
-constexpr int32_t MSSP_PER_HEAD = 1;
-constexpr int32_t MSSP_PER_CHANNEL = 2;
-
 constexpr int64_t MSSP_VECTOR_FLOATS = 64;  // float32 lanes of one repetition of a vector instruction
 constexpr int64_t MSSP_BLOCK_FLOATS = 8;    // float32 lanes of 32 bytes
 
@@ -26,7 +21,7 @@ struct MsspPagedSideTiling {
   int32_t row_type;     // MsspElementType
   int32_t cache_type;
   int32_t scaling;      // MsspScalingKind
-  int32_t granularity;  // of a static scale
+  int32_t granularity;  // MsspGranularity, of a static scale
   int32_t has_offset;   // a static scale is [2, ...]: the scales, then the offsets
   int32_t reserved;
 };

@@ -10,7 +10,7 @@
 namespace mssp {
 
 // PA_NZ stores a token in units of 32 bytes, one per group of channels.
-inline constexpr int64_t kUnitBytes = 32;
+inline constexpr int64_t kUnitBytes = MSSP_UNIT_BYTES;
 
 inline constexpr int64_t kLine = 64;  // of the processor's caches
 

@@ -170,12 +170,12 @@ bool CacheRegion(const MsspCall& call, const MsspSide& side, Region* region) {
 }
 
 MsspStatus CheckDescription(const MsspCall& call) {
-  if (call.layout < 0 || call.layout >= MSSP_NUM_LAYOUTS) return BadShape(kKeyCache, call.layout, MSSP_NHSD);
+  if (call.layout < 0 || call.layout >= MSSP_NUM_LAYOUTS) return BadShape(kKeyCache, call.layout, MSSP_NUM_LAYOUTS - 1);
   if (call.scatter_mode < 0 || call.scatter_mode >= MSSP_NUM_SCATTER_MODES) {
-    return BadShape(kCompressLens, call.scatter_mode, MSSP_OMNI);
+    return BadShape(kCompressLens, call.scatter_mode, MSSP_NUM_SCATTER_MODES - 1);
   }
   if (call.index_type < 0 || call.index_type >= MSSP_NUM_INDEX_TYPES) {
-    return BadShape(kSlotMapping, call.index_type, MSSP_INDEX_INT64);
+    return BadShape(kSlotMapping, call.index_type, MSSP_NUM_INDEX_TYPES - 1);
   }
   const bool compressed = IsCompressed(call);
   const bool has_tokens = !HasBatch(call);
@@ -223,7 +223,7 @@ MsspStatus CheckOverlap(const MsspCall& call) {
     const int64_t count = IndexCount(call, i);
     SpanOf(indices[i - kSlotMapping], &count, nullptr, 1, MsspIndexSize(call.index_type), &regions[i]);
   }
-  return FindOverlap(regions, kNumRegions, kWrittenRegions);
+  return FindOverlap(regions, kNumRegions, kWritten);
 }
 
 MsspStatus CheckValues(const MsspCall& call) {

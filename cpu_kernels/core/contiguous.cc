@@ -28,14 +28,14 @@ struct Axis {
 // The tensor with as few dimensions as tell it. The innermost of the copy is `inner`; `across` is another one, along
 // which the source lies closer together, or has size 1.
 struct CopyAxes {
-  Axis outer[MSSP_MAX_DIMENSIONS];
+  Axis outer[MSSP_MAX_RANK];
   int num_outer = 0;
   Axis across;
   Axis inner;
 };
 
 CopyAxes AxesOf(const int64_t* shape, const int64_t* strides, int64_t ndim, int64_t item_size) {
-  Axis merged[MSSP_MAX_DIMENSIONS];  // the innermost first
+  Axis merged[MSSP_MAX_RANK];  // the innermost first
   int count = 0;
   int64_t to = item_size;
   for (int64_t i = ndim - 1; i >= 0; --i) {
@@ -221,7 +221,7 @@ void CopyAll(const CopyAxes& axes, uint8_t* to, const uint8_t* from, const Team&
 extern "C" MSSP_EXPORT void MsspCopyContiguous(void* to, const void* from, const int64_t* shape, const int64_t* strides,
                                                int64_t ndim, int64_t item_size, int32_t num_threads) {
   const bool is_item = item_size == 1 || item_size == 2 || item_size == 4 || item_size == 8;
-  if (!is_item || ndim < 0 || ndim > MSSP_MAX_DIMENSIONS) return;
+  if (!is_item || ndim < 0 || ndim > MSSP_MAX_RANK) return;
   int64_t bytes = item_size;
   for (int64_t i = 0; i < ndim; ++i) {
     if (!mssp::Multiply(&bytes, bytes, shape[i])) return;

@@ -465,7 +465,7 @@ MsspStatus CheckGatherOverlap(const MsspGatherCall& call) {
   if (call.seq_offset != nullptr) {
     SpanOf(call.seq_offset, &call.batch, nullptr, 1, index_size, &regions[gather::kSeqOffset]);
   }
-  return FindOverlap(regions, MSSP_GATHER_NUM_ARGUMENTS, kGatherWritten);
+  return FindOverlap(regions, MSSP_GATHER_NUM_ARGUMENTS, gather::kWritten);
 }
 
 MsspStatus CheckGatherValues(const MsspGatherCall& call, std::vector<int64_t>* starts) {

@@ -9,8 +9,6 @@
 
 namespace mssp {
 
-inline constexpr uint32_t kGatherWritten = 1u << gather::kKey | 1u << gather::kValue;
-
 // Entries of seq_lens.
 inline int64_t LengthCount(const MsspGatherCall& call) {
   return call.batch + (call.is_seq_lens_cumsum != 0 && call.batch < INT64_MAX ? 1 : 0);

@@ -1,102 +1,38 @@
-// The table: enumerators, item sizes, argument positions, the status. Generated from op_info by
+// The table on the CPU: arguments and options of every operator. Generated from op_info by
 // `python -m op_info`: do not edit.
 #ifndef MS_SCATTER_PA_CORE_OP_INFO_H_
 #define MS_SCATTER_PA_CORE_OP_INFO_H_
 
-#include <stdint.h>
+#include "../../aicore_kernels/op_kernel/ms_scatter_pa_op_info.h"
 
-#ifndef MSSP_FN
-#if defined(__cplusplus)
-#define MSSP_FN inline
-#else
-#define MSSP_FN static inline
-#endif
-#endif
+#ifdef __cplusplus
+// Of numbers that a caller gives as int64.
+inline int64_t MsspItemSize(int64_t type) {
+  return type == static_cast<int32_t>(type) ? MsspItemSize(static_cast<int32_t>(type)) : 0;
+}
+inline int64_t MsspIndexSize(int64_t type) {
+  return type == static_cast<int32_t>(type) ? MsspIndexSize(static_cast<int32_t>(type)) : 0;
+}
+#endif  // __cplusplus
 
-enum MsspElementType {
-  MSSP_FLOAT16 = 0,
-  MSSP_FLOAT32 = 1,
-  MSSP_BFLOAT16 = 2,
-  MSSP_INT8 = 3,
-  MSSP_UINT8 = 4,
-  MSSP_INT16 = 5,
-  MSSP_UINT16 = 6,
-  MSSP_INT32 = 7,
-  MSSP_UINT32 = 8,
-  MSSP_HIFLOAT8 = 9,
-  MSSP_FLOAT8_E5M2 = 10,
-  MSSP_FLOAT8_E4M3FN = 11,
-};
-enum { MSSP_NUM_ELEMENT_TYPES = 12 };
-
-enum MsspIndexType {
-  MSSP_INDEX_INT32 = 0,
-  MSSP_INDEX_INT64 = 1,
-};
-enum { MSSP_NUM_INDEX_TYPES = 2 };
-
-enum MsspLayout { MSSP_NORM = 0, MSSP_PA_NZ = 1, MSSP_NHSD = 2 };
-enum { MSSP_NUM_LAYOUTS = 3 };
-
-enum MsspScatterMode { MSSP_NONE = 0, MSSP_ALIBI = 1, MSSP_ROPE = 2, MSSP_OMNI = 3 };
-enum { MSSP_NUM_SCATTER_MODES = 4 };
-
-enum MsspScalingKind { MSSP_COPIED = 0, MSSP_STATIC = 1, MSSP_DYNAMIC = 2, MSSP_GIVEN = 3 };
-enum { MSSP_NUM_SCALING_KINDS = 4 };
-
-enum MsspStatusCode {
-  // skipped negative slots included
-  MSSP_WRITTEN = 0,
-  // position: flat index in slot_mapping; limit: num_blocks * block_size
-  MSSP_BAD_SLOT = 1,
-  // position: flat index of the later one; value: the shared slot; limit: the earlier position
-  MSSP_DUPLICATE = 2,
-  // position: flat index of the (batch, head) pair; limit: the bound broken
-  MSSP_BAD_LENGTHS = 3,
-  // position: of the argument; value: given; limit: expected, or -1: value is -1 - the argument that it overlaps
-  MSSP_BAD_SHAPES = 4,
-  // position: flat index in the scale; value: its float32 bits; limit: the argument's position
-  MSSP_BAD_SCALE = 5,
-  // position: flat index in the offset; value: its float32 bits, or a seq_offset; limit: the argument's position
-  MSSP_BAD_OFFSET = 6,
-  // none for the call's own copies of its arguments; the others are 0
-  MSSP_NO_MEMORY = 7,
-};
-// A status is int64 [code, position, value, limit].
-enum { MSSP_STATUS_SIZE = 4 };
-
-enum { MSSP_UNIT_BYTES = 32, MSSP_MAX_RANK = 8 };
-
-// Bytes of one element; 0 for what is no element type.
-MSSP_FN int64_t MsspItemSize(int64_t type) {
+// Whether rows of this type can be quantised; whether a quantised cache can hold it.
+MSSP_FN int MsspIsScaledType(int64_t type) {
   switch (type) {
-    case MSSP_INT8:
-    case MSSP_UINT8:
-    case MSSP_HIFLOAT8:
-    case MSSP_FLOAT8_E5M2:
-    case MSSP_FLOAT8_E4M3FN:
-      return 1;
     case MSSP_FLOAT16:
-    case MSSP_BFLOAT16:
-    case MSSP_INT16:
-    case MSSP_UINT16:
-      return 2;
     case MSSP_FLOAT32:
-    case MSSP_INT32:
-    case MSSP_UINT32:
-      return 4;
+    case MSSP_BFLOAT16:
+      return 1;
     default:
       return 0;
   }
 }
 
-// Bytes of one index; 0 for what is no index type.
-MSSP_FN int64_t MsspIndexSize(int64_t type) {
+MSSP_FN int MsspIsCodeType(int64_t type) {
   switch (type) {
-    case MSSP_INDEX_INT32:
-      return 4;
-    case MSSP_INDEX_INT64:
-      return 8;
+    case MSSP_INT8:
+    case MSSP_FLOAT8_E5M2:
+    case MSSP_FLOAT8_E4M3FN:
+      return 1;
     default:
       return 0;
   }
@@ -151,6 +87,36 @@ inline constexpr const char* kArgumentNames[] = {
     "value_offset", "key_scale_cache", "value_scale_cache"};
 inline constexpr int kArgumentMinRank[] = {3, 3, 2, 1, 2, 2, 1, 1, 1, 1, 1, 3, 3};
 inline constexpr int kArgumentMaxRank[] = {5, 5, 2, 1, 3, 3, 1, 2, 2, 2, 2, 4, 4};
+// A bit for the place of each argument that is written; of each that is a cache.
+inline constexpr uint32_t kWritten = 1u << kKey | 1u << kValue;
+inline constexpr uint32_t kCaches = 1u << kKeyCache | 1u << kValueCache | 1u << kKeyScaleCache | 1u << kValueScaleCache;
+
+// Bytes of an element of an argument.
+inline int64_t ArgumentItemSize(const MsspGatherOptions& options, int argument) {
+  switch (argument) {
+    case kKeyCache:
+      return MsspItemSize(options.key_cache_type);
+    case kValueCache:
+      return MsspItemSize(options.value_cache_type);
+    case kBlockTables:
+    case kSeqLens:
+    case kSeqOffset:
+      return MsspIndexSize(options.index_type);
+    case kKey:
+      return MsspItemSize(options.key_type);
+    case kValue:
+      return MsspItemSize(options.value_type);
+    case kKeyScale:
+    case kValueScale:
+    case kKeyOffset:
+    case kValueOffset:
+    case kKeyScaleCache:
+    case kValueScaleCache:
+      return sizeof(float);
+    default:
+      return 0;
+  }
+}
 
 }  // namespace gather
 }  // namespace mssp
@@ -190,6 +156,28 @@ inline constexpr const char* kArgumentNames[] = {
     "key", "value", "key_cache", "value_cache", "slot_mapping", "compress_lens", "compress_seq_offsets", "seq_lens"};
 inline constexpr int kArgumentMinRank[] = {2, 2, 3, 3, 1, 1, 1, 1};
 inline constexpr int kArgumentMaxRank[] = {4, 4, 5, 5, 2, 2, 2, 1};
+// A bit for the place of each argument that is written; of each that is a cache.
+inline constexpr uint32_t kWritten = 1u << kKeyCache | 1u << kValueCache;
+inline constexpr uint32_t kCaches = 1u << kKeyCache | 1u << kValueCache;
+
+// Bytes of an element of an argument.
+inline int64_t ArgumentItemSize(const MsspOptions& options, int argument) {
+  switch (argument) {
+    case kKey:
+    case kKeyCache:
+      return MsspItemSize(options.key_type);
+    case kValue:
+    case kValueCache:
+      return MsspItemSize(options.value_type);
+    case kSlotMapping:
+    case kCompressLens:
+    case kCompressSeqOffsets:
+    case kSeqLens:
+      return MsspIndexSize(options.index_type);
+    default:
+      return 0;
+  }
+}
 
 }  // namespace mssp
 #endif  // __cplusplus
@@ -239,6 +227,35 @@ inline constexpr const char* kArgumentNames[] = {"key",          "value",       
                                                  "value_offset", "key_scale_cache", "value_scale_cache"};
 inline constexpr int kArgumentMinRank[] = {2, 2, 3, 3, 1, 1, 1, 1, 1, 3, 3};
 inline constexpr int kArgumentMaxRank[] = {3, 3, 5, 5, 1, 2, 2, 2, 2, 4, 4};
+// A bit for the place of each argument that is written; of each that is a cache.
+inline constexpr uint32_t kWritten =
+    1u << kKeyCache | 1u << kValueCache | 1u << kKeyScaleCache | 1u << kValueScaleCache;
+inline constexpr uint32_t kCaches = 1u << kKeyCache | 1u << kValueCache | 1u << kKeyScaleCache | 1u << kValueScaleCache;
+
+// Bytes of an element of an argument.
+inline int64_t ArgumentItemSize(const MsspQuantOptions& options, int argument) {
+  switch (argument) {
+    case kKey:
+      return MsspItemSize(options.key_type);
+    case kValue:
+      return MsspItemSize(options.value_type);
+    case kKeyCache:
+      return MsspItemSize(options.key_cache_type);
+    case kValueCache:
+      return MsspItemSize(options.value_cache_type);
+    case kSlotMapping:
+      return MsspIndexSize(options.index_type);
+    case kKeyScale:
+    case kValueScale:
+    case kKeyOffset:
+    case kValueOffset:
+    case kKeyScaleCache:
+    case kValueScaleCache:
+      return sizeof(float);
+    default:
+      return 0;
+  }
+}
 
 }  // namespace quant
 }  // namespace mssp

@@ -50,10 +50,10 @@ bool SpanOf(const void* data, const int64_t* shape, const int64_t* strides, int6
   int64_t contiguous = 1;
   for (int64_t i = ndim - 1; i >= 0; --i) {
     const int64_t stride = strides == nullptr ? contiguous : strides[i];
-    int64_t reach = 0;
-    if (shape[i] < 0 || __builtin_mul_overflow(shape[i] - 1, stride, &reach)) return false;
-    int64_t* const side = reach < 0 ? &before : &after;
-    if (__builtin_add_overflow(*side, reach, side) || after > kMaxBytes || before < -kMaxBytes) return false;
+    int64_t distance = 0;  // from the first index to the last
+    if (shape[i] < 0 || __builtin_mul_overflow(shape[i] - 1, stride, &distance)) return false;
+    int64_t* const sum = distance < 0 ? &before : &after;
+    if (__builtin_add_overflow(*sum, distance, sum) || after > kMaxBytes || before < -kMaxBytes) return false;
     if (strides == nullptr && !Multiply(&contiguous, contiguous, shape[i])) return false;
   }
   const int64_t bytes = (after - before + 1) * item_size;
@@ -106,7 +106,7 @@ bool Overlap(const Region& a, const Region& b) {
   const Interval hull_a = Hull(a, origin);
   const Interval hull_b = Hull(b, origin);
   if (hull_a.end <= hull_b.begin || hull_b.end <= hull_a.begin) return false;
-  // The blocks of a that reach between the first and the last byte of b.
+  // The blocks of a that lie between the first and the last byte of b.
   const int64_t stride = a.count > 1 ? a.stride : a.bytes;
   const int64_t least = std::max<int64_t>(FloorDivide(hull_b.begin - hull_a.begin - a.bytes, stride) + 1, 0);
   const int64_t most = std::min(FloorDivide(hull_b.end - 1 - hull_a.begin, stride), a.count - 1);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <initializer_list>
 
+#include "../../aicore_kernels/op_host/ms_scatter_pa_cache_shape.h"
 #include "scatter_pa.h"
 
 namespace mssp {
@@ -21,12 +22,6 @@ bool Multiply(int64_t* product, Factors... factors) {
     if (factor < 0 || __builtin_mul_overflow(*product, factor, product) || *product > kMaxBytes) return false;
   }
   return true;
-}
-
-// Beyond all bounds rather than wrapped around: what follows refuses it.
-inline int64_t Times(int64_t a, int64_t b) {
-  int64_t product;
-  return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
 }
 
 inline int64_t Product(const int64_t* shape, int64_t ndim) {
@@ -68,7 +63,6 @@ bool Overlap(const Region& a, const Region& b);
 
 // The tensors of a call by their positions in op_info's ARGUMENTS, and what follows those.
 enum { kLastStatusRegion = MSSP_NUM_ARGUMENTS, kStatusRegion, kNumRegions };
-inline constexpr uint32_t kWrittenRegions = 1u << kKeyCache | 1u << kValueCache;
 
 // The rule of every operator and entry: nothing that a call is given shares a byte with what it writes. `written` has a
 // bit for the place of each region that is. The status names that one (the later one of two) as its position, and the

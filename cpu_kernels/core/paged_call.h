@@ -11,8 +11,6 @@
 extern "C" {
 #endif
 
-enum MsspGranularity { MSSP_PER_TENSOR = 0, MSSP_PER_HEAD = 1, MSSP_PER_CHANNEL = 2 };
-
 // How one side is scaled. Every array is contiguous float32 but for the blocks of a scale cache.
 typedef struct {
   int32_t kind;                // MsspScalingKind

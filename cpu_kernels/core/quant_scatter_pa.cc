@@ -237,7 +237,7 @@ MsspStatus CheckQuantDescription(const MsspQuantCall& call) {
       return {MSSP_BAD_SHAPES, arguments[i]->cache, sides[i]->block_stride, block};  // blocks that overlap
     }
     const MsspScaling& scaling = sides[i]->scaling;
-    const bool keeps_scales = scaling.kind == MSSP_DYNAMIC || scaling.kind == MSSP_GIVEN;
+    const bool keeps_scales = HasScaleCache(scaling.kind);
     const int64_t scales = call.block_size * call.num_head;
     if (sides[i]->rows != nullptr && keeps_scales && call.num_blocks > 1 && scaling.scale_block_stride < scales) {
       return {MSSP_BAD_SHAPES, arguments[i]->scale_cache, scaling.scale_block_stride, scales};
@@ -253,7 +253,7 @@ MsspStatus CheckQuantOverlap(const MsspQuantCall& call) {
   FillRegions(shape, call.num_tokens, call.value, kValueSide, regions);
   SpanOf(call.slot_mapping, &call.num_tokens, nullptr, 1, MsspIndexSize(call.index_type),
          &regions[quant::kSlotMapping]);
-  return FindOverlap(regions, MSSP_QUANT_NUM_ARGUMENTS, kQuantWritten);
+  return FindOverlap(regions, MSSP_QUANT_NUM_ARGUMENTS, quant::kWritten);
 }
 
 MsspStatus CheckQuantValues(const MsspQuantCall& call) {

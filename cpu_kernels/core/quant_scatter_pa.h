@@ -8,9 +8,6 @@
 
 namespace mssp {
 
-inline constexpr uint32_t kQuantWritten =
-    1u << quant::kKeyCache | 1u << quant::kValueCache | 1u << quant::kKeyScaleCache | 1u << quant::kValueScaleCache;
-
 // As CheckDescription of the write.
 MsspStatus CheckQuantDescription(const MsspQuantCall& call);
 

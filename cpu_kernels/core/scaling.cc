@@ -15,27 +15,25 @@ MsspStatus BadShape(int argument, int64_t given, int64_t expected) {
   return {MSSP_BAD_SHAPES, argument, given, expected};
 }
 
-bool IsCodeType(int32_t type) { return type == MSSP_INT8 || type == MSSP_FLOAT8_E5M2 || type == MSSP_FLOAT8_E4M3FN; }
-
-bool IsFloatType(int32_t type) { return type == MSSP_FLOAT16 || type == MSSP_BFLOAT16 || type == MSSP_FLOAT32; }
-
 MsspStatus CheckKind(const MsspPagedSide& side, const SideArguments& at) {
   const MsspScaling& scaling = side.scaling;
-  if (scaling.kind < MSSP_COPIED || scaling.kind > MSSP_GIVEN) return BadShape(at.scale, scaling.kind, MSSP_GIVEN);
+  if (scaling.kind < 0 || scaling.kind >= MSSP_NUM_SCALING_KINDS) {
+    return BadShape(at.scale, scaling.kind, MSSP_NUM_SCALING_KINDS - 1);
+  }
   if (scaling.kind == MSSP_COPIED) {
     return side.rows_type == side.cache_type ? kGoodStatus : BadShape(at.cache, side.cache_type, side.rows_type);
   }
-  if (!IsCodeType(side.cache_type)) return BadShape(at.cache, side.cache_type, MSSP_INT8);
+  if (MsspIsCodeType(side.cache_type) == 0) return BadShape(at.cache, side.cache_type, MSSP_INT8);
   if (scaling.kind == MSSP_GIVEN) {
     if (side.rows_type != side.cache_type) return BadShape(at.cache, side.cache_type, side.rows_type);
     if (scaling.scale == nullptr) return BadShape(at.scale, 0, 1);
-  } else if (!IsFloatType(side.rows_type)) {
+  } else if (MsspIsScaledType(side.rows_type) == 0) {
     return BadShape(at.rows, side.rows_type, MSSP_FLOAT32);
   }
   if (scaling.kind != MSSP_STATIC) return scaling.scale_cache == nullptr ? BadShape(at.scale_cache, 0, 1) : kGoodStatus;
   if (scaling.scale == nullptr) return BadShape(at.scale, 0, 1);
-  if (scaling.granularity < MSSP_PER_TENSOR || scaling.granularity > MSSP_PER_CHANNEL) {
-    return BadShape(at.scale, scaling.granularity, MSSP_PER_CHANNEL);
+  if (scaling.granularity < 0 || scaling.granularity >= MSSP_NUM_GRANULARITIES) {
+    return BadShape(at.scale, scaling.granularity, MSSP_NUM_GRANULARITIES - 1);
   }
   if (scaling.offset != nullptr && side.cache_type != MSSP_INT8) return BadShape(at.offset, side.cache_type, MSSP_INT8);
   return kGoodStatus;
@@ -66,8 +64,6 @@ bool ScaleCacheRegion(const PagedShape& shape, const MsspScaling& scaling, Regio
                   sizeof(float), region);
 }
 
-bool HasScaleCache(const MsspScaling& scaling) { return scaling.kind == MSSP_DYNAMIC || scaling.kind == MSSP_GIVEN; }
-
 bool FloatsRegion(const void* data, int64_t count, Region* region) {
   return SpanOf(data, &count, nullptr, 1, sizeof(float), region);
 }
@@ -75,7 +71,7 @@ bool FloatsRegion(const void* data, int64_t count, Region* region) {
 }  // namespace
 
 MsspStatus CheckPagedShape(const PagedShape& shape, int cache) {
-  if (shape.layout < MSSP_NORM || shape.layout > MSSP_NHSD) return BadShape(cache, shape.layout, MSSP_NHSD);
+  if (shape.layout < 0 || shape.layout >= MSSP_NUM_LAYOUTS) return BadShape(cache, shape.layout, MSSP_NUM_LAYOUTS - 1);
   for (const int64_t dimension : {shape.num_head, shape.num_blocks, shape.block_size}) {
     if (dimension < 0) return BadShape(cache, dimension, 0);
     if (dimension > kMaxBytes) return BadShape(cache, dimension, kMaxBytes);
@@ -114,7 +110,7 @@ MsspStatus CheckPagedSide(const PagedShape& shape, int64_t num_tokens, const Mss
   if (!RowsRegion(shape, num_tokens, side, &region)) return BadShape(at.rows, side.token_stride, kMaxBytes);
   if (!CacheRegion(shape, side, &region)) return BadShape(at.cache, side.block_stride, kMaxBytes);
   const MsspScaling& scaling = side.scaling;
-  if (HasScaleCache(scaling) && !ScaleCacheRegion(shape, scaling, &region)) {
+  if (HasScaleCache(scaling.kind) && !ScaleCacheRegion(shape, scaling, &region)) {
     return BadShape(at.scale_cache, scaling.scale_block_stride, kMaxBytes);
   }
   const int64_t scales = ScaleCount(shape, num_tokens, side);
@@ -131,7 +127,7 @@ void FillRegions(const PagedShape& shape, int64_t num_tokens, const MsspPagedSid
   const MsspScaling& scaling = side.scaling;
   RowsRegion(shape, num_tokens, side, &regions[at.rows]);
   CacheRegion(shape, side, &regions[at.cache]);
-  if (HasScaleCache(scaling)) ScaleCacheRegion(shape, scaling, &regions[at.scale_cache]);
+  if (HasScaleCache(scaling.kind)) ScaleCacheRegion(shape, scaling, &regions[at.scale_cache]);
   const int64_t scales = ScaleCount(shape, num_tokens, side);
   if (scales > 0) FloatsRegion(scaling.scale, scales, &regions[at.scale]);
   if (scaling.kind == MSSP_STATIC && scaling.offset != nullptr) {

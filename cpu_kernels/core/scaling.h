@@ -25,6 +25,10 @@ struct SideArguments {
   int scale_cache;
 };
 
+// What each MsspScalingKind has: scales that the caller gives, and a cache of scales.
+inline bool HasScale(int64_t kind) { return kind == MSSP_STATIC || kind == MSSP_GIVEN; }
+inline bool HasScaleCache(int64_t kind) { return kind == MSSP_DYNAMIC || kind == MSSP_GIVEN; }
+
 inline constexpr MsspStatus kGoodStatus = {MSSP_WRITTEN, 0, 0, 0};
 
 // Dimensions, enumerators, strides and pointers: after this nothing overflows, no table is left and no null pointer is

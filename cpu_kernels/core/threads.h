@@ -20,8 +20,8 @@ struct Team {
 };
 
 // Runs `work(context)` on the caller and on up to team.num_threads - 1 workers at once and returns when all of them
-// have returned. `work` shares its work out by itself: a worker that is still asleep when the caller is through is let
-// be. While another thread holds the workers the caller works alone.
+// have returned. `work` shares its work out by itself: a worker that is still asleep when the caller has finished takes
+// no part. While another thread holds the workers the caller works alone.
 void RunOnThreads(const Team& team, void (*work)(void* context), void* context);
 
 template <typename Work>

@@ -10,6 +10,7 @@
 #include "call_from_tensors.h"
 #include "core/export.h"
 #include "core/op_info.h"
+#include "core/scaling.h"
 #include "paged_run.h"
 
 namespace {
@@ -31,9 +32,9 @@ int64_t* LastStatusOf(int input, void** params, const int* ndims, int64_t** shap
   return static_cast<int64_t*>(params[input]);
 }
 
-// Runs the gather or the quantising write. The inputs are the first `arguments` of the operator's `kCount` ones.
+// Runs an operator. The inputs are the first `arguments` of the operator's `kCount` ones.
 template <int kCount, typename Options, typename Run>
-int RunPaged(int nparam, void** params, int* ndims, int64_t** shapes, const char** dtypes, int arguments, Run run) {
+int RunOperator(int nparam, void** params, int* ndims, int64_t** shapes, const char** dtypes, int arguments, Run run) {
   auto* status_output = static_cast<int64_t*>(params[nparam - 1]);
   const auto* options = static_cast<const Options*>(params[nparam - 2]);
   if (nparam != arguments + (options->keeps_last_status != 0 ? 1 : 0) + kAlways) {
@@ -48,12 +49,10 @@ int RunPaged(int nparam, void** params, int* ndims, int64_t** shapes, const char
   char message[kMessageSize];
   const MsspStatus status = run(tensors, options, status_output, last_status, message, kMessageSize);
   if (status.code != MSSP_WRITTEN && options->record == 0) {
-    throw std::runtime_error(std::string(message) + kAdvice);
+    throw std::runtime_error(std::string(message) + kAdvice);  // the only way in which ops.Custom keeps a text
   }
   return 0;
 }
-
-bool HasScaleCache(int64_t kind) { return kind == MSSP_DYNAMIC || kind == MSSP_GIVEN; }
 
 }  // namespace
 
@@ -62,8 +61,8 @@ extern "C" MSSP_EXPORT int MsGatherPaKvCache(int nparam, void** params, int* ndi
   if (nparam < kAlways) {
     return kWrongParameterCount;
   }
-  return RunPaged<MSSP_GATHER_NUM_ARGUMENTS, MsspGatherOptions>(nparam, params, ndims, shapes, dtypes,
-                                                                MSSP_GATHER_NUM_ARGUMENTS, MsspRunGather);
+  return RunOperator<MSSP_GATHER_NUM_ARGUMENTS, MsspGatherOptions>(nparam, params, ndims, shapes, dtypes,
+                                                                   MSSP_GATHER_NUM_ARGUMENTS, MsspRunGather);
 }
 
 // Inputs: all arguments where a side keeps its scales in a scale cache, else those before the scale caches.
@@ -73,11 +72,11 @@ extern "C" MSSP_EXPORT int MsQuantScatterPaKvCache(int nparam, void** params, in
     return kWrongParameterCount;
   }
   const auto* options = static_cast<const MsspQuantOptions*>(params[nparam - 2]);
-  const bool keeps_scales =
-      HasScaleCache(options->key_scaling) || (options->key_only == 0 && HasScaleCache(options->value_scaling));
+  const bool keeps_scales = mssp::HasScaleCache(options->key_scaling) ||
+                            (options->key_only == 0 && mssp::HasScaleCache(options->value_scaling));
   const int count = keeps_scales ? int{MSSP_QUANT_NUM_ARGUMENTS} : int{mssp::quant::kKeyScaleCache};
-  return RunPaged<MSSP_QUANT_NUM_ARGUMENTS, MsspQuantOptions>(nparam, params, ndims, shapes, dtypes, count,
-                                                              MsspRunQuant);
+  return RunOperator<MSSP_QUANT_NUM_ARGUMENTS, MsspQuantOptions>(nparam, params, ndims, shapes, dtypes, count,
+                                                                 MsspRunQuant);
 }
 
 extern "C" MSSP_EXPORT int MsScatterPaKvCache(int nparam, void** params, int* ndims, int64_t** shapes,
@@ -85,24 +84,9 @@ extern "C" MSSP_EXPORT int MsScatterPaKvCache(int nparam, void** params, int* nd
   if (nparam < mssp::kCompressLens + kAlways) {
     return kWrongParameterCount;
   }
-  auto* status_output = static_cast<int64_t*>(params[nparam - 1]);
   const auto* options = static_cast<const MsspOptions*>(params[nparam - 2]);
   const int arguments = options->scatter_mode == MSSP_NONE ? int{mssp::kCompressLens} : int{MSSP_NUM_ARGUMENTS};
-  const bool keeps_last_status = options->keeps_last_status != 0;
-  if (nparam != arguments + (keeps_last_status ? 1 : 0) + kAlways) {
-    return kWrongParameterCount;
-  }
-  MsspTensor tensors[MSSP_NUM_ARGUMENTS] = {};
-  for (int i = 0; i < arguments; ++i) {
-    tensors[i] = {params[i], shapes[i], nullptr, ndims[i]};
-  }
-  auto* last_status = keeps_last_status ? LastStatusOf(arguments, params, ndims, shapes, dtypes) : nullptr;
-  char message[kMessageSize];
-  const MsspStatus status = MsspRun(tensors, options, status_output, last_status, message, kMessageSize);
-  if (status.code != MSSP_WRITTEN && options->record == 0) {
-    throw std::runtime_error(std::string(message) + kAdvice);  // the only way in which ops.Custom keeps a text
-  }
-  return 0;
+  return RunOperator<MSSP_NUM_ARGUMENTS, MsspOptions>(nparam, params, ndims, shapes, dtypes, arguments, MsspRun);
 }
 
 #ifdef __clang__

@@ -7,6 +7,8 @@
 #include <memory>
 #include <optional>
 
+#include "../../aicore_kernels/op_host/ms_scatter_pa_cache_shape.h"
+#include "comparison.h"
 #include "core/check.h"
 #include "core/contiguous.h"
 #include "core/export.h"
@@ -19,49 +21,6 @@
 
 namespace mssp {
 namespace {
-
-// Compares dimensions and remembers the first that disagrees.
-class Comparison {
- public:
-  void Expect(int64_t argument, int64_t given, int64_t expected) {
-    if (given != expected && status_.code == MSSP_WRITTEN) {
-      status_ = {MSSP_BAD_SHAPES, argument, given, expected};
-    }
-  }
-  bool ok() const { return status_.code == MSSP_WRITTEN; }
-  const MsspStatus& status() const { return status_; }
-
- private:
-  MsspStatus status_{MSSP_WRITTEN, 0, 0, 0};
-};
-
-struct CacheShape {
-  int64_t num_blocks;
-  int64_t block_size;
-  int64_t num_head;   // 0: not told by the shape
-  int64_t head_size;  // 0: not told by the shape
-  int64_t channels;   // num_head * head_size
-};
-
-CacheShape ReadCacheShape(const MsspTensor& cache, int64_t layout, Comparison* comparison, int64_t argument,
-                          int64_t last_dim) {
-  const int64_t* s = cache.shape;
-  if (cache.ndim == 3) {
-    return {s[0], s[1], 0, 0, s[2]};
-  }
-  switch (layout) {
-    case MSSP_NHSD:
-      return {s[0], s[2], s[1], s[3], Times(s[1], s[3])};
-    case MSSP_PA_NZ:
-      comparison->Expect(argument, s[cache.ndim - 1], last_dim);
-      if (cache.ndim == 5) {
-        return {s[0], s[3], s[1], Times(s[2], s[4]), Times(s[1], Times(s[2], s[4]))};
-      }
-      return {s[0], s[2], 0, 0, Times(s[1], s[3])};
-    default:
-      return {s[0], s[1], s[2], s[3], Times(s[2], s[3])};
-  }
-}
 
 // The rows as [T, N, D]; what the cache's shape does not tell of N and D may be read as one head of all channels.
 struct RowsShape {
@@ -132,8 +91,8 @@ bool NeedsContiguousCopy(const MsspTensor& rows, bool flattened) {
   return flattened && rows.ndim == 3 && rows.shape[0] > 1 && rows.strides[0] != rows.shape[1] * rows.strides[1];
 }
 
-bool IsRank(const MsspTensor& tensor, int64_t least, int64_t most) {
-  return tensor.shape != nullptr && least <= tensor.ndim && tensor.ndim <= most;
+bool IsRank(const MsspTensor& tensor, const Ranks& ranks) {
+  return tensor.shape != nullptr && IsOneOf(tensor.ndim, ranks);
 }
 
 // What Python's rules decide and a foreign caller of the C interface may get wrong: with it, what follows indexes a
@@ -144,31 +103,29 @@ MsspStatus CheckOptions(const MsspTensor* tensors, const MsspOptions& options) {
     return MsspStatus{MSSP_BAD_SHAPES, argument, given, expected};
   };
   if (options.scatter_mode < 0 || options.scatter_mode >= MSSP_NUM_SCATTER_MODES) {
-    return bad(kCompressLens, options.scatter_mode, MSSP_OMNI);
+    return bad(kCompressLens, options.scatter_mode, MSSP_NUM_SCATTER_MODES - 1);
   }
   if (options.layout < 0 || options.layout >= MSSP_NUM_LAYOUTS || (compressed && options.layout != MSSP_NORM)) {
-    return bad(kKeyCache, options.layout, compressed ? MSSP_NORM : MSSP_NHSD);
+    return bad(kKeyCache, options.layout, compressed ? MSSP_NORM : MSSP_NUM_LAYOUTS - 1);
   }
   if (compressed && options.flattened != 0) {
     return bad(kKey, options.flattened, 0);  // whose heads and sequences nothing tells
   }
   if (MsspIndexSize(options.index_type) == 0) {
-    return bad(kSlotMapping, options.index_type, MSSP_INDEX_INT64);
+    return bad(kSlotMapping, options.index_type, MSSP_NUM_INDEX_TYPES - 1);
   }
-  const bool has_batch = compressed && options.packed == 0;
-  const int64_t rows_ranks[2] = {options.flattened != 0 ? 2 : (has_batch ? 4 : 3), has_batch ? 4 : 3};
-  const int64_t cache_ranks[2] = {options.layout == MSSP_NORM && !compressed ? 3 : 4,
-                                  options.layout == MSSP_PA_NZ ? 5 : 4};
+  const Ranks rows_ranks = RowsRanks(compressed && options.packed == 0, options.flattened != 0);
+  const Ranks cache_ranks = CacheRanks(options.layout, compressed);
   for (int i = 0; i < (options.key_only != 0 ? 1 : 2); ++i) {
     const int64_t type = i == 0 ? options.key_type : options.value_type;
     if (MsspItemSize(type) == 0) {
       return bad(kKey + i, type, MSSP_NUM_ELEMENT_TYPES - 1);
     }
-    if (!IsRank(tensors[kKey + i], rows_ranks[0], rows_ranks[1])) {
-      return bad(kKey + i, tensors[kKey + i].ndim, rows_ranks[1]);
+    if (!IsRank(tensors[kKey + i], rows_ranks)) {
+      return bad(kKey + i, tensors[kKey + i].ndim, rows_ranks.most);
     }
-    if (!IsRank(tensors[kKeyCache + i], cache_ranks[0], cache_ranks[1])) {
-      return bad(kKeyCache + i, tensors[kKeyCache + i].ndim, cache_ranks[1]);
+    if (!IsRank(tensors[kKeyCache + i], cache_ranks)) {
+      return bad(kKeyCache + i, tensors[kKeyCache + i].ndim, cache_ranks.most);
     }
     // Rows without memory would be a side that is absent; of the others the core tells.
     if (IsMissing(tensors[kKey + i].data, tensors[kKey + i].shape, tensors[kKey + i].ndim)) {
@@ -178,7 +135,7 @@ MsspStatus CheckOptions(const MsspTensor* tensors, const MsspOptions& options) {
   for (int i = kSlotMapping; i <= kSeqLens; ++i) {
     const bool given =
         i == kSlotMapping || (compressed && (i != kCompressSeqOffsets || options.scatter_mode != MSSP_ALIBI));
-    if (given && !IsRank(tensors[i], 1, kArgumentMaxRank[i])) {
+    if (given && !IsRank(tensors[i], {kArgumentMinRank[i], kArgumentMaxRank[i]})) {
       return bad(i, tensors[i].ndim, kArgumentMaxRank[i]);
     }
   }
@@ -235,9 +192,7 @@ MsspStatus FillRegions(const MsspTensor* tensors, const MsspOptions& options, co
         (i == kCompressSeqOffsets && options.scatter_mode == MSSP_ALIBI)) {
       continue;  // absent, or a placeholder
     }
-    const int64_t item_size = i >= kSlotMapping ? MsspIndexSize(options.index_type)
-                                                : MsspItemSize(is_value ? options.value_type : options.key_type);
-    if (!RegionOf(tensor.data, tensor.shape, tensor.strides, tensor.ndim, item_size, &regions[i]) &&
+    if (!RegionOf(tensor.data, tensor.shape, tensor.strides, tensor.ndim, ArgumentItemSize(options, i), &regions[i]) &&
         result.code == MSSP_WRITTEN) {
       result = {MSSP_BAD_SHAPES, i, tensor.ndim > 0 ? tensor.shape[0] : 0, kMaxBytes};
     }
@@ -267,20 +222,12 @@ MsspStatus FillCall(const MsspTensor* tensors, const MsspOptions& options, MsspC
     const MsspTensor& cache = tensors[kKeyCache + i];
     const int64_t type = i == 0 ? options.key_type : options.value_type;
     const int64_t argument = kKeyCache + i;
-    cache_shapes[i] = ReadCacheShape(cache, options.layout, &comparison, argument,
-                                     MSSP_UNIT_BYTES / MsspItemSize(static_cast<int32_t>(type)));
+    cache_shapes[i] = ReadCacheShape(cache.shape, cache.ndim, options.layout);
     rows_shapes[i] = ReadRowsShape(rows, flattened, cache_shapes[i]);
     const RowsShape& shape = rows_shapes[i];
-    if (compressed) {
-      comparison.Expect(argument, cache.shape[2], 1);
-      comparison.Expect(argument, cache.shape[3], shape.head_size);
-    } else {
-      if (cache_shapes[i].num_head != 0) {
-        comparison.Expect(argument, cache_shapes[i].num_head, shape.num_head);
-        comparison.Expect(argument, cache_shapes[i].head_size, shape.head_size);
-      }
-      comparison.Expect(argument, cache_shapes[i].channels, Times(shape.num_head, shape.head_size));
-    }
+    const CacheFit fit =
+        FitCache(cache_shapes[i], options.layout, compressed, shape.num_head, shape.head_size, MsspItemSize(type));
+    comparison.Expect(argument, fit.given, fit.expected);
     MsspSide* side = i == 0 ? &call->key : &call->value;
     side->rows = rows.data;
     side->cache = cache.data;
@@ -380,25 +327,25 @@ extern "C" MSSP_EXPORT MsspStatus MsspRun(const MsspTensor* tensors, const MsspO
   Region regions[kNumRegions];  // without any where the options are bad
   MsspStatus result = CheckOptions(tensors, *options);
   if (result.code == MSSP_WRITTEN) {
-    const MsspStatus reach = FillRegions(tensors, *options, status, last_status, regions);
+    const MsspStatus addressable = FillRegions(tensors, *options, status, last_status, regions);
     result = FillCall(tensors, *options, &call);
     if (result.code == MSSP_WRITTEN) {
-      result = reach;
+      result = addressable;
     }
   }
   if (result.code == MSSP_WRITTEN) {
-    result = FindOverlap(regions, kNumRegions, kWrittenRegions);
+    result = FindOverlap(regions, kNumRegions, kWritten);
   }
   const bool good = result.code == MSSP_WRITTEN;
   std::optional<IndexCopies> indices;
   if (good) {
     result = WithoutExceptions([&] { return RunCall(tensors, *options, &call, &indices); });
   }
-  if (good || !OverlapsWritten(regions, kNumRegions, kWrittenRegions, kStatusRegion)) {
+  if (good || !OverlapsWritten(regions, kNumRegions, kWritten, kStatusRegion)) {
     Store(result, status);
   }
   if (result.code != MSSP_WRITTEN) {
-    if (last_status != nullptr && !OverlapsWritten(regions, kNumRegions, kWrittenRegions, kLastStatusRegion)) {
+    if (last_status != nullptr && !OverlapsWritten(regions, kNumRegions, kWritten, kLastStatusRegion)) {
       Store(result, last_status);
     }
     const int64_t length = MsspFormatStatus(&call, &result, message, size);

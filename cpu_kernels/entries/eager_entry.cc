@@ -47,8 +47,8 @@ struct ScatterOperator {
   static constexpr int kModes = MSSP_NUM_MODES;
   static constexpr int kOptions = MSSP_NUM_OPTIONS;
   static constexpr auto Run = MsspRun;
-  static bool IsWritten(int argument) { return argument == kKeyCache || argument == kValueCache; }
-  static bool IsCache(int argument) { return IsWritten(argument); }
+  static constexpr uint32_t kWritten = mssp::kWritten;
+  static constexpr uint32_t kCaches = mssp::kCaches;
 };
 
 struct GatherOperator {
@@ -61,11 +61,8 @@ struct GatherOperator {
   static constexpr int kModes = MSSP_GATHER_NUM_MODES;
   static constexpr int kOptions = MSSP_GATHER_NUM_OPTIONS;
   static constexpr auto Run = MsspRunGather;
-  static bool IsWritten(int argument) { return argument == gather::kKey || argument == gather::kValue; }
-  static bool IsCache(int argument) {
-    return argument == gather::kKeyCache || argument == gather::kValueCache || argument == gather::kKeyScaleCache ||
-           argument == gather::kValueScaleCache;
-  }
+  static constexpr uint32_t kWritten = gather::kWritten;
+  static constexpr uint32_t kCaches = gather::kCaches;
 };
 
 struct QuantOperator {
@@ -78,12 +75,11 @@ struct QuantOperator {
   static constexpr int kModes = MSSP_QUANT_NUM_MODES;
   static constexpr int kOptions = MSSP_QUANT_NUM_OPTIONS;
   static constexpr auto Run = MsspRunQuant;
-  static bool IsWritten(int argument) {
-    return argument == quant::kKeyCache || argument == quant::kValueCache || argument == quant::kKeyScaleCache ||
-           argument == quant::kValueScaleCache;
-  }
-  static bool IsCache(int argument) { return IsWritten(argument); }
+  static constexpr uint32_t kWritten = quant::kWritten;
+  static constexpr uint32_t kCaches = quant::kCaches;
 };
+
+constexpr bool HasBit(uint32_t bits, int argument) { return (bits >> argument & 1) != 0; }
 
 template <typename Op>
 constexpr int kLastStatus = Op::kArguments + Op::kModes;
@@ -336,7 +332,7 @@ void ReadArguments(PyObject* const* args, Request<Op>* call, Key* key) {
     const auto& shape = tensor->shape();
     key->push_back(static_cast<int64_t>(shape.size()) << 32 | static_cast<int64_t>(tensor->data_type()));
     key->insert(key->end(), shape.begin(), shape.end());
-    if ((Op::IsCache(i) || Op::IsWritten(i)) && !tensor->is_contiguous()) {
+    if (HasBit(Op::kCaches | Op::kWritten, i) && !tensor->is_contiguous()) {
       (void)AskForOptions<Op>(args);  // refuses all strides but that of blocks; strides are no part of the key
     }
     call->tensors[i] = std::move(tensor);
@@ -414,7 +410,7 @@ PyObject* RunHere(const Request<Op>& call) {
   std::array<int64_t, MSSP_STATUS_SIZE> status{};
   size_t bytes = 0;
   for (int i = 0; i < Op::kArguments; ++i) {
-    if (call.tensors[i] != nullptr && !Op::IsCache(i)) {
+    if (call.tensors[i] != nullptr && !HasBit(Op::kCaches, i)) {
       bytes += call.tensors[i]->DataSize() * static_cast<size_t>(ItemSizeOf(*call.tensors[i]));
     }
   }

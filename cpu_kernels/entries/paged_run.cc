@@ -6,29 +6,24 @@
 #include <cstring>
 #include <vector>
 
+#include "../../aicore_kernels/op_host/ms_scatter_pa_cache_shape.h"
+#include "comparison.h"
+#include "core/contiguous.h"
 #include "core/export.h"
 #include "core/gather_pa.h"
 #include "core/no_memory.h"
 #include "core/overlap.h"
 #include "core/paged_call.h"
 #include "core/quant_scatter_pa.h"
+#include "core/scaling.h"
 
 namespace mssp {
 namespace {
 
+using gather::ArgumentItemSize;
+using quant::ArgumentItemSize;
+
 constexpr MsspStatus kGood = {MSSP_WRITTEN, 0, 0, 0};
-
-// Compares dimensions and remembers the first that disagrees.
-class Comparison {
- public:
-  void Expect(int64_t argument, int64_t given, int64_t expected) {
-    if (given != expected && status_.code == MSSP_WRITTEN) status_ = {MSSP_BAD_SHAPES, argument, given, expected};
-  }
-  const MsspStatus& status() const { return status_; }
-
- private:
-  MsspStatus status_ = kGood;
-};
 
 // Where the arguments of a side stand, and what was decided of it.
 struct SideOptions {
@@ -56,14 +51,11 @@ int64_t BlockStride(const MsspTensor& cache) {
 }
 
 // num_head as far as the tensors of a side tell it.
-int64_t NumHeads(const MsspTensor* tensors, const SideOptions& side, int64_t layout, bool flattened) {
+int64_t NumHeads(const MsspTensor* tensors, const SideOptions& side, const CacheShape& cache, bool flattened) {
   const MsspTensor& rows = tensors[side.rows];
-  const MsspTensor& cache = tensors[side.cache];
   if (!flattened) return rows.shape[rows.ndim - 2];
-  if (layout == MSSP_NHSD) return cache.shape[1];
-  if (layout == MSSP_NORM && cache.ndim == 4) return cache.shape[2];
-  if (layout == MSSP_PA_NZ && cache.ndim == 5) return cache.shape[1];
-  if (side.scaling == MSSP_DYNAMIC || side.scaling == MSSP_GIVEN) return tensors[side.scale_cache].shape[2];
+  if (cache.tells_heads) return cache.num_head;
+  if (HasScaleCache(side.scaling)) return tensors[side.scale_cache].shape[2];
   if (side.scaling == MSSP_STATIC && side.granularity != MSSP_PER_TENSOR) return tensors[side.scale].shape[0];
   return 0;
 }
@@ -78,23 +70,18 @@ void FillSide(const MsspTensor* tensors, const SideOptions& options, int64_t lay
   const int64_t channels =
       flattened ? rows.shape[rows.ndim - 1] : Times(rows.shape[rows.ndim - 2], rows.shape[rows.ndim - 1]);
   const bool is_first = shape->num_blocks < 0;
-  int64_t heads = NumHeads(tensors, options, layout, flattened);
+  const CacheShape cache_shape = ReadCacheShape(cache.shape, cache.ndim, layout);
+  int64_t heads = NumHeads(tensors, options, cache_shape, flattened);
   if (heads == 0) heads = is_first || shape->num_head == 0 ? 1 : shape->num_head;
 
-  const int64_t block_axis = layout == MSSP_NORM || cache.ndim == 3 ? 1 : layout == MSSP_NHSD ? 2 : cache.ndim - 2;
-  if (is_first) {
-    *shape = {tokens, heads, cache.shape[0], cache.shape[block_axis]};
-  }
+  if (is_first) *shape = {tokens, heads, cache_shape.num_blocks, cache_shape.block_size};
   comparison->Expect(options.rows, tokens, shape->tokens);
   comparison->Expect(options.rows, heads, shape->num_head);
-  comparison->Expect(options.cache, cache.shape[0], shape->num_blocks);
-  comparison->Expect(options.cache, cache.shape[block_axis], shape->block_size);
-  comparison->Expect(options.cache, Product(cache.shape + 1, cache.ndim - 1), Times(channels, cache.shape[block_axis]));
-  if (layout == MSSP_PA_NZ) comparison->Expect(options.cache, cache.shape[cache.ndim - 1], MSSP_UNIT_BYTES / item_size);
-  const int head_axis = layout == MSSP_NORM                      ? (cache.ndim == 4 ? 2 : 0)
-                        : layout == MSSP_NHSD || cache.ndim == 5 ? 1
-                                                                 : 0;
-  if (head_axis != 0) comparison->Expect(options.cache, cache.shape[head_axis], heads);
+  comparison->Expect(options.cache, cache_shape.num_blocks, shape->num_blocks);
+  comparison->Expect(options.cache, cache_shape.block_size, shape->block_size);
+  comparison->Expect(options.cache, Product(cache.shape + 1, cache.ndim - 1), Times(channels, cache_shape.block_size));
+  if (layout == MSSP_PA_NZ) comparison->Expect(options.cache, cache_shape.unit, MSSP_UNIT_BYTES / item_size);
+  if (cache_shape.tells_heads) comparison->Expect(options.cache, cache_shape.num_head, heads);
   comparison->Expect(options.rows, heads > 0 ? channels % heads : 0, 0);
 
   side->rows = rows.data;
@@ -112,7 +99,7 @@ void FillSide(const MsspTensor* tensors, const SideOptions& options, int64_t lay
   MsspScaling* scaling = &side->scaling;
   scaling->kind = static_cast<int32_t>(options.scaling);
   scaling->granularity = static_cast<int32_t>(options.granularity);
-  if (options.scaling == MSSP_STATIC || options.scaling == MSSP_GIVEN) {
+  if (HasScale(options.scaling)) {
     const MsspTensor& scale = tensors[options.scale];
     scaling->scale = scale.data;
     if (options.scaling == MSSP_GIVEN) {
@@ -130,7 +117,7 @@ void FillSide(const MsspTensor* tensors, const SideOptions& options, int64_t lay
       for (int64_t i = 0; i < scale.ndim; ++i) comparison->Expect(options.offset, offset.shape[i], scale.shape[i]);
     }
   }
-  if (options.scaling == MSSP_DYNAMIC || options.scaling == MSSP_GIVEN) {
+  if (HasScaleCache(options.scaling)) {
     const MsspTensor& scales = tensors[options.scale_cache];
     const bool by_heads = layout == MSSP_NHSD;
     scaling->scale_cache = scales.data;
@@ -146,36 +133,19 @@ void FillSide(const MsspTensor* tensors, const SideOptions& options, int64_t lay
 class Copies {
  public:
   // A contiguous copy of the tensor.
-  const MsspTensor* Take(const MsspTensor& tensor, int64_t item_size) {
+  void* Take(const MsspTensor& tensor, int64_t item_size) {
     memories_.emplace_back(static_cast<size_t>(Product(tensor.shape, tensor.ndim) * item_size));
-    packed_.push_back(tensor);
-    packed_.back().data = memories_.back().data();
-    packed_.back().strides = nullptr;
-    const auto* const from = static_cast<const uint8_t*>(tensor.data);
-    if (tensor.strides == nullptr) {
-      std::memcpy(memories_.back().data(), from, memories_.back().size());
-    } else if (!memories_.back().empty()) {
-      MakeContiguous(from, tensor, 0, item_size, memories_.back().data());
+    std::vector<uint8_t>& memory = memories_.back();
+    if (tensor.strides != nullptr) {
+      MsspCopyContiguous(memory.data(), tensor.data, tensor.shape, tensor.strides, tensor.ndim, item_size, 0);
+    } else if (!memory.empty()) {
+      std::memcpy(memory.data(), tensor.data, memory.size());
     }
-    return &packed_.back();
+    return memory.data();
   }
 
  private:
-  static uint8_t* MakeContiguous(const uint8_t* from, const MsspTensor& tensor, int64_t axis, int64_t item_size,
-                                 uint8_t* to) {
-    for (int64_t i = 0; i < tensor.shape[axis]; ++i, from += tensor.strides[axis] * item_size) {
-      if (axis + 1 < tensor.ndim) {
-        to = MakeContiguous(from, tensor, axis + 1, item_size, to);
-      } else {
-        std::memcpy(to, from, static_cast<size_t>(item_size));
-        to += item_size;
-      }
-    }
-    return to;
-  }
-
   std::vector<std::vector<uint8_t>> memories_;
-  std::vector<MsspTensor> packed_;
 };
 
 // Whether the core reads the rows as they lie: elements side by side, and one stride between tokens.
@@ -207,12 +177,13 @@ constexpr int64_t kStatusShape = MSSP_STATUS_SIZE;
 
 // Which bytes the tensors take, as they were given, and after them last_status and status. The status names the first
 // tensor that is beyond all bounds, which has no region then.
-template <int kCount>
-MsspStatus FillRegions(const MsspTensor* tensors, const int64_t (&item_sizes)[kCount], const int64_t* last_status,
+template <int kCount, typename Options>
+MsspStatus FillRegions(const MsspTensor (&tensors)[kCount], const Options& options, const int64_t* last_status,
                        const int64_t* status, Region (&regions)[kCount + 2]) {
   MsspStatus result = kGood;
   for (int i = 0; i < kCount; ++i) {
-    if (!RegionOf(tensors[i], item_sizes[i], &regions[i]) && result.code == MSSP_WRITTEN) {
+    const bool fits = RegionOf(tensors[i], ArgumentItemSize(options, i), &regions[i]);
+    if (!fits && result.code == MSSP_WRITTEN) {
       result = {MSSP_BAD_SHAPES, i, tensors[i].shape[0], kMaxBytes};
     }
   }
@@ -256,13 +227,15 @@ void FillTypes(const Options& options, SideOptions* key, SideOptions* value) {
   value->granularity = options.value_granularity;
 }
 
+Ranks GatherRanks(int argument) { return {gather::kArgumentMinRank[argument], gather::kArgumentMaxRank[argument]}; }
+
 MsspStatus BadOption(int64_t argument, int64_t given, int64_t expected) {
   return {MSSP_BAD_SHAPES, argument, given, expected};
 }
 
-MsspStatus CheckRank(const MsspTensor& tensor, int argument, int64_t least, int64_t most) {
-  const bool fits = tensor.shape != nullptr && least <= tensor.ndim && tensor.ndim <= most;
-  return fits ? kGood : BadOption(argument, tensor.shape == nullptr ? 0 : tensor.ndim, most);
+MsspStatus CheckRank(const MsspTensor& tensor, int argument, const Ranks& ranks) {
+  const bool fits = tensor.shape != nullptr && IsOneOf(tensor.ndim, ranks);
+  return fits ? kGood : BadOption(argument, tensor.shape == nullptr ? 0 : tensor.ndim, ranks.most);
 }
 
 // Without memory these would be an argument that is absent; of the others the core tells.
@@ -273,35 +246,32 @@ MsspStatus CheckMemory(const MsspTensor& tensor, int argument) {
 
 // What Python's rules decide and a foreign caller of the C interface may get wrong: with it, what follows indexes a
 // table or a shape.
-MsspStatus CheckSideOptions(const MsspTensor* tensors, const SideOptions& side, int64_t layout, bool flattened,
-                            const int* least_ranks, const int* most_ranks) {
+MsspStatus CheckSideOptions(const MsspTensor* tensors, const SideOptions& side, int64_t layout, bool flattened) {
   if (MsspItemSize(side.rows_type) == 0) return BadOption(side.rows, side.rows_type, MSSP_NUM_ELEMENT_TYPES - 1);
   if (MsspItemSize(side.cache_type) == 0) return BadOption(side.cache, side.cache_type, MSSP_NUM_ELEMENT_TYPES - 1);
   if (side.scaling < 0 || side.scaling >= MSSP_NUM_SCALING_KINDS) {
     return BadOption(side.scale, side.scaling, MSSP_NUM_SCALING_KINDS - 1);
   }
-  if (side.granularity < MSSP_PER_TENSOR || side.granularity > MSSP_PER_CHANNEL) {
-    return BadOption(side.scale, side.granularity, MSSP_PER_CHANNEL);
+  if (side.granularity < 0 || side.granularity >= MSSP_NUM_GRANULARITIES) {
+    return BadOption(side.scale, side.granularity, MSSP_NUM_GRANULARITIES - 1);
   }
-  const bool has_scale = side.scaling == MSSP_STATIC || side.scaling == MSSP_GIVEN;
-  const bool has_cache = side.scaling == MSSP_DYNAMIC || side.scaling == MSSP_GIVEN;
+  const bool has_scale = HasScale(side.scaling);
+  const bool has_cache = HasScaleCache(side.scaling);
   const bool per_channel = side.scaling == MSSP_STATIC && side.granularity == MSSP_PER_CHANNEL;
   const int64_t scale_rank = side.scaling == MSSP_GIVEN || per_channel ? 2 : 1;
-  const int64_t cache_least = layout == MSSP_NORM ? least_ranks[side.cache] : 4;
-  const int64_t cache_most = layout == MSSP_PA_NZ ? most_ranks[side.cache] : 4;
   const int64_t scales_rank = layout == MSSP_NHSD ? 4 : 3;
-  MsspStatus status = CheckRank(tensors[side.rows], side.rows, flattened ? 2 : 3, most_ranks[side.rows]);
-  if (status.code == MSSP_WRITTEN) status = CheckRank(tensors[side.cache], side.cache, cache_least, cache_most);
+  MsspStatus status = CheckRank(tensors[side.rows], side.rows, RowsRanks(false, flattened));
+  if (status.code == MSSP_WRITTEN) status = CheckRank(tensors[side.cache], side.cache, CacheRanks(layout, false));
   if (status.code == MSSP_WRITTEN) status = CheckMemory(tensors[side.rows], side.rows);
   if (status.code == MSSP_WRITTEN && has_scale) {
-    status = CheckRank(tensors[side.scale], side.scale, scale_rank, scale_rank);
+    status = CheckRank(tensors[side.scale], side.scale, {scale_rank, scale_rank});
   }
   if (status.code == MSSP_WRITTEN && has_scale && side.has_offset != 0) {
-    status = CheckRank(tensors[side.offset], side.offset, tensors[side.scale].ndim, tensors[side.scale].ndim);
+    status = CheckRank(tensors[side.offset], side.offset, {tensors[side.scale].ndim, tensors[side.scale].ndim});
     if (status.code == MSSP_WRITTEN) status = CheckMemory(tensors[side.offset], side.offset);
   }
   if (status.code == MSSP_WRITTEN && has_cache) {
-    status = CheckRank(tensors[side.scale_cache], side.scale_cache, scales_rank, scales_rank);
+    status = CheckRank(tensors[side.scale_cache], side.scale_cache, {scales_rank, scales_rank});
   }
   if (status.code == MSSP_WRITTEN && !HasBlocks(tensors[side.cache])) {
     status = BadOption(side.cache, tensors[side.cache].strides[tensors[side.cache].ndim - 1], 1);
@@ -314,24 +284,23 @@ MsspStatus CheckSideOptions(const MsspTensor* tensors, const SideOptions& side, 
 
 template <typename Options>
 MsspStatus CheckOptions(const MsspTensor* tensors, const Options& options, const SideOptions (&sides)[2], int indices,
-                        const int* least_ranks, const int* most_ranks) {
+                        const Ranks& index_ranks) {
   if (options.layout < 0 || options.layout >= MSSP_NUM_LAYOUTS) {
-    return BadOption(sides[0].cache, options.layout, MSSP_NHSD);
+    return BadOption(sides[0].cache, options.layout, MSSP_NUM_LAYOUTS - 1);
   }
-  if (MsspIndexSize(options.index_type) == 0) return BadOption(indices, options.index_type, MSSP_INDEX_INT64);
+  if (MsspIndexSize(options.index_type) == 0) return BadOption(indices, options.index_type, MSSP_NUM_INDEX_TYPES - 1);
   for (int i = 0; i < (options.key_only != 0 ? 1 : 2); ++i) {
-    const MsspStatus status =
-        CheckSideOptions(tensors, sides[i], options.layout, options.flattened != 0, least_ranks, most_ranks);
+    const MsspStatus status = CheckSideOptions(tensors, sides[i], options.layout, options.flattened != 0);
     if (status.code != MSSP_WRITTEN) return status;
   }
-  return CheckRank(tensors[indices], indices, least_ranks[indices], most_ranks[indices]);
+  return CheckRank(tensors[indices], indices, index_ranks);
 }
 
 // The tensors without those that the options say are absent, whose places may hold anything.
 template <int kCount>
 void DropAbsent(const SideOptions& side, bool absent, MsspTensor (&tensors)[kCount]) {
-  const bool has_scale = side.scaling == MSSP_STATIC || side.scaling == MSSP_GIVEN;
-  const bool has_cache = side.scaling == MSSP_DYNAMIC || side.scaling == MSSP_GIVEN;
+  const bool has_scale = HasScale(side.scaling);
+  const bool has_cache = HasScaleCache(side.scaling);
   if (absent) tensors[side.rows] = tensors[side.cache] = {};
   if (absent || !has_scale) tensors[side.scale] = {};
   if (absent || side.has_offset == 0) tensors[side.offset] = {};
@@ -394,8 +363,8 @@ MsspStatus FillCall(const MsspTensor* tensors, const SideOptions (&sides)[2], co
 
 void UseOwnScales(const MsspTensor* tensors, const SideOptions& options, MsspPagedSide* side, Copies* copies) {
   MsspScaling* const scaling = &side->scaling;
-  if (scaling->scale != nullptr) scaling->scale = copies->Take(tensors[options.scale], sizeof(float))->data;
-  if (scaling->offset != nullptr) scaling->offset = copies->Take(tensors[options.offset], sizeof(float))->data;
+  if (scaling->scale != nullptr) scaling->scale = copies->Take(tensors[options.scale], sizeof(float));
+  if (scaling->offset != nullptr) scaling->offset = copies->Take(tensors[options.offset], sizeof(float));
 }
 
 }  // namespace
@@ -420,39 +389,26 @@ extern "C" MSSP_EXPORT MsspStatus MsspRunGather(const MsspTensor* given, const M
   MsspGatherCall call = {};
   Region regions[kCount + 2];  // without any where the options are bad
   const int64_t index = MsspIndexSize(options->index_type);
-  MsspStatus result =
-      CheckOptions(tensors, *options, sides, gather::kBlockTables, gather::kArgumentMinRank, gather::kArgumentMaxRank);
-  if (result.code == MSSP_WRITTEN) result = CheckRank(tensors[gather::kSeqLens], gather::kSeqLens, 1, 1);
+  MsspStatus result = CheckOptions(tensors, *options, sides, gather::kBlockTables, GatherRanks(gather::kBlockTables));
+  if (result.code == MSSP_WRITTEN)
+    result = CheckRank(tensors[gather::kSeqLens], gather::kSeqLens, GatherRanks(gather::kSeqLens));
   if (result.code == MSSP_WRITTEN && options->has_seq_offset != 0) {
-    result = CheckRank(tensors[gather::kSeqOffset], gather::kSeqOffset, 1, 1);
+    result = CheckRank(tensors[gather::kSeqOffset], gather::kSeqOffset, GatherRanks(gather::kSeqOffset));
     if (result.code == MSSP_WRITTEN) result = CheckMemory(tensors[gather::kSeqOffset], gather::kSeqOffset);
   }
   if (result.code == MSSP_WRITTEN) {
-    const int64_t item_sizes[kCount] = {MsspItemSize(options->key_cache_type),
-                                        MsspItemSize(options->value_cache_type),
-                                        index,
-                                        index,
-                                        MsspItemSize(options->key_type),
-                                        MsspItemSize(options->value_type),
-                                        index,
-                                        4,
-                                        4,
-                                        4,
-                                        4,
-                                        4,
-                                        4};
-    const MsspStatus reach = FillRegions(tensors, item_sizes, last_status, status, regions);
+    const MsspStatus addressable = FillRegions(tensors, *options, last_status, status, regions);
     result = FillCall(tensors, sides, *options, &call);
-    if (result.code == MSSP_WRITTEN) result = reach;
+    if (result.code == MSSP_WRITTEN) result = addressable;
   }
   if (result.code == MSSP_WRITTEN) result = CheckGatherDescription(call);
-  if (result.code == MSSP_WRITTEN) result = FindOverlap(regions, kCount + 2, kGatherWritten);
+  if (result.code == MSSP_WRITTEN) result = FindOverlap(regions, kCount + 2, gather::kWritten);
   if (result.code == MSSP_WRITTEN) {
     result = WithoutExceptions([&] {
       Copies copies;
-      call.block_tables = copies.Take(tensors[gather::kBlockTables], index)->data;
-      call.seq_lens = copies.Take(tensors[gather::kSeqLens], index)->data;
-      if (options->has_seq_offset != 0) call.seq_offset = copies.Take(tensors[gather::kSeqOffset], index)->data;
+      call.block_tables = copies.Take(tensors[gather::kBlockTables], index);
+      call.seq_lens = copies.Take(tensors[gather::kSeqLens], index);
+      if (options->has_seq_offset != 0) call.seq_offset = copies.Take(tensors[gather::kSeqOffset], index);
       for (int i = 0; i < num_sides; ++i) UseOwnScales(tensors, sides[i], i == 0 ? &call.key : &call.value, &copies);
       std::vector<int64_t> starts;
       const MsspStatus values = CheckGatherValues(call, &starts);
@@ -461,7 +417,8 @@ extern "C" MSSP_EXPORT MsspStatus MsspRunGather(const MsspTensor* given, const M
     });
   }
   const int64_t length = result.code == MSSP_WRITTEN ? 0 : MsspFormatGatherStatus(&call, &result, message, size);
-  return Report(result, regions, kGatherWritten, "npu_gather_pa_kv_cache", length, status, last_status, message, size);
+  return Report(result, regions, gather::kWritten, "npu_gather_pa_kv_cache", length, status, last_status, message,
+                size);
 }
 
 extern "C" MSSP_EXPORT MsspStatus MsspRunQuant(const MsspTensor* given, const MsspQuantOptions* options,
@@ -481,34 +438,24 @@ extern "C" MSSP_EXPORT MsspStatus MsspRunQuant(const MsspTensor* given, const Ms
   Region regions[kCount + 2];  // without any where the options are bad
   const int64_t index = MsspIndexSize(options->index_type);
   MsspStatus result =
-      CheckOptions(tensors, *options, sides, quant::kSlotMapping, quant::kArgumentMinRank, quant::kArgumentMaxRank);
+      CheckOptions(tensors, *options, sides, quant::kSlotMapping,
+                   {quant::kArgumentMinRank[quant::kSlotMapping], quant::kArgumentMaxRank[quant::kSlotMapping]});
   if (result.code == MSSP_WRITTEN) {
-    const int64_t item_sizes[kCount] = {MsspItemSize(options->key_type),
-                                        MsspItemSize(options->value_type),
-                                        MsspItemSize(options->key_cache_type),
-                                        MsspItemSize(options->value_cache_type),
-                                        index,
-                                        4,
-                                        4,
-                                        4,
-                                        4,
-                                        4,
-                                        4};
-    const MsspStatus reach = FillRegions(tensors, item_sizes, last_status, status, regions);
+    const MsspStatus addressable = FillRegions(tensors, *options, last_status, status, regions);
     result = FillCall(tensors, sides, *options, &call);
-    if (result.code == MSSP_WRITTEN) result = reach;
+    if (result.code == MSSP_WRITTEN) result = addressable;
   }
   if (result.code == MSSP_WRITTEN) result = CheckQuantDescription(call);
-  if (result.code == MSSP_WRITTEN) result = FindOverlap(regions, kCount + 2, kQuantWritten);
+  if (result.code == MSSP_WRITTEN) result = FindOverlap(regions, kCount + 2, quant::kWritten);
   if (result.code == MSSP_WRITTEN) {
     result = WithoutExceptions([&] {
       Copies copies;
-      call.slot_mapping = copies.Take(tensors[quant::kSlotMapping], index)->data;
+      call.slot_mapping = copies.Take(tensors[quant::kSlotMapping], index);
       for (int i = 0; i < num_sides; ++i) {
         MsspPagedSide* side = i == 0 ? &call.key : &call.value;
         const MsspTensor& rows = tensors[sides[i].rows];
         if (!RowsAreRead(rows, options->flattened != 0)) {
-          side->rows = copies.Take(rows, MsspItemSize(side->rows_type))->data;
+          side->rows = copies.Take(rows, MsspItemSize(side->rows_type));
           side->head_stride = side->head_size;
           side->token_stride = side->head_size * call.num_head;
         }
@@ -520,6 +467,6 @@ extern "C" MSSP_EXPORT MsspStatus MsspRunQuant(const MsspTensor* given, const Ms
     });
   }
   const int64_t length = result.code == MSSP_WRITTEN ? 0 : MsspFormatQuantStatus(&call, &result, message, size);
-  return Report(result, regions, kQuantWritten, "quant_scatter_pa_kv_cache", length, status, last_status, message,
+  return Report(result, regions, quant::kWritten, "quant_scatter_pa_kv_cache", length, status, last_status, message,
                 size);
 }

@@ -12,6 +12,7 @@
 #include "core/op_info.h"
 #include "error_text.h"
 #include "kernel/cpu/cpu_kernel.h"
+#include "mindspore_types.h"
 
 namespace mssp {
 namespace {
@@ -25,17 +26,9 @@ constexpr char kName[] = "ReshapeAndCache";
 constexpr int kNumInputs = kSlotMapping + 1;
 constexpr int kMessageSize = 1024;
 
-struct TypeRow {
-  TypeId id;
-  int64_t code;
-};
 // What the primitive's own front end admits.
-constexpr TypeRow kTypes[] = {{mindspore::kNumberTypeFloat16, MSSP_FLOAT16},
-                              {mindspore::kNumberTypeBFloat16, MSSP_BFLOAT16},
-                              {mindspore::kNumberTypeInt8, MSSP_INT8},
-                              {mindspore::kNumberTypeUInt8, MSSP_UINT8}};
-constexpr TypeRow kIndexTypes[] = {{mindspore::kNumberTypeInt32, MSSP_INDEX_INT32},
-                                   {mindspore::kNumberTypeInt64, MSSP_INDEX_INT64}};
+constexpr TypeId kAdmitted[] = {mindspore::kNumberTypeFloat16, mindspore::kNumberTypeBFloat16,
+                                mindspore::kNumberTypeInt8, mindspore::kNumberTypeUInt8};
 
 template <size_t N>
 int64_t CodeOf(const TypeRow (&rows)[N], TypeId id) {
@@ -55,8 +48,9 @@ class ReshapeAndCache : public NativeCpuKernelMod {
     options_ = MsspOptions{};
     options_.flattened = 1;
     options_.key_only = IsNone(*inputs[kValue]) ? 1 : 0;  // MindSpore wants value_cache then None too
-    options_.key_type = CodeOf(kTypes, inputs[kKeyCache]->dtype_id());
-    options_.value_type = options_.key_only != 0 ? options_.key_type : CodeOf(kTypes, inputs[kValueCache]->dtype_id());
+    options_.key_type = CodeOf(kElementTypes, inputs[kKeyCache]->dtype_id());
+    options_.value_type =
+        options_.key_only != 0 ? options_.key_type : CodeOf(kElementTypes, inputs[kValueCache]->dtype_id());
     options_.index_type = CodeOf(kIndexTypes, inputs[kSlotMapping]->dtype_id());
     return true;
   }
@@ -98,16 +92,16 @@ class ReshapeAndCache : public NativeCpuKernelMod {
  private:
   static std::vector<KernelAttr> MakeSupport() {
     std::vector<KernelAttr> support;
-    for (const TypeRow& key : kTypes) {
-      for (const TypeRow& value : kTypes) {
+    for (const TypeId key : kAdmitted) {
+      for (const TypeId value : kAdmitted) {
         for (const TypeRow& index : kIndexTypes) {
           support.push_back(KernelAttr()
-                                .AddInputAttr(key.id)
-                                .AddOptionalInputAttr(value.id)
-                                .AddOptionalInputAttr(key.id)
-                                .AddOptionalInputAttr(value.id)
+                                .AddInputAttr(key)
+                                .AddOptionalInputAttr(value)
+                                .AddOptionalInputAttr(key)
+                                .AddOptionalInputAttr(value)
                                 .AddOptionalInputAttr(index.id)
-                                .AddOutputAttr(key.id));
+                                .AddOutputAttr(key));
         }
       }
     }

@@ -79,6 +79,7 @@ OnError = Literal["raise", "record"]
 SCALING_KINDS: tuple[str, ...] = ("copied", "static", "dynamic", "given")
 SCALED_ROWS: tuple[str, ...] = ("float16", "float32", "bfloat16")
 CODES: tuple[str, ...] = ("int8", "float8_e5m2", "float8_e4m3fn")
+GRANULARITIES: tuple[str, ...] = ("per_tensor", "per_head", "per_channel")
 STATUS_FIELDS: tuple[str, ...] = ("code", "position", "value", "limit")
 WRITTEN = 0
 BAD_SLOT = 1

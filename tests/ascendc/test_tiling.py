@@ -181,6 +181,7 @@ REFUSED = [
     (1, (5, 2, 0), "empty heads"),
     (2, (3, 5, 4, 16), "key_cache: its shape"),
     (2, (3, 4, 4, 15), "key_cache: its shape"),
+    (2, (3, 8, 4, 8), "key_cache: its shape"),  # as many channels, in units of 16 bytes
     (2, (3, 4), "key_cache: its shape"),
     (2, (2**61, 4, 4, 16), "key_cache: its shape"),
     (3, (4, 8, 4, 16), "num_blocks or block_size"),

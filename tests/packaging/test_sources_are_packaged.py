@@ -1,5 +1,6 @@
 """An installed package can build the Ascend operator: its sources are part of it."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,3 +27,13 @@ def test_sources_are_flat():
     for folder in FOLDERS:
         for path in (ROOT / "aicore_kernels" / folder).iterdir():
             assert path.is_file() and path.suffix in (".cpp", ".h"), path
+
+
+def test_the_sources_include_nothing_that_stays_behind():
+    """CANN compiles op_host and op_kernel side by side, without the rest of the repository."""
+    for folder in FOLDERS:
+        for path in (ROOT / "aicore_kernels" / folder).iterdir():
+            for name in re.findall(r'^#include "(\.\./[^"]*|ms_[^"]*)"', path.read_text(), re.MULTILINE):
+                included = (path.parent / name).resolve()
+                assert included.is_file(), f"{path.name} includes {name}"
+                assert included.parent.name in FOLDERS, f"{path.name} includes {name}"

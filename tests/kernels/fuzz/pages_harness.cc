@@ -13,24 +13,27 @@
 #include <utility>
 #include <vector>
 
+#include "drawing.h"
 #include "oracle.h"
 #include "plain_entry.h"
 
 namespace {
 
-struct Input {
-  const uint8_t* data;
-  size_t size;
-  size_t at = 0;
-  uint64_t state = 88172645463325252u;
+class Input : public fuzz::Bytes {
+ public:
+  Input(const uint8_t* data, size_t size) : Bytes(data, size) {
+    for (size_t i = 0; i < size; ++i) state_ = state_ * 31 + data[i];
+  }
 
-  int64_t Below(int64_t bound) { return (at < size ? data[at++] : 0) % bound; }
   bool Rarely() { return Below(16) == 1; }
   uint64_t Random() {  // content, which the fuzzer need not choose
-    state ^= state << 13;
-    state ^= state >> 7;
-    return state ^= state << 17;
+    state_ ^= state_ << 13;
+    state_ ^= state_ >> 7;
+    return state_ ^= state_ << 17;
   }
+
+ private:
+  uint64_t state_ = 88172645463325252u;
 };
 
 int64_t Extreme(Input* in) {
@@ -59,19 +62,6 @@ std::vector<char> Floats(Input* in, int64_t count, bool positive) {
     std::memcpy(&memory[static_cast<size_t>(4 * i)], &x, 4);
   }
   return memory;
-}
-
-std::vector<char> Indices(const std::vector<int64_t>& values, int32_t type) {
-  std::vector<char> bytes(values.size() * (type == MSSP_INDEX_INT64 ? 8 : 4));
-  for (size_t i = 0; i < values.size(); ++i) {
-    const auto narrow = static_cast<int32_t>(values[i]);
-    if (type == MSSP_INDEX_INT64) {
-      std::memcpy(&bytes[8 * i], &values[i], 8);
-    } else {
-      std::memcpy(&bytes[4 * i], &narrow, 4);
-    }
-  }
-  return bytes;
 }
 
 int64_t IndexAt(const void* data, int32_t type, int64_t i) {
@@ -622,7 +612,7 @@ void FuzzQuant(Input* in, const Shape& shape) {
   for (int64_t t = 0; t < call.num_tokens; ++t) {
     slots.push_back(in->Rarely() ? Extreme(in) : t >= capacity || in->Rarely() ? -1 : (first + t * step) % capacity);
   }
-  const std::vector<char> slot_bytes = Indices(slots, call.index_type);
+  const std::vector<char> slot_bytes = fuzz::Narrow(slots, call.index_type);
   call.slot_mapping = slot_bytes.data();
   SideMemory memory[2];
   const int64_t sides = 1 + in->Below(2);
@@ -682,9 +672,9 @@ void FuzzGather(Input* in, const Shape& shape) {
   for (int64_t i = 0; i < call.batch * call.table_width; ++i) {
     tables.push_back(in->Rarely() && in->Rarely() ? Extreme(in) : in->Below(shape.blocks));
   }
-  const std::vector<char> entry_bytes = Indices(entries, call.index_type);
-  const std::vector<char> offset_bytes = Indices(offsets, call.index_type);
-  const std::vector<char> table_bytes = Indices(tables, call.index_type);
+  const std::vector<char> entry_bytes = fuzz::Narrow(entries, call.index_type);
+  const std::vector<char> offset_bytes = fuzz::Narrow(offsets, call.index_type);
+  const std::vector<char> table_bytes = fuzz::Narrow(tables, call.index_type);
   static char nothing[1];
   call.block_tables = table_bytes.empty() ? nothing : table_bytes.data();
   call.seq_lens = entry_bytes.empty() ? nothing : entry_bytes.data();
@@ -736,12 +726,11 @@ void FuzzGather(Input* in, const Shape& shape) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  Input in = {data, size};
+  Input in(data, size);
   constexpr const char* kPaths[] = {"portable", "avx2", "avx512", "neon", ""};
   MsspSetCpuFeatures("");
   MsspSetCpuFeatures(kPaths[in.Below(5)]);
   MsspSetThresholds(in.Below(2) ? 0 : INT64_MAX, 1);
-  for (size_t i = 0; i < size; ++i) in.state = in.state * 31 + data[i];
   const Shape shape = {static_cast<int32_t>(in.Below(3)), 1 + in.Below(4), 1 + in.Below(6), 1 + in.Below(20)};
   if (in.Below(2)) {
     FuzzQuant(&in, shape);

@@ -70,24 +70,24 @@ void Break(Bytes* in, MsspCall* call) {
 }
 
 // Elements from the first, which may have some before it, to the last; -1 when that is beyond all bounds.
-struct Reach {
+struct Extent {
   Wide before = 0;
   Wide after = 0;
   Wide logical = 1;
 };
 
-Reach ReachOf(std::initializer_list<std::pair<int64_t, int64_t>> dimensions) {
-  Reach reach;
+Extent ExtentOf(std::initializer_list<std::pair<int64_t, int64_t>> dimensions) {
+  Extent extent;
   for (const auto& [size, stride] : dimensions) {
-    reach.logical *= std::min<Wide>(std::max<int64_t>(size, 1), kMost + 1);
-    reach.logical = std::min(reach.logical, kMost + 1);
+    extent.logical *= std::min<Wide>(std::max<int64_t>(size, 1), kMost + 1);
+    extent.logical = std::min(extent.logical, kMost + 1);
     const Wide way = Wide{size - 1} * stride;
-    (way < 0 ? reach.before : reach.after) += way;
+    (way < 0 ? extent.before : extent.after) += way;
   }
   for (const auto& [size, stride] : dimensions) {
-    if (size == 0) reach.before = 0, reach.after = -1;
+    if (size == 0) extent.before = 0, extent.after = -1;
   }
-  return reach;
+  return extent;
 }
 
 // `count` blocks of `bytes` bytes, `stride` bytes apart.
@@ -123,7 +123,7 @@ struct Judge {
   bool legal = true;
   bool affordable = true;
   bool compressed = false;
-  Reach rows[2];
+  Extent rows[2];
   Place row_pieces[2] = {{nullptr, 0, 1, 1}, {nullptr, 0, 1, 1}};
   Wide cache_bytes[2] = {0, 0};  // from the first to the last
   Wide block_bytes[2] = {0, 0};
@@ -180,10 +180,10 @@ struct Judge {
       block_stride[i] = side.block_stride != 0 && call.num_blocks > 1 ? Wide{side.block_stride} * itemsize : block;
       cache_bytes[i] = call.num_blocks == 0 ? 0 : (call.num_blocks - 1) * block_stride[i] + block;
       Need(cache_bytes[i] <= kMost);
-      rows[i] = ReachOf({{has_batch ? call.batch : 1, side.batch_stride},
-                         {has_batch ? call.seq_len : call.num_tokens, side.token_stride},
-                         {call.num_head, side.head_stride},
-                         {side.head_size, 1}});
+      rows[i] = ExtentOf({{has_batch ? call.batch : 1, side.batch_stride},
+                          {has_batch ? call.seq_len : call.num_tokens, side.token_stride},
+                          {call.num_head, side.head_stride},
+                          {side.head_size, 1}});
       row_pieces[i] = PiecesOf({{has_batch ? call.batch : 1, side.batch_stride},
                                 {has_batch ? call.seq_len : call.num_tokens, side.token_stride},
                                 {call.num_head, side.head_stride},
@@ -279,9 +279,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (int i = 0; i < 2; ++i) {
     if (both[i]->rows == nullptr) continue;
     const int64_t itemsize = has_memory ? oracle::ItemSize(both[i]->element_type) : 1;
-    const Reach& reach = judge.rows[i];
-    give(i, has_memory ? std::max<Wide>(reach.after - reach.before + 1, 0) * itemsize : 64,
-         has_memory ? -reach.before * itemsize : 0);
+    const Extent& extent = judge.rows[i];
+    give(i, has_memory ? std::max<Wide>(extent.after - extent.before + 1, 0) * itemsize : 64,
+         has_memory ? -extent.before * itemsize : 0);
     give(2 + i, has_memory ? judge.cache_bytes[i] : 64, 0);
   }
   const int64_t index_size = call.index_type == 1 ? 8 : 4;
