@@ -1,5 +1,6 @@
 // ApplyRotaryPosEmb: cos_format 0 and 2 rotate halves, 1 and 3 neighbours; 0 and 1 take rows by position_ids, 2 and 3
 // have lengths there.
+#include <cstring>
 #include <string>
 
 #include "../core/simd/cpu_features.h"
@@ -33,7 +34,7 @@ void RotateNeighbours(const VectorKernels& vectors, int32_t type, const char* fr
   }
 }
 
-// Whether row t is position t's, as far as sines tell: those of position 0, and of no other, are all 0.
+// Whether row t may be position t's: the sines of position 0, and of no other, are all 0.
 bool BeginsOnce(const MsspBuiltinTensor& sin, int64_t rows, int64_t size) {
   const int64_t item = ItemBytes(sin.type);
   const auto* bytes = static_cast<const uint8_t*>(sin.data);
@@ -49,6 +50,22 @@ bool BeginsOnce(const MsspBuiltinTensor& sin, int64_t rows, int64_t size) {
   if (rows == 0 || !is_zero(0)) return false;
   for (int64_t row = 1; row < rows; ++row) {
     if (is_zero(row)) return false;
+  }
+  return true;
+}
+
+// Whether token t finds the same numbers in row rows[t] as in row t.
+bool SameRows(const MsspBuiltinTensor& cos, const MsspBuiltinTensor& sin, const std::vector<int64_t>& rows,
+              int64_t size) {
+  for (const MsspBuiltinTensor* tensor : {&cos, &sin}) {
+    const int64_t bytes = size * ItemBytes(tensor->type);
+    const auto* data = static_cast<const char*>(tensor->data);
+    for (size_t t = 0; t < rows.size(); ++t) {
+      const auto row = static_cast<int64_t>(t);
+      if (rows[t] != row && std::memcmp(data + rows[t] * bytes, data + row * bytes, static_cast<size_t>(bytes)) != 0) {
+        return false;
+      }
+    }
   }
   return true;
 }
@@ -108,14 +125,19 @@ void ApplyRotaryPosEmb(const Arguments& call) {
   } else if (table_rows == tokens && sum != tokens) {
     for (int64_t t = 0; t < tokens; ++t) rows[static_cast<size_t>(t)] = t;  // decode: a row for each token
   } else if (sum == tokens) {
-    // Prefill: positions start at 0 in every sequence, in a table; or cos was gathered, a row for each token. Decode
-    // has gathered rows too, and lengths that add up to T by chance where rows are left empty.
-    const bool gathered = table_rows == tokens && !BeginsOnce(sin, table_rows, size);
+    // Positions that start at 0 in every sequence, in a table; or cos was gathered, a row for each token.
     size_t t = 0;
     for (const int64_t length : given) {
-      for (int64_t position = 0; position < length; ++position, ++t) {
-        rows[t] = gathered ? static_cast<int64_t>(t) : position;
+      for (int64_t position = 0; position < length; ++position) rows[t++] = position;
+    }
+    if (table_rows == tokens && !SameRows(cos, sin, rows, size)) {
+      if (BeginsOnce(sin, table_rows, size)) {
+        call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kPositionIds,
+                    "lengths with a sum of " + std::to_string(sum) + ", and as many rows of cos from position 0 on",
+                    "a table of another height, or, for rows of tokens, lengths with another sum (of context, or 0): "
+                    "this may be a table or a row for each token");
       }
+      for (int64_t token = 0; token < tokens; ++token) rows[static_cast<size_t>(token)] = token;
     }
   } else {
     call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kPositionIds, "lengths with a sum of " + std::to_string(sum),

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from . import dense
 from .library import BFLOAT16
@@ -359,10 +361,48 @@ def test_gathered_rows_whose_lengths_add_up_to_the_tokens(builtins, lens, positi
     np.testing.assert_allclose(got.reshape(want.shape).astype(np.float64), want, rtol=2e-3, atol=2e-3)
 
 
-def test_a_table_of_as_many_rows_as_there_are_tokens(builtins):
-    query, got = rotated(builtins, 9, COS, SIN, [4, 5])
-    rows = [*range(4), *range(5)]
-    want = dense.rotate(query.reshape(9, HEADS, SIZE), COS[rows], SIN[rows])
+@pytest.mark.parametrize(
+    ("lens", "positions"),
+    [
+        ([3, 2], [0, 1, 2, 5, 6]),  # the second sequence goes on
+        ([3, 2], [0, 1, 2, 3, 4]),
+        ([1, 1, 1], [0, 5, 6]),  # decode
+        ([1, 1, 1], [0, 4, 4]),
+        ([4, 5], [*range(9)]),  # a table, or the second sequence goes on
+    ],
+    ids=str,
+)
+def test_rows_that_may_be_a_table_or_gathered_are_refused(builtins, lens, positions):
+    """Lengths of the steps are not told from lengths of the context; with those, or with 0, the same rows are used."""
+    with pytest.raises(ValueError, match=r"position_ids: given lengths .* may be a table or a row for each token"):
+        rotated(builtins, len(positions), COS[positions], SIN[positions], lens)
+    for ids in ([lens[0], *(n + 5 for n in lens[1:])], [0] * len(lens)):
+        query, got = rotated(builtins, len(positions), COS[positions], SIN[positions], ids)
+        want = dense.rotate(query.reshape(len(query), HEADS, SIZE), COS[positions], SIN[positions])
+        np.testing.assert_allclose(got.reshape(want.shape).astype(np.float64), want, rtol=2e-3, atol=2e-3)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lens=st.lists(st.integers(0, 3), min_size=1, max_size=4).filter(sum), data=st.data())
+def test_gathered_rows_are_never_taken_for_a_table(builtins, lens, data):
+    """Whatever positions rows were gathered from and whatever the lengths add up to: right, or refused."""
+    tokens = sum(lens)
+    positions = data.draw(st.lists(st.integers(0, len(COS) - 1), min_size=tokens, max_size=tokens))
+    try:
+        query, got = rotated(builtins, tokens, COS[positions], SIN[positions], lens)
+    except ValueError as error:
+        assert "may be a table or a row for each token" in str(error)
+        assert positions.count(0) == 1 and positions[0] == 0
+        return
+    want = dense.rotate(query.reshape(tokens, HEADS, SIZE), COS[positions], SIN[positions])
+    np.testing.assert_allclose(got.reshape(want.shape).astype(np.float64), want, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize(("lens", "height"), [([9], 9), ([4, 5], 8), ([4, 4], 9)], ids=str)
+def test_a_table_about_as_high_as_there_are_tokens(builtins, lens, height):
+    rows = [position for length in lens for position in range(length)]
+    query, got = rotated(builtins, len(rows), COS[:height], SIN[:height], lens)
+    want = dense.rotate(query.reshape(len(rows), HEADS, SIZE), COS[rows], SIN[rows])
     np.testing.assert_allclose(got.reshape(want.shape).astype(np.float64), want, rtol=2e-3, atol=2e-3)
 
 
