@@ -6,6 +6,7 @@ it: its own name, arguments, ``__main__`` module and import path; its output, er
 in this process: processes that it spawns do not have the kernels, those that it forks have.
 """
 
+import builtins
 import importlib.machinery
 import importlib.util
 import io
@@ -46,18 +47,27 @@ def main(arguments: list[str] | None = None) -> int:
             _run_folder(program)
         else:
             _run_file(program)
-    except (SystemExit, KeyboardInterrupt):
+    except SystemExit:
+        raise
+    except KeyboardInterrupt as error:  # Python shows it by the program's hook, and ends by the signal
+        frames, show = _frames_of_program(error), sys.excepthook
+        sys.excepthook = lambda kind, value, _: show(kind, value.with_traceback(frames), frames)
         raise
     except _NothingToRunError as error:
         print(f"ms_scatter_pa run: {error}", file=sys.stderr)
         return 1
     except BaseException as error:
-        frames = error.__traceback__
-        while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
-            frames = frames.tb_next
+        frames = _frames_of_program(error)
         sys.excepthook(type(error), error.with_traceback(frames), frames)
         return 1
     return 0
+
+
+def _frames_of_program(error: BaseException) -> types.TracebackType | None:
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    return frames
 
 
 class _NothingToRunError(Exception):
@@ -69,7 +79,13 @@ def _run_file(program: str) -> None:
     _replace_first_path(str(Path(program).resolve().parent))
     with io.open_code(path) as file:
         code = compile(file.read(), path, "exec", dont_inherit=True)
-    _become(code, __file__=path, __loader__=importlib.machinery.SourceFileLoader("__main__", path), __package__=None)
+    _become(
+        code,
+        __file__=path,
+        __loader__=importlib.machinery.SourceFileLoader("__main__", path),
+        __package__=None,
+        __cached__=None,
+    )
 
 
 def _run_folder(program: str) -> None:
@@ -111,13 +127,19 @@ def _become_module(spec: importlib.machinery.ModuleSpec) -> None:
     code = get_code(spec.name) if get_code is not None else None
     if code is None:
         raise _NothingToRunError(f"{spec.name} has no code of Python")
-    _become(code, __file__=spec.origin, __loader__=spec.loader, __package__=spec.parent, __spec__=spec)
+    names = {"__file__": spec.origin, "__loader__": spec.loader, "__package__": spec.parent, "__cached__": spec.cached}
+    _become(code, __spec__=spec, **names)
 
 
 def _become(code: types.CodeType, **names: Any) -> None:
     """Runs the code as ``__main__``, which stays: threads of the program, and what pickles its classes, look there."""
     module = types.ModuleType("__main__")
-    vars(module).update(names)
+    before = vars(sys.modules["__main__"])
+    # What this Python gives to its own __main__; without __builtins__, exec would put the module's dict there.
+    given = {name: value for name, value in names.items() if name != "__cached__" or name in before}
+    vars(module).update(given, __builtins__=builtins)
+    if "__annotations__" in before:
+        vars(module)["__annotations__"] = {}
     _before.append(sys.modules["__main__"])
     sys.modules["__main__"] = module
     exec(code, vars(module))

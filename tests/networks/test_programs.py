@@ -12,7 +12,7 @@ PROGRAMS = {
     "arguments": "import sys; print(sys.argv, __name__, __file__, __package__, __spec__ and __spec__.name, sys.path)",
     "main": (
         "import __main__, sys\nprint(sys.modules[__name__] is __main__, vars(__main__) is globals())\n"
-        "print(sorted({*globals()} - {'__annotations__', '__cached__'}))"
+        "print(sorted(globals()), type(__builtins__), globals().get('__cached__'), globals().get('__annotations__'))"
     ),
     "stdin": "import sys; print(sys.stdin.read())",
     "text": "import sys; print('out'); sys.exit('bye')",
@@ -40,6 +40,12 @@ PROGRAMS = {
         "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n        print(pool.map(f, [1, 2]))"
     ),
     "interrupt": "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)",
+    "keyboard": "def f():\n    raise KeyboardInterrupt\nf()",
+    "keyboard, own hook": (
+        "import sys, traceback\n"
+        "sys.excepthook = lambda kind, value, trace: print(kind, len(traceback.extract_tb(trace)), value.__traceback__ is trace)\n"
+        "raise KeyboardInterrupt"
+    ),
     "future": "print(__builtins__ is not None)\ndef f(x: nowhere): ...\n",
     "source": "import inspect\ndef f(): return 1\nprint(inspect.getsource(f))",
     "beside": "import helper; print(helper.name)",
