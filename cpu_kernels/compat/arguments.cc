@@ -13,9 +13,10 @@ struct TypeRow {
   int64_t bytes;
 };
 
-constexpr TypeRow kTypes[] = {{"None", 0},  {"float32", 4}, {"float16", 2}, {"bfloat16", 2}, {"float64", 8},
-                              {"bool", 1},  {"int8", 1},    {"uint8", 1},   {"int16", 2},    {"uint16", 2},
-                              {"int32", 4}, {"uint32", 4},  {"int64", 8},   {"uint64", 8},   {"another dtype", 0}};
+constexpr TypeRow kTypes[] = {{"None", 0},       {"float32", 4},      {"float16", 2}, {"bfloat16", 2}, {"float64", 8},
+                              {"bool", 1},       {"int8", 1},         {"uint8", 1},   {"int16", 2},    {"uint16", 2},
+                              {"int32", 4},      {"uint32", 4},       {"int64", 8},   {"uint64", 8},   {"complex64", 0},
+                              {"complex128", 0}, {"another dtype", 0}};
 
 const TypeRow& RowOf(int32_t type) {
   const bool known = type >= 0 && type <= MSSP_BUILTIN_OTHER;

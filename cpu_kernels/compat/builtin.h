@@ -23,7 +23,9 @@ typedef enum MsspBuiltinType {
   MSSP_BUILTIN_UINT32 = 11,
   MSSP_BUILTIN_INT64 = 12,
   MSSP_BUILTIN_UINT64 = 13,
-  MSSP_BUILTIN_OTHER = 14,  // a dtype that no kernel here takes
+  MSSP_BUILTIN_COMPLEX64 = 14,  // this and what follows no kernel here takes
+  MSSP_BUILTIN_COMPLEX128 = 15,
+  MSSP_BUILTIN_OTHER = 16,
 } MsspBuiltinType;
 
 // A contiguous tensor, or a number (rank 0) or a tuple of numbers (rank 1) in the operator's order of arguments.

@@ -48,7 +48,6 @@ constexpr int64_t kRightDownCausal = 3;
 constexpr int64_t kBand = 4;
 
 constexpr int64_t kTriangle = 128;  // a mask of that side stands for a causal one of any length, in TH
-constexpr float kMasked = -10000.0f;
 
 // Query, key or value, whatever the layout; strides in numbers.
 struct Shape {
@@ -104,12 +103,18 @@ std::vector<int64_t> Lengths(const Arguments& call, int i, int64_t layout, int64
   return lens;
 }
 
+// Whether a number of a mask takes the key away, and is not just added to its score.
+bool Masks(int32_t type, float number) {
+  if (type == MSSP_BUILTIN_BOOL || type == MSSP_BUILTIN_UINT8) return number != 0.0f;
+  return number <= LeastMasked(type) || (type == MSSP_BUILTIN_BFLOAT16 && number == 1.0f);
+}
+
 bool IsTriangle(const MsspBuiltinTensor& mask) {
-  std::vector<float> values(kTriangle * kTriangle);
-  ActiveVectors().widen(mask.type, mask.data, kTriangle * kTriangle, values.data());
+  const std::vector<float> values = Widened(mask);
   for (int64_t i = 0; i < kTriangle; ++i) {
     for (int64_t j = 0; j < kTriangle; ++j) {
-      if ((values[static_cast<size_t>(i * kTriangle + j)] != 0.0f) != (j > i)) return false;
+      const float number = values[static_cast<size_t>(i * kTriangle + j)];
+      if (j > i ? !Masks(mask.type, number) : number != 0.0f) return false;
     }
   }
   return true;
@@ -305,16 +310,16 @@ class FlashAttention {
       std::string expected = "[S1, S2]";
       if (!ragged) expected += ", [B, 1, S1, S2] or [B, N, S1, S2]";
       expected += " with S1 >= " + std::to_string(queries) + " and S2 >= " + std::to_string(keys);
-      if (layout_ == kTh) expected += ", or the causal one of 128 x 128";
+      if (layout_ == kTh) {
+        expected +=
+            ", or the causal one of 128 x 128: above the diagonal 1 in bool, uint8 or bfloat16, or -10000 or less";
+      }
       call_.Refuse(MSSP_BUILTIN_VALUE_ERROR, kAttnMask, ShapeText(mask), expected);
     }
     Bias bias;
     bias.type = mask.type;
     bias.discards = mask.type == MSSP_BUILTIN_BOOL || mask.type == MSSP_BUILTIN_UINT8;
-    if (mask.type == MSSP_BUILTIN_BFLOAT16) {
-      ExpectZerosAndOnes(call_, kAttnMask);
-      bias.factor = kMasked;
-    }
+    if (mask.type == MSSP_BUILTIN_BFLOAT16) bias.factor = FactorOfMask(call_, kAttnMask);
     bias.query_stride = columns;
     bias.head_stride = four && mask.shape[1] != 1 ? rows * columns : 0;
     const int64_t batch_stride = four && mask.shape[0] != 1 ? mask.shape[1] * rows * columns : 0;

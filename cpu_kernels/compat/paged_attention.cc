@@ -33,9 +33,6 @@ constexpr Positions kPagedAttentionMask = {8, 9, 10, 11, -1, -1};
 constexpr int64_t kDefault = 0;
 constexpr int64_t kPerToken = 1;
 
-// Networks for Ascend write 1 for "masked" in bfloat16 where MLA is.
-constexpr float kMasked = -10000.0f;
-
 struct Paged {
   AttentionCall attention;
   int64_t num_blocks;
@@ -85,7 +82,12 @@ void LoadAntiquant(const Arguments& call, int argument, const AttentionCall& att
                       " or more]: a number of every key and of every value of context_lens, in PERTOKEN");
     }
     *tokens = tensor.shape[2];
-  } else if (CountOf(tensor) != 2 * key_width || key_width != value_width) {
+  } else if (key_width != value_width) {
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, argument, ShapeText(tensor),
+                "keys and values of one head_size, where its channels have numbers: keys have " +
+                    std::to_string(attention.key_size) + ", values " + std::to_string(attention.value_size) +
+                    ". PERTOKEN takes both");
+  } else if (CountOf(tensor) != 2 * key_width) {
     call.Refuse(MSSP_BUILTIN_VALUE_ERROR, argument, ShapeText(tensor),
                 "[2, " + std::to_string(key_width) + "], a number of every channel of keys and of values");
   }
@@ -176,6 +178,11 @@ Paged CheckCommon(const Arguments& call, const Positions& at, bool mla) {
     }
   }
   LoadDequantization(call, quant_mode == kPerToken, &attention);
+  // MindSpore makes the output of query's shape, whatever the values' heads are.
+  if (!mla && attention.value_size != attention.key_size && CountOf(call.Out(0)) == CountOf(query)) {
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kValueCache, ShapeText(call.In(kValueCache)),
+                "key_cache's head_size, " + std::to_string(attention.key_size) + ", as the output has query's shape");
+  }
   call.ExpectOutput(0, paged.num_tokens * attention.num_heads * attention.value_size, query.type);
   return paged;
 }
@@ -275,10 +282,7 @@ void AddMask(const Arguments& call, int argument, Paged* paged, bool mla) {
   Bias bias;
   bias.type = mask.type;
   bias.query_stride = mask.shape[1];
-  if (mla && mask.type == MSSP_BUILTIN_BFLOAT16) {
-    ExpectZerosAndOnes(call, argument);
-    bias.factor = kMasked;
-  }
+  if (mla && mask.type == MSSP_BUILTIN_BFLOAT16) bias.factor = FactorOfMask(call, argument);
   int64_t token = 0;
   for (Sequence& sequence : paged->attention.sequences) {
     bias.base = static_cast<const char*>(mask.data) + token * mask.shape[1] * ItemBytes(mask.type);

@@ -139,6 +139,9 @@ void ApplyRotaryPosEmb(const Arguments& call) {
       }
       for (int64_t token = 0; token < tokens; ++token) rows[static_cast<size_t>(token)] = token;
     }
+  } else if (sum == 0) {  // as apply_rotary_pos_emb_atb calls
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kCos, ShapeText(cos),
+                std::to_string(tokens) + " rows, one for each token of query, where position_ids has no lengths");
   } else {
     call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kPositionIds, "lengths with a sum of " + std::to_string(sum),
                 std::to_string(tokens) + ", the tokens of query, or cos and sin with a row for each token");

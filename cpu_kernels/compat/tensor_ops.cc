@@ -174,7 +174,7 @@ void IndexSelect(const Arguments& call) {
   for (size_t k = 0; k < index.size(); ++k) {
     if (index[k] >= 0 && index[k] < cut.count) continue;
     call.Refuse(MSSP_BUILTIN_INDEX_ERROR, kIndex, std::to_string(index[k]) + " at " + std::to_string(k),
-                "0 to " + std::to_string(cut.count - 1));
+                cut.count == 0 ? "no index: input has no rows along dim" : "0 to " + std::to_string(cut.count - 1));
   }
   const auto chosen = static_cast<int64_t>(index.size());
   call.ExpectOutput(0, cut.outer * chosen * cut.inner, input.type);
@@ -193,12 +193,18 @@ void IndexSelect(const Arguments& call) {
 void RepeatInterleaveInt(const Arguments& call) {
   constexpr int kRepeats = 1;
   constexpr int kRepeatDim = 2;
+  constexpr int kOutputSize = 3;
   const auto& input = call.In(kInput);
   if (ItemBytes(input.type) == 0) RefuseDtype(call);
   const int64_t repeats = call.Int(kRepeats);
   if (repeats < 0) call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kRepeats, std::to_string(repeats), "0 or more");
   const Cut cut = call.Has(kRepeatDim) ? CutAt(call, kRepeatDim) : Cut{1, CountOf(input), 1};
   const int64_t rows = cut.outer * cut.count;
+  const int64_t repeated = Product(cut.count, repeats);
+  if (call.Has(kOutputSize) && call.Int(kOutputSize) != repeated) {
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kOutputSize, std::to_string(call.Int(kOutputSize)),
+                std::to_string(repeated) + ", the rows that repeats makes along dim, or None");
+  }
   call.ExpectOutput(0, Product(CountOf(input), repeats), input.type);
   const int64_t bytes = cut.inner * ItemBytes(input.type);
   if (rows * bytes == 0 || repeats == 0) return;

@@ -27,13 +27,22 @@ struct BuiltinTypeRow {
   int32_t type;
 };
 constexpr BuiltinTypeRow kBuiltinTypes[] = {
-    {mindspore::kMetaTypeNone, MSSP_BUILTIN_NONE},         {mindspore::kNumberTypeFloat32, MSSP_BUILTIN_FLOAT32},
-    {mindspore::kNumberTypeFloat16, MSSP_BUILTIN_FLOAT16}, {mindspore::kNumberTypeBFloat16, MSSP_BUILTIN_BFLOAT16},
-    {mindspore::kNumberTypeFloat64, MSSP_BUILTIN_FLOAT64}, {mindspore::kNumberTypeBool, MSSP_BUILTIN_BOOL},
-    {mindspore::kNumberTypeInt8, MSSP_BUILTIN_INT8},       {mindspore::kNumberTypeUInt8, MSSP_BUILTIN_UINT8},
-    {mindspore::kNumberTypeInt16, MSSP_BUILTIN_INT16},     {mindspore::kNumberTypeUInt16, MSSP_BUILTIN_UINT16},
-    {mindspore::kNumberTypeInt32, MSSP_BUILTIN_INT32},     {mindspore::kNumberTypeUInt32, MSSP_BUILTIN_UINT32},
-    {mindspore::kNumberTypeInt64, MSSP_BUILTIN_INT64},     {mindspore::kNumberTypeUInt64, MSSP_BUILTIN_UINT64},
+    {mindspore::kMetaTypeNone, MSSP_BUILTIN_NONE},
+    {mindspore::kNumberTypeFloat32, MSSP_BUILTIN_FLOAT32},
+    {mindspore::kNumberTypeFloat16, MSSP_BUILTIN_FLOAT16},
+    {mindspore::kNumberTypeBFloat16, MSSP_BUILTIN_BFLOAT16},
+    {mindspore::kNumberTypeFloat64, MSSP_BUILTIN_FLOAT64},
+    {mindspore::kNumberTypeBool, MSSP_BUILTIN_BOOL},
+    {mindspore::kNumberTypeInt8, MSSP_BUILTIN_INT8},
+    {mindspore::kNumberTypeUInt8, MSSP_BUILTIN_UINT8},
+    {mindspore::kNumberTypeInt16, MSSP_BUILTIN_INT16},
+    {mindspore::kNumberTypeUInt16, MSSP_BUILTIN_UINT16},
+    {mindspore::kNumberTypeInt32, MSSP_BUILTIN_INT32},
+    {mindspore::kNumberTypeUInt32, MSSP_BUILTIN_UINT32},
+    {mindspore::kNumberTypeInt64, MSSP_BUILTIN_INT64},
+    {mindspore::kNumberTypeUInt64, MSSP_BUILTIN_UINT64},
+    {mindspore::kNumberTypeComplex64, MSSP_BUILTIN_COMPLEX64},
+    {mindspore::kNumberTypeComplex128, MSSP_BUILTIN_COMPLEX128},
 };
 
 int32_t BuiltinTypeOf(TypeId id) {
@@ -110,7 +119,11 @@ class Builtin : public NativeCpuKernelMod {
     }
     if (object == mindspore::kObjectTypeNumber) return DescribeNumber(tensor, argument);
     if (object == mindspore::kObjectTypeTuple || object == mindspore::kObjectTypeList) {
-      if (tensor->device_ptr() != nullptr) return DescribeTensor(*tensor);
+      if (tensor->device_ptr() != nullptr) {
+        if (tensor->size() != 0) return DescribeTensor(*tensor);
+        argument->count = 0;  // an empty one has no dtype
+        return {tensor->device_ptr(), &argument->count, 1, MSSP_BUILTIN_INT64};
+      }
       argument->tuple = tensor->GetValueWithCheck<std::vector<int64_t>>();
       argument->count = static_cast<int64_t>(argument->tuple.size());
       return {argument->tuple.data(), &argument->count, 1, MSSP_BUILTIN_INT64};

@@ -100,7 +100,8 @@ def paged_cache_load(
         key and value, new Tensors: [T, N, D] for a 4-D ND cache, else [T, N*D].
 
     Raises:
-        TypeError, ValueError, IndexError: as ``npu_gather_pa_kv_cache``; ValueError also for a ``kv_cache_cfg`` other
+        TypeError, ValueError, IndexError: as ``npu_gather_pa_kv_cache``, whose name the sentences say (its ``on_error``
+            is not among the arguments here); ValueError also for a ``kv_cache_cfg`` other
             than 0 and 1, and in a graph for lengths that are no constant.
 
     Example:

@@ -22,6 +22,8 @@ TYPES = {
     np.dtype(np.uint32): 11,
     np.dtype(np.int64): 12,
     np.dtype(np.uint64): 13,
+    np.dtype(np.complex64): 14,
+    np.dtype(np.complex128): 15,
 }
 ERRORS = {1: TypeError, 2: ValueError, 3: IndexError, 4: MemoryError}
 POISON = 0xA5  # what outputs hold before the call

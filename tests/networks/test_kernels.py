@@ -350,6 +350,63 @@ def test_flash_attention_of_lengths(instruction_set, product, builtins, lens, la
     within(out, *(to_layout(np.concatenate(part)[None], layout) for part in zip(*want, strict=True)), dtype)
 
 
+MASKING = {"bool": (1,), "uint8": (1, 2), "float16": (-10000, -60000, -np.inf), "float32": (-10000, -1e30, -np.inf)}
+MASKING["bfloat16"] = (1, -10000, -9990, -60000, -1e30, -np.inf)
+ADDED = {"bool": (), "uint8": (), "float16": (-9984, -5, -0.5, 0.5, 1, 2, "almost", "noise")}
+ADDED |= {"float32": (-9999, -5, 1, "almost", "noise"), "bfloat16": (-9920, -5, -0.5, 2, "almost", "noise")}
+
+
+@pytest.mark.parametrize("length", [6, 128, 140])
+@pytest.mark.parametrize(("dtype", "number"), [(d, n) for d in sorted(MASKING) for n in MASKING[d] + ADDED[d]], ids=str)
+def test_only_numbers_that_mask_make_the_triangle_causal(builtins, dtype, length, number):
+    """Others are added where the mask is as long as the sequence, or refused."""
+    rng, kind = np.random.default_rng(length), {**FLOATS, "bool": np.dtype(bool), "uint8": np.dtype(np.uint8)}[dtype]
+    query, key, value = (numbers(rng, (length, n * 16), "float16") for n in (4, 2, 2))
+    above = np.triu(np.ones((128, 128), bool), 1)
+    if number == "noise":
+        mask = rng.standard_normal((128, 128)).astype(kind)
+    else:
+        mask = np.where(above, -10000 if number == "almost" else number, 0).astype(kind)
+        mask[0, 1] = 0 if number == "almost" else mask[0, 1]
+    masks = number in MASKING[dtype]
+    lens = np.array([length])
+    given_arrays = (query, key, value, TH, 4, 0.25)
+    taken = masks or (length <= 128 and (dtype != "bfloat16" or number == "almost"))
+    if not taken:
+        with pytest.raises(ValueError, match=r"attn_mask: given .* expected"):
+            flash(builtins, *given_arrays, q_lens=lens, kv_lens=lens, mask=mask)
+        return
+    out, _, _ = flash(builtins, *given_arrays, q_lens=lens, kv_lens=lens, mask=mask)
+    see = dense.causal(0) if masks else dense.everything
+    bias = 0.0 if masks else mask[:length, :length].astype(np.float64)[None]
+    shaped = [x.reshape(length, -1, 16) for x in (query, key, value)]
+    within(out, *(x.reshape(length, -1) for x in dense.attention_and_error(*shaped, 0.25, see, bias)), "float16")
+
+
+@pytest.mark.parametrize("number", [1, -10000, -np.inf])
+def test_what_masks_in_bfloat16_where_mla_is(builtins, number):
+    rng = np.random.default_rng(3)
+    query, keys = numbers(rng, (5, 4 * 16), "bfloat16"), numbers(rng, (6, 4, 1, 16), "bfloat16")
+    tables, lens, q_lens = np.arange(6, dtype=np.int32).reshape(2, 3), np.array([5, 12]), np.array([2, 3])
+    hidden = rng.random((5, 12)) < 0.4
+    hidden[:, 0] = False
+
+    def run(mask):
+        inputs = [query, keys, keys, tables, lens, None, None, mask.astype(BFLOAT16), q_lens, None, 4, 0.3, 1, 0, 0, 8]
+        return builtins("PagedAttention", inputs, [((5, 4 * 8), BFLOAT16)])[0]
+
+    mask = np.where(hidden, -10000, 0)
+    want = dense.paged_attention_and_error(
+        query.reshape(5, 4, 16), keys, keys[..., :8], tables, lens.tolist(), q_lens.tolist(), 0.3, mask
+    )
+    within(run(np.where(hidden, number, 0)), *want, "bfloat16")
+    for other in (0.5, -5, 1 if number != 1 else -10000):
+        wrong = np.where(hidden, number, 0)
+        wrong[0, 0] = other
+        with pytest.raises(ValueError, match=r"attn_mask: given .* in bfloat16"):
+            run(wrong if isinstance(other, int) else np.where(hidden, other, 0))
+
+
 @many
 @given(
     shape=st.lists(st.integers(1, 5), min_size=1, max_size=3).map(tuple),

@@ -311,6 +311,13 @@ def bad_calls():
     )
     yield "a row past the table", ops.auto_generate.IndexSelect(), (numbers(7, 5), 0, ids), IndexError, "index: given 7"
     yield "another width", ops.RmsNorm(1e-3), (query, numbers(31)), ValueError, "gamma"
+    mixed = (numbers(7, 5).astype(np.complex64), 0, ids)
+    yield "complex numbers", ops.auto_generate.IndexSelect(), mixed, TypeError, "input: given complex64"
+    ragged = FlashAttentionScore(HEADS, 1.0, 0.25, MAX, MAX, 0, "TH", 0)
+    nothing = np.zeros(0, np.int32)
+    key = query[:, : KV_HEADS * SIZE]
+    lengths = (query, key, key, None, None, None, None, None, nothing, nothing)
+    yield "no lengths", ragged, lengths, ValueError, "actual_seq_qlen: given a sum of 0"
     dropout = FlashAttentionScore(HEADS, 0.5, 0.25, MAX, MAX, 0, "BSH", 0)
     yield "dropout", dropout, (query[None], query[None], query[None]), ValueError, "keep_prob"
 

@@ -150,6 +150,7 @@ REFUSED: list[tuple[str, str, Any, type[Exception], str]] = [
     ("PagedAttention", "key_cache", halves(6, BLOCK_SIZE), ValueError, "num_blocks"),
     ("PagedAttention", "value_cache", halves(5, BLOCK_SIZE, KV_HEADS, SIZE), ValueError, r"\[6, 4, 2, head_size\]"),
     ("PagedAttention", "value_cache", None, TypeError, "None"),
+    ("PagedAttention", "value_cache", halves(6, BLOCK_SIZE, KV_HEADS, 8), ValueError, "key_cache's head_size, 16"),
     ("PagedAttention", "value_cache", np.zeros((6, BLOCK_SIZE, KV_HEADS, SIZE), np.int8), TypeError, "int8"),
     ("PagedAttention", "antiquant_scale", halves(2, KV_HEADS * SIZE), TypeError, "key_cache: given float16"),
     ("PagedAttention", "antiquant_offset", halves(2, KV_HEADS * SIZE), ValueError, "antiquant_scale is None"),
@@ -180,7 +181,8 @@ REFUSED: list[tuple[str, str, Any, type[Exception], str]] = [
     ("FlashAttentionScore", "attn_mask", np.zeros((2, 3), bool), ValueError, "S1 >= 3"),
     ("FlashAttentionScore", "attn_mask", np.zeros((3, 2), bool), ValueError, "S2 >= 3"),
     ("FlashAttentionScore", "attn_mask", np.zeros((1, 1, 3, 3), bool), ValueError, r"\[S1, S2\]"),
-    ("FlashAttentionScore", "attn_mask", np.full((3, 3), -10000).astype(BFLOAT16), ValueError, "0 and 1"),
+    ("FlashAttentionScore", "attn_mask", np.full((3, 3), -5).astype(BFLOAT16), ValueError, "-5.0+ at 0"),
+    ("FlashAttentionScore", "attn_mask", np.diag([1, -10000, 0]).astype(BFLOAT16), ValueError, "-9984.0+ at 4"),
     ("FlashAttentionScore", "real_shift", halves(1, HEADS, 5, 5), ValueError, "layout that has B and S"),
     ("FlashAttentionScore", "drop_mask", np.zeros(4, np.uint8), ValueError, "training"),
     ("FlashAttentionScore", "prefix", of([1, 1]), ValueError, "prefix"),
@@ -220,9 +222,11 @@ REFUSED: list[tuple[str, str, Any, type[Exception], str]] = [
     ("IndexSelect", "index", of([0, -1]), IndexError, "-1 at 1"),
     ("IndexSelect", "index", np.zeros((1, 2), I32), ValueError, "index"),
     ("IndexSelect", "index", np.zeros(2, F32), TypeError, "float32"),
+    ("IndexSelect", "input", np.zeros((4, 5), np.complex64), TypeError, "given complex64"),
     ("IndexSelect", "dim", 2, ValueError, "-2 to 1"),
     ("RepeatInterleaveInt", "repeats", -1, ValueError, "0 or more"),
     ("RepeatInterleaveInt", "repeats", HUGE, ValueError, "output 0"),
+    ("RepeatInterleaveInt", "output_size", 7, ValueError, "8, the rows"),
     ("RepeatInterleaveInt", "dim", -3, ValueError, "-2 to 1"),
     ("SliceExt", "dim", 2, ValueError, "-2 to 1"),
     ("SliceExt", "step", 0, ValueError, "1 or more"),
@@ -235,6 +239,7 @@ REFUSED: list[tuple[str, str, Any, type[Exception], str]] = [
     ("ArgMaxExt", "dim", 7, ValueError, "-2 to 1"),
     ("ArgMaxExt", "input", np.zeros((0, 5), H), ValueError, "one number or more"),
     ("ArgMaxExt", "input", np.zeros((4, 5), np.uint64), TypeError, "uint64"),
+    ("ArgMaxExt", "input", np.zeros((4, 5), np.complex128), TypeError, "given complex128"),
 ]
 
 
@@ -252,6 +257,19 @@ def test_a_broken_argument_is_named(builtins, case):
     assert said.startswith(f"{name}") and "expected" in said
     if "output" not in said and argument not in ("cos", "antiquant_scale", "kv_cache_quant_mode", "sparse_mode"):
         assert f"{name}'s {argument}:" in said or argument in ("query", "head_num")
+
+
+def test_what_two_arguments_refuse_together(builtins):
+    empty = [halves(0, 5), 0, of([0])]
+    with pytest.raises(IndexError, match="index: given 0 at 0, expected no index: input has no rows"):
+        builtins("IndexSelect", empty, [((1, 5), H)])
+    table = {**ROTARY, "position_ids": of([0, 0])}
+    with pytest.raises(ValueError, match=r"cos: given \[9, 16\], expected 5 rows, one for each token"):
+        builtins("ApplyRotaryPosEmb", list(table.values()), OUTPUTS["ApplyRotaryPosEmb"])
+    codes = np.zeros((6, BLOCK_SIZE, KV_HEADS, SIZE), np.int8)
+    latent = {"key_cache": codes, "value_cache": codes, "antiquant_scale": halves(2, KV_HEADS * SIZE), "mla_v_dim": 8}
+    with pytest.raises(ValueError, match=r"antiquant_scale: .* one head_size.* keys have 16, values 8"):
+        builtins("PagedAttention", list({**PAGED, **latent}.values()), [((3, HEADS * 8), H)])
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))

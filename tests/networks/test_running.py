@@ -167,6 +167,12 @@ def test_rotary_with_a_row_for_each_token(mode, coefficient):
         np.testing.assert_allclose(result.asnumpy().reshape(want.shape), want, rtol=2e-3, atol=2e-3)
 
 
+def test_a_table_is_no_row_for_each_token(mode):
+    query, key, table = (Tensor(np.ones(shape, np.float16)) for shape in ((3, 64), (3, 32), (40, 16)))
+    with pytest.raises((ValueError, RuntimeError), match=r"cos: given \[40, 16\], expected 3 rows"):
+        Rotate()(query, key, table, table, Tensor([3]), 2)[0].asnumpy()
+
+
 class Transform(nn.Cell):
     def construct(self, x, kind):
         return ms_custom_ops.trans_data(x, kind)
