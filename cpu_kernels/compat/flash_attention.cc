@@ -109,11 +109,14 @@ bool Masks(int32_t type, float number) {
   return number <= LeastMasked(type) || (type == MSSP_BUILTIN_BFLOAT16 && number == 1.0f);
 }
 
-bool IsTriangle(const MsspBuiltinTensor& mask) {
-  const std::vector<float> values = Widened(mask);
-  for (int64_t i = 0; i < kTriangle; ++i) {
-    for (int64_t j = 0; j < kTriangle; ++j) {
-      const float number = values[static_cast<size_t>(i * kTriangle + j)];
+// Whether a mask of side * side numbers lets query i see the keys up to i.
+bool IsTriangle(const MsspBuiltinTensor& mask, int64_t side) {
+  std::vector<float> row(static_cast<size_t>(side));
+  for (int64_t i = 0; i < side; ++i) {
+    const char* from = static_cast<const char*>(mask.data) + i * side * ItemBytes(mask.type);
+    ActiveVectors().widen(mask.type, from, side, row.data());
+    for (int64_t j = 0; j < side; ++j) {
+      const float number = row[static_cast<size_t>(j)];
       if (j > i ? !Masks(mask.type, number) : number != 0.0f) return false;
     }
   }
@@ -258,6 +261,7 @@ class FlashAttention {
 
   void AddMask() {
     const bool has_mask = call_.Has(kAttnMask);
+    if (has_mask && sparse_mode_ >= kLeftUpCausal) ExpectCompressedMask();
     if (sparse_mode_ == kLeftUpCausal) {
       for (Sequence& s : attention_.sequences) s.end = 1;
       return;
@@ -285,10 +289,26 @@ class FlashAttention {
     AddMaskTensor();
   }
 
-  void AddMaskTensor() {
-    const auto& mask = call_.In(kAttnMask);
+  void ExpectTypeOfMask() const {
     call_.ExpectType(kAttnMask, {MSSP_BUILTIN_BOOL, MSSP_BUILTIN_UINT8, MSSP_BUILTIN_FLOAT16, MSSP_BUILTIN_BFLOAT16,
                                  MSSP_BUILTIN_FLOAT32});
+  }
+
+  // The documents: modes 2 to 4 take a triangle of 2048 x 2048, whatever the lengths. It says no more than the mode.
+  void ExpectCompressedMask() const {
+    const auto& mask = call_.In(kAttnMask);
+    ExpectTypeOfMask();
+    const int64_t side = mask.rank == 0 ? 0 : mask.shape[mask.rank - 1];
+    const bool square = mask.rank >= 2 && mask.shape[mask.rank - 2] == side && CountOf(mask) == Product(side, side);
+    if (square && IsTriangle(mask, side)) return;
+    call_.Refuse(MSSP_BUILTIN_VALUE_ERROR, kAttnMask, ShapeText(mask) + ", another mask,",
+                 "None or a causal triangle, as of 2048 x 2048, in sparse_mode " + std::to_string(sparse_mode_) +
+                     "; sparse_mode 0 and 1 take other masks");
+  }
+
+  void AddMaskTensor() {
+    const auto& mask = call_.In(kAttnMask);
+    ExpectTypeOfMask();
     int64_t queries = 0;
     int64_t keys = 0;
     for (const Sequence& s : attention_.sequences) {
@@ -299,7 +319,7 @@ class FlashAttention {
     const bool two = mask.rank == 2;
     const int64_t rows = mask.rank >= 2 ? mask.shape[mask.rank - 2] : 0;
     const int64_t columns = mask.rank >= 2 ? mask.shape[mask.rank - 1] : 0;
-    if (layout_ == kTh && two && rows == kTriangle && columns == kTriangle && IsTriangle(mask)) {
+    if (layout_ == kTh && two && rows == kTriangle && columns == kTriangle && IsTriangle(mask, kTriangle)) {
       for (Sequence& s : attention_.sequences) s.end = std::min<int64_t>(s.end, 1);
       return;
     }

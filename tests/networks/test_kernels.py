@@ -383,6 +383,31 @@ def test_only_numbers_that_mask_make_the_triangle_causal(builtins, dtype, length
     within(out, *(x.reshape(length, -1) for x in dense.attention_and_error(*shaped, 0.25, see, bias)), "float16")
 
 
+@pytest.mark.parametrize("sparse", [2, 3, 4])
+def test_sparse_modes_take_a_triangle_alone(builtins, sparse):
+    """As MindSpore's documents have it, 2048 x 2048; another mask would say something else than the mode."""
+    rng, lead = np.random.default_rng(sparse), (1,) * (2 * (sparse - 2))
+    query, key, value = (numbers(rng, (1, 6, n * 16), "float16") for n in (4, 2, 2))
+    more = {"sparse": sparse, "pre": 3, "next": 0}
+    want, _, _ = flash(builtins, query, key, value, BSH, 4, 0.25, **more)
+    triangle = np.triu(np.ones((*lead, 2048, 2048), np.uint8), 1)
+    for mask in (triangle, triangle.astype(bool), triangle[..., :6, :6] * np.float16(-10000)):
+        out, _, _ = flash(builtins, query, key, value, BSH, 4, 0.25, mask=np.ascontiguousarray(mask), **more)
+        np.testing.assert_array_equal(out, want)
+    hole = triangle.copy()
+    hole[..., 3, 1000] = 0
+    wrong = [
+        hole,
+        0 * triangle,
+        np.swapaxes(triangle, -1, -2),
+        triangle[..., :6, :7],
+        triangle[..., :6, :6] * np.float16(-5),
+    ]
+    for mask in wrong:
+        with pytest.raises(ValueError, match=r"attn_mask: given .* causal triangle"):
+            flash(builtins, query, key, value, BSH, 4, 0.25, mask=np.ascontiguousarray(mask), **more)
+
+
 @pytest.mark.parametrize("number", [1, -10000, -np.inf])
 def test_what_masks_in_bfloat16_where_mla_is(builtins, number):
     rng = np.random.default_rng(3)
