@@ -301,7 +301,7 @@ class FlashAttention {
     const int64_t side = mask.rank == 0 ? 0 : mask.shape[mask.rank - 1];
     const bool square = mask.rank >= 2 && mask.shape[mask.rank - 2] == side && CountOf(mask) == Product(side, side);
     if (square && IsTriangle(mask, side)) return;
-    call_.Refuse(MSSP_BUILTIN_VALUE_ERROR, kAttnMask, ShapeText(mask) + ", another mask,",
+    call_.Refuse(MSSP_BUILTIN_VALUE_ERROR, kAttnMask, ShapeText(mask) + (square ? " of other numbers" : ""),
                  "None or a causal triangle, as of 2048 x 2048, in sparse_mode " + std::to_string(sparse_mode_) +
                      "; sparse_mode 0 and 1 take other masks");
   }
