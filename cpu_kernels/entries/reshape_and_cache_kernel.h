@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "call_from_tensors.h"
@@ -40,6 +41,12 @@ int64_t CodeOf(const TypeRow (&rows)[N], TypeId id) {
   MS_EXCEPTION(mindspore::TypeError) << kName << ": no CPU kernel for " << mindspore::TypeIdToString(id);
 }
 
+// The core's sentence, which ends in the name of the package's own operator.
+std::string Sentence(const char* message) {
+  const std::string text = WithoutType(message);
+  return text.substr(0, text.rfind("; ")) + "; " + kName + " wrote nothing";
+}
+
 bool IsNone(const KernelTensor& tensor) { return tensor.dtype_id() == mindspore::kMetaTypeNone; }
 
 class ReshapeAndCache : public NativeCpuKernelMod {
@@ -57,6 +64,7 @@ class ReshapeAndCache : public NativeCpuKernelMod {
 
   bool Launch(const std::vector<KernelTensor*>& inputs, const std::vector<KernelTensor*>& /*workspace*/,
               const std::vector<KernelTensor*>& outputs) override {
+    CheckNoView(inputs);
     CheckShapes(inputs);
     MsspTensor tensors[MSSP_NUM_ARGUMENTS] = {};
     for (int i = 0; i < kNumInputs; ++i) {
@@ -69,13 +77,13 @@ class ReshapeAndCache : public NativeCpuKernelMod {
     char message[kMessageSize];
     const MsspStatus result = MsspRun(tensors, &options_, status, nullptr, message, kMessageSize);
     if (result.code == MSSP_BAD_SLOT) {
-      MS_EXCEPTION(mindspore::IndexError) << WithoutType(message);
+      MS_EXCEPTION(mindspore::IndexError) << Sentence(message);
     }
     if (result.code == MSSP_NO_MEMORY) {
-      MS_EXCEPTION(mindspore::MemoryError) << WithoutType(message);
+      MS_EXCEPTION(mindspore::MemoryError) << Sentence(message);
     }
     if (result.code != MSSP_WRITTEN) {
-      MS_EXCEPTION(mindspore::ValueError) << WithoutType(message);
+      MS_EXCEPTION(mindspore::ValueError) << Sentence(message);
     }
     // Networks only depend on the output; the primitive says that it looks like key.
     if (inputs[kKey]->size() != 0 && outputs[0]->device_ptr() != nullptr) {
@@ -106,6 +114,17 @@ class ReshapeAndCache : public NativeCpuKernelMod {
       }
     }
     return support;
+  }
+
+  // A graph hands over a view with the address of the whole tensor; MindSpore itself refuses it only after the launch.
+  static void CheckNoView(const std::vector<KernelTensor*>& inputs) {
+    for (const int cache : {kKeyCache, kValueCache}) {
+      if (!IsNone(*inputs[cache]) && inputs[cache]->tensor_storage_info() != nullptr) {
+        MS_EXCEPTION(mindspore::ValueError)
+            << kArgumentNames[cache] << ": given a view (as kv[0] is), expected a whole Tensor or Parameter; " << kName
+            << " wrote nothing";
+      }
+    }
   }
 
   // The core takes ranks as checked; of a hidden size it would speak as of heads.

@@ -2,7 +2,8 @@
 ``ms_custom_ops`` where that package is not installed.
 
 https://gitee.com/mindspore/ms_custom_ops documents them. A function that is missing here is an AttributeError that says
-so, when it is looked up: networks that ask with ``hasattr`` take their other path.
+so, when it is looked up, and an ImportError when it is imported: networks that ask with ``hasattr`` or ``except ImportError``
+take their other path.
 """
 
 from typing import Any
@@ -15,6 +16,8 @@ from .custom_ops import reshape_and_cache
 from .paged_load import paged_cache_load
 
 __all__ = ["apply_rotary_pos_emb_atb", "paged_cache_load", "reshape_and_cache", "trans_data"]
+
+__path__: list[str] = []  # a package without modules, as far as Python asks: so imports of absent names reach a finder
 
 _FRACTAL_NZ_TO_ND, _ND_TO_FRACTAL_NZ = 0, 1
 # Of a 32-byte unit. By dtype: the itemsize of a view of another dtype is that of the memory below it.
@@ -43,16 +46,31 @@ def _nz_shape(shape: Any, dtype: Any, transdata_type: Any) -> tuple[tuple[int, .
 
 
 @_primexpr
-def _rotation(head_size: Any, rotary_coeff: Any, cos_format: Any) -> int:
+def _rotation(head_size: Any, rotary_coeff: Any, cos_format: Any) -> tuple[int, bool]:
+    """The operator's cos_format, and whether it rotates the two halves of a head each on its own."""
     if cos_format not in (0, 1):
         raise ValueError(f"cos_format: given {cos_format}, expected 0 or 1")
     if rotary_coeff == 2:
-        return 2
-    if rotary_coeff == head_size // 2:
-        return 3
+        return 2, False
+    if rotary_coeff == 4 and head_size % 4 == 0 and head_size != 8:  # of 8 it is head_size / 2 too
+        return 2, True
+    if rotary_coeff == head_size // 2 and head_size != 8:
+        return 3, False
     raise ValueError(
-        f"rotary_coeff: given {rotary_coeff}, expected 2 (halves) or {head_size // 2} (neighbours: head_size / 2)"
+        f"rotary_coeff: given {rotary_coeff}, expected 2 (halves), 4 (halves of each half, head_size a multiple of 4) or "
+        f"{head_size // 2} (neighbours: head_size / 2); head_size is {head_size}, and 4 of 8 may be either"
     )
+
+
+def _halves_to_rows(x: Any, half: int) -> Any:
+    """[T, N * 2 * half] to [T * 2, N * half]."""
+    heads = x.shape[-1] // (2 * half)
+    return ops.reshape(ops.transpose(ops.reshape(x, (-1, heads, 2, half)), (0, 2, 1, 3)), (-1, heads * half))
+
+
+def _rows_to_halves(x: Any, half: int) -> Any:
+    heads = x.shape[-1] // half
+    return ops.reshape(ops.transpose(ops.reshape(x, (-1, 2, heads, half)), (0, 2, 1, 3)), (-1, 2 * heads * half))
 
 
 def trans_data(input: Any, transdata_type: int = 0) -> Any:
@@ -86,22 +104,35 @@ def apply_rotary_pos_emb_atb(
         query, key: [T, N*D], float16 or bfloat16.
         cos, sin: [T, D], of query's dtype.
         seq_len: int32 [B]; not needed where every token has its row, and taken for the signature's sake.
-        rotary_coeff: 2 rotates halves, D/2 neighbours; the 4 of other models is refused.
+        rotary_coeff: 2 rotates halves, D/2 neighbours, 4 the halves of each half of a head (ChatGLM's two-dimensional
+            positions), as the test data of CANN's Rope operator says it.
         cos_format: 0 or 1, without effect in inference.
 
     Returns:
         Tensors like query and key.
 
     Raises:
-        ValueError: another ``rotary_coeff`` or ``cos_format``; the operator's own errors for shapes.
+        ValueError: another ``rotary_coeff`` or ``cos_format``; a ``rotary_coeff`` of 4 where D is 8, which may mean either;
+            the operator's own errors for shapes.
     """
-    rotate = ops.ApplyRotaryPosEmb(_rotation(cos.shape[-1], rotary_coeff, cos_format))
-    # Lengths of 0 do not add up to T: so the operator takes row t for token t, wherever sequences begin.
-    return rotate(query, key, cos, sin, seq_len - seq_len)
+    kind, each_half = _rotation(cos.shape[-1], rotary_coeff, cos_format)
+    rotate = ops.ApplyRotaryPosEmb(kind)
+    none = seq_len - seq_len  # lengths of 0 do not add up to T: so row t is token t's, wherever sequences begin
+    if not each_half:
+        return rotate(query, key, cos, sin, none)
+    half = cos.shape[-1] // 2
+    query, key = _halves_to_rows(query, half), _halves_to_rows(key, half)
+    query, key = rotate(query, key, ops.reshape(cos, (-1, half)), ops.reshape(sin, (-1, half)), none)
+    return _rows_to_halves(query, half), _rows_to_halves(key, half)
 
 
-def __getattr__(name: str) -> Any:
-    raise AttributeError(
+def sentence(name: str) -> str:
+    """What is said of a name that is not here."""
+    return (
         f"ms_custom_ops has no {name} on the CPU: ms_scatter_pa.compat has only {', '.join(__all__)}. The functions that "
         "it lacks need the package ms_custom_ops and an NPU."
     )
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(sentence(name))

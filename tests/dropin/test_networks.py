@@ -150,10 +150,37 @@ def test_all_slots_negative_is_a_no_op(mode):
 def test_a_bad_slot_is_an_index_error_and_nothing_is_written(mode, slot):
     manager = PagedAttentionManager(HEADS, SIZE, SHAPE)
     key = Tensor(rows(3, 1))
-    with pytest.raises(IndexError, match=rf"slot_mapping\[1\] = {slot} is outside the cache"):
+    sentence = rf"slot_mapping\[1\] = {slot} is outside the cache.*; ReshapeAndCache wrote nothing"
+    with pytest.raises(IndexError, match=sentence):
         manager(key, key, Tensor(np.array([0, slot, 1], np.int32)))
         manager.key_cache.asnumpy()
     assert not manager.key_cache.asnumpy().any()
+
+
+@pytest.mark.parametrize(
+    "sides",
+    [("first", "second"), ("second", "first"), ("whole", "second"), ("second", "whole"), ("whole", "first")],
+    ids=str,
+)
+def test_a_graph_refuses_views_and_names_them(sides):
+    """It hands them over with the address of their whole tensor: a write would go to the wrong blocks."""
+    ms.set_context(mode=ms.GRAPH_MODE)
+    try:
+        both, whole = Tensor(np.zeros((2, *SHAPE), np.float16)), Tensor(np.zeros(SHAPE, np.float16))
+        given = {"first": both[0], "second": both[1], "whole": whole}
+        key, slots = Tensor(rows(2, 1)), Tensor(np.array([3, 1], np.int32))
+        name = "value_cache" if sides[0] == "whole" else "key_cache"
+        with pytest.raises(ValueError, match=rf"{name}: given a view .* whole Tensor.*; ReshapeAndCache wrote nothing"):
+            AttentionLayer()(key, key, *(given[side] for side in sides), slots).asnumpy()
+        assert not both.asnumpy().any()
+        assert not whole.asnumpy().any()
+        with pytest.raises(
+            ValueError, match=r"value_cache overlaps key_cache in memory.*; ReshapeAndCache wrote nothing"
+        ):
+            AttentionLayer()(key, key, whole, whole, slots).asnumpy()
+        assert not whole.asnumpy().any()
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
 
 
 def test_a_wrong_hidden_size_is_a_value_error(mode):

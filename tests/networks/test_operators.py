@@ -310,7 +310,7 @@ def bad_calls():
         "q_seq_lens",
     )
     yield "a row past the table", ops.auto_generate.IndexSelect(), (numbers(7, 5), 0, ids), IndexError, "index: given 7"
-    yield "another width", ops.RmsNorm(1e-3), (query, numbers(31)), ValueError, "gamma"
+    yield "another width (MindSpore's own check)", ops.RmsNorm(1e-3), (query, numbers(31)), RuntimeError, "gamma"
     mixed = (numbers(7, 5).astype(np.complex64), 0, ids)
     yield "complex numbers", ops.auto_generate.IndexSelect(), mixed, TypeError, "input: given complex64"
     ragged = FlashAttentionScore(HEADS, 1.0, 0.25, MAX, MAX, 0, "TH", 0)
@@ -325,5 +325,5 @@ def bad_calls():
 @pytest.mark.parametrize("case", list(bad_calls()), ids=lambda case: case[0])
 def test_what_is_refused(case):
     _, operator, arguments, error, sentence = case
-    with pytest.raises((error, RuntimeError), match=sentence):
+    with pytest.raises(error, match=sentence):
         run(operator, *arguments)

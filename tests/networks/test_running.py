@@ -148,12 +148,32 @@ def test_a_function_that_is_missing_is_a_sentence():
         _ = ms_custom_ops.mla
 
 
+def test_an_import_of_a_function_that_is_missing_is_a_sentence(run_python):
+    script = """
+from ms_scatter_pa import compat
+compat.register()
+from ms_custom_ops import reshape_and_cache, trans_data
+from ms_custom_ops import *
+import ms_custom_ops
+assert not hasattr(ms_custom_ops, "mla")
+for line in ("from ms_custom_ops import trans_data, mla", "import ms_custom_ops.mla", "from ms_custom_ops.mla import mla"):
+    try:
+        exec(line)
+    except ImportError as error:
+        assert str(error).startswith("ms_custom_ops has no mla on the CPU: ms_scatter_pa.compat has only apply_"), error
+    else:
+        raise AssertionError(line)
+"""
+    result = run_python(script)
+    assert result.returncode == 0, result.stderr
+
+
 class Rotate(nn.Cell):
     def construct(self, query, key, cos, sin, lens, coefficient):
         return ms_custom_ops.apply_rotary_pos_emb_atb(query, key, cos, sin, lens, coefficient, 0)
 
 
-@pytest.mark.parametrize("coefficient", [2, 8])
+@pytest.mark.parametrize("coefficient", [2, 8, 4])
 def test_rotary_with_a_row_for_each_token(mode, coefficient):
     """Two sequences of three tokens that begin alike: rows are not taken for a table."""
     rng = np.random.default_rng(0)
@@ -163,7 +183,12 @@ def test_rotary_with_a_row_for_each_token(mode, coefficient):
     lens = np.array([3, 3], np.int32)
     got = Rotate()(*map(Tensor, (query, key, cos, sin, lens)), coefficient)
     for result, x in zip(got, (query, key), strict=True):
-        want = dense.rotate(x.reshape(6, -1, 16), cos, sin, neighbours=coefficient == 8)
+        heads = x.reshape(6, -1, 16)
+        if coefficient == 4:  # each half of a head on its own
+            sides = (slice(0, 8), slice(8, 16))
+            want = np.concatenate([dense.rotate(heads[..., i], cos[:, i], sin[:, i]) for i in sides], axis=-1)
+        else:
+            want = dense.rotate(heads, cos, sin, neighbours=coefficient == 8)
         np.testing.assert_allclose(result.asnumpy().reshape(want.shape), want, rtol=2e-3, atol=2e-3)
 
 
@@ -204,7 +229,8 @@ def test_trans_data_of_a_view_of_another_dtype():
         (lambda: ms_custom_ops.trans_data(Tensor(np.zeros((15, 16), np.float16)), 1), ValueError),
         (lambda: ms_custom_ops.trans_data(Tensor(np.zeros((16, 16), np.float32)), 1), TypeError),
         (lambda: ms_custom_ops.trans_data(Tensor(np.zeros((1, 16, 8), np.float16)), 0), ValueError),
-        (lambda: Rotate()(*[Tensor(np.zeros((2, 16), np.float16))] * 4, Tensor([2]), 4), ValueError),
+        (lambda: Rotate()(*[Tensor(np.zeros((2, 16), np.float16))] * 4, Tensor([2]), 3), ValueError),
+        (lambda: Rotate()(*[Tensor(np.zeros((2, 8), np.float16))] * 4, Tensor([2]), 4), ValueError),
     ],
 )
 def test_what_the_functions_refuse(call, error):
