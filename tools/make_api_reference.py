@@ -23,6 +23,7 @@ MODULES = (
     f"{PACKAGE}.drawing",
     f"{PACKAGE}.cache",
     f"{PACKAGE}.hifloat8",
+    f"{PACKAGE}.compat",
     f"{PACKAGE}.cli.show",
 )
 SECTIONS = ("Args", "Inputs", "Outputs", "Returns", "Raises", "Attributes", "Source", "Example")

@@ -18,18 +18,24 @@ BUILTINS = (
     "SliceExt",
 )
 
-# Those that networks with experts, quantized weights or other caches, vision models and sampling call too, and that have
-# none here.
+# Those that networks with experts, quantized weights or other caches, vision models, sampling and mint's small functions
+# call too, and that have none here.
 MISSING = (
+    "Arange",
     "ArgSort",
     "BincountExt",
+    "ConstantPadND",
     "DynamicQuantExt",
+    "Embedding",
+    "FullLike",
     "FusedAddTopKDiv",
     "FusedInferAttentionScore",
+    "GeluExt",
     "GroupedMatmul",
     "GroupedMatmulV4",
     "KVCacheScatterUpdate",
     "LayerNormExt",
+    "LinSpaceExt",
     "LinalgVectorNorm",
     "MoeDistributeCombine",
     "MoeDistributeDispatch",
@@ -37,13 +43,19 @@ MISSING = (
     "MoeInitRoutingV2",
     "MoeTokenUnpermute",
     "MultinomialExt",
+    "NormalFloatFloat",
+    "OnesLikeExt",
+    "Outer",
     "PromptFlashAttention",
     "QuantBatchMatmul",
     "RepeatInterleaveTensor",
     "ReshapeView",
     "RotaryPositionEmbedding",
     "SortExt",
+    "StackExt",
     "Swiglu",
+    "Threshold",
     "TopkExt",
     "Unique2",
+    "ZerosLikeExt",
 )
