@@ -88,7 +88,7 @@ def test_one_operator_more_changes_nothing_of_the_others():
     larger = replace(table, operators=(more, *table.operators), cpp=table.cpp | {more.name: cpp})
     assert op_host.render(larger) == op_host.render(table)
     assert "namespace more {" in op_host.render_paged(larger)
-    assert "MsspMoreOptions" in cpp_headers.render(larger, ascend=False)
+    assert "MsspMoreOptions" in cpp_headers.render_cpu(larger)
 
 
 def test_means_are_of_known_dtypes():
