@@ -179,11 +179,12 @@ Paged CheckCommon(const Arguments& call, const Positions& at, bool mla) {
   }
   LoadDequantization(call, quant_mode == kPerToken, &attention);
   // MindSpore makes the output of query's shape, whatever the values' heads are.
-  if (!mla && attention.value_size != attention.key_size && CountOf(call.Out(0)) == CountOf(query)) {
+  const int64_t numbers = paged.num_tokens * attention.num_heads * attention.value_size;
+  if (!mla && CountOf(call.Out(0)) != numbers && CountOf(call.Out(0)) == CountOf(query)) {
     call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kValueCache, ShapeText(call.In(kValueCache)),
                 "key_cache's head_size, " + std::to_string(attention.key_size) + ", as the output has query's shape");
   }
-  call.ExpectOutput(0, paged.num_tokens * attention.num_heads * attention.value_size, query.type);
+  call.ExpectOutput(0, numbers, query.type);
   return paged;
 }
 

@@ -69,6 +69,15 @@ class Draw {
     return tensor;
   }
 
+  // [side, side], 1 above the diagonal.
+  static Tensor Triangle(int64_t side) {
+    Tensor tensor = Empty(MSSP_BUILTIN_UINT8, {side, side});
+    for (int64_t i = 0; i < side; ++i) {
+      for (int64_t j = i + 1; j < side; ++j) tensor.data[static_cast<size_t>(i * side + j)] = 1;
+    }
+    return tensor;
+  }
+
   Tensor Bits(int32_t type, std::vector<int64_t> shape) {
     Tensor tensor = Empty(type, std::move(shape));
     Allocate(&tensor, &seed_);
@@ -228,7 +237,9 @@ void DrawFlash(Bytes* in, Draw* draw, Call* call) {
   const auto most_of = [](const std::vector<int64_t>& lens) {
     return lens.empty() ? 0 : *std::max_element(lens.begin(), lens.end());
   };
-  if (sparse_mode == 1 || more == 2) {
+  if (sparse_mode > 1) {
+    inputs.push_back(more == 2 ? draw->Triangle(1 + in->Below(40)) : Draw::None());
+  } else if (sparse_mode == 1 || more == 2) {
     const int64_t rows = most_of(q_lens) + in->Below(3);
     const int64_t columns = most_of(kv_lens) + in->Below(3);
     std::vector<int64_t> mask_shape{rows, columns};
