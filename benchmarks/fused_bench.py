@@ -1,24 +1,18 @@
-"""Rows that are slices of a fused QKV projection, [T, 3, N, D], against contiguous rows of the same bytes.
+"""Rows that are slices of a fused QKV projection, [T, 3, N, D], against contiguous rows of the same bytes."""
 
-The contiguous way stands where other tables have the limit: a ratio of 1 is no price at all.
-"""
-
-import ctypes
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call
+from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
 
-from . import cases, harness
+from . import cases, harness, side_by_side
 from .cases import DTYPE, Array, Memory, Workload
 
 CONTIGUOUS, FUSED = "limit, contiguous rows", "fused QKV rows"
 GOAL = 1.1
 GROUP = "fused QKV"
-MAX_VARIANTS = 64
-SETTLING_BYTES = 64 << 20
 
 
 class FusedCases:
@@ -44,7 +38,7 @@ class FusedCases:
         shape = (workload.tokens, workload.heads, workload.head_size)
         ways: dict[str, list[harness.Variant]] = {CONTIGUOUS: [], FUSED: []}
         for i, region in enumerate(self.memory.source_regions(3 * nbytes)):
-            if i == MAX_VARIANTS:
+            if i == side_by_side.MAX_VARIANTS:
                 break
             slots = cases.index_arrays(workload, num_slots // workload.block_size * workload.block_size, rng)
             # Each way walks through the same memory, and reads two thirds of it.
@@ -52,21 +46,12 @@ class FusedCases:
             fused = region.view(DTYPE).reshape(workload.tokens, 3, workload.heads, workload.head_size)
             ways[CONTIGUOUS].append(self._variant(workload, apart, caches, slots))
             ways[FUSED].append(self._variant(workload, [fused[:, 1], fused[:, 2]], caches, slots))
-        return harness.Case(
-            name_of(workload),
-            GROUP,
-            workload.tokens,
-            [harness.Contender(name, variants) for name, variants in ways.items()],
-            calls_per_sample=max(1, min(64, 64 // workload.tokens)),
-            goal={FUSED: GOAL},
-            settling_calls=-(-SETTLING_BYTES // (workload.read_bytes + workload.written_bytes)),
-        )
+        return side_by_side.case(name_of(workload), GROUP, workload, ways, {FUSED: GOAL})
 
     def _variant(
         self, workload: Workload, rows: list[Array], caches: list[Array], indices: dict[str, Any]
     ) -> harness.Variant:
-        call = make_call(*rows, *caches, **indices, layout=workload.layout, num_threads=self.threads)
-        return harness.checked(self.library.c.MsspScatterPaKvCache, ctypes.byref(call), keep=(call, rows))
+        return side_by_side.variant(self.library, workload, rows, caches, indices, self.threads)
 
 
 def name_of(workload: Workload) -> str:

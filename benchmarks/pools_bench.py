@@ -1,27 +1,19 @@
-"""Caches whose blocks are interleaved in one pool against contiguous ones of the same memory, rows and slots.
+"""Caches whose blocks are interleaved in one pool against contiguous ones of the same memory, rows and slots."""
 
-The contiguous way stands where other tables have the limit: a ratio of 1 is no price at all.
-"""
-
-import ctypes
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call
+from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
 from ms_scatter_pa.rules.table import CACHE_MODES
 
-from . import cases, harness
+from . import cases, harness, side_by_side
 from .cases import DTYPE, Array, Memory, Workload
 
 CONTIGUOUS, INTERLEAVED = "limit, contiguous", "interleaved"
 GOAL = 1.05
 GROUP = "pools"
-MAX_VARIANTS = 64
-SETTLING_BYTES = 64 << 20
-
-Slots = Callable[[Workload, int, np.random.Generator], dict[str, Any]]
 
 
 class PoolCases:
@@ -47,36 +39,20 @@ class PoolCases:
         nbytes = workload.tokens * workload.token_bytes
         shape = (workload.tokens, workload.heads, workload.head_size)
         for i, region in enumerate(self.memory.source_regions(2 * nbytes)):
-            if i == MAX_VARIANTS:
+            if i == side_by_side.MAX_VARIANTS:
                 break
             rows = [region[k * nbytes : (k + 1) * nbytes].view(DTYPE).reshape(shape) for k in range(2)]
             indices = cases.index_arrays(workload, blocks * workload.block_size, rng)
             ways[CONTIGUOUS].append(self._variant(workload, rows, contiguous, indices))
             ways[INTERLEAVED].append(self._variant(workload, rows, [pool[:, 0], pool[:, 1]], indices))
-        return harness.Case(
-            name_of(workload),
-            GROUP,
-            workload.tokens,
-            [harness.Contender(name, variants) for name, variants in ways.items()],
-            calls_per_sample=max(1, min(64, 64 // workload.tokens)),
-            goal={INTERLEAVED: GOAL} if workload.block_size >= 16 else {},
-            settling_calls=-(-SETTLING_BYTES // (workload.read_bytes + workload.written_bytes)),
+        return side_by_side.case(
+            name_of(workload), GROUP, workload, ways, {INTERLEAVED: GOAL} if workload.block_size >= 16 else {}
         )
 
     def _variant(
         self, workload: Workload, rows: list[Array], caches: list[Array], indices: dict[str, Any]
     ) -> harness.Variant:
-        key, value = (r[None] if workload.mode != "None" else r for r in rows)
-        call = make_call(
-            key,
-            value,
-            *caches,
-            **indices,
-            layout=workload.layout,
-            scatter_mode=workload.mode,
-            num_threads=self.threads,
-        )
-        return harness.checked(self.library.c.MsspScatterPaKvCache, ctypes.byref(call), keep=call)
+        return side_by_side.variant(self.library, workload, rows, caches, indices, self.threads)
 
 
 def num_blocks(workload: Workload, memory: Memory) -> int:
