@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ms_scatter_pa.rules.table import CACHE_MODES
-from tests.ascendc.host_model.paged_runner import ARCHITECTURES, PagedCall, PagedHostModel, PagedRun, Side, build
+from tests.ascendc.host_model.paged_runner import ARCHITECTURES, PagedHostModel, PagedRun, build
 from tests.ascendc.host_model.runner import PARTS, Array
+from tests.support.paged_call import PagedCall, Side
 
 HEADS, SIZE = 8, 128
 GRANULE = 512

@@ -1,69 +1,13 @@
-"""Random calls of the gather and of the quantising write for the model, and the judge's answers."""
+"""The judge's answers to calls of the gather and of the quantising write, as Ascend must give them."""
 
 from dataclasses import replace
 from typing import Any
 
-import ml_dtypes  # noqa: F401  (registers bfloat16 and float8 with NumPy)
 import numpy as np
 
 from ms_scatter_pa.paged_reference import gather_reference, quant_scatter_reference
 from ms_scatter_pa.rules.table import dtype_named
-from tests.ascendc.ascendc_cases import cache_shape, random_bits, runs_of_slots
-from tests.ascendc.host_model.paged_runner import PagedCall, Side
-from tests.ascendc.host_model.runner import Array
-
-Rng = np.random.Generator
-
-
-def floats(rng: Rng, shape: tuple[int, ...], dtype: str, *, odd: bool) -> Array:
-    """Numbers of many sizes, zero rows, ties; with ``odd`` any bit pattern too."""
-    x = rng.standard_normal(shape) * np.exp2(rng.integers(-12, 12, (*shape[:-1], 1)))
-    x[rng.random(shape[:-1]) < 0.1] = 0
-    rows = x.astype(np.float32).astype(np.dtype(dtype))
-    if odd:
-        wild = random_bits(rng, shape, dtype)
-        where = rng.random(shape) < 0.05
-        where[rng.random(shape[:-1]) < 0.5] = False
-        rows[where] = wild[where]
-    return rows
-
-
-def scale_cache_shape(layout: str, num_blocks: int, block_size: int, heads: int) -> tuple[int, ...]:
-    return (num_blocks, heads, block_size, 1) if layout == "NHSD" else (num_blocks, block_size, heads)
-
-
-def static(
-    rng: Rng, granularity: int, heads: int, head_size: int, code: str, offset: bool
-) -> tuple[Array, Array | None]:
-    """A scale, and an offset where ``offset`` and the code allow one."""
-    shape = ((1,), (heads,), (heads, head_size))[granularity]
-    scale = np.exp2(rng.uniform(-6, 3, shape)).astype(np.float32)
-    shift = rng.uniform(-20, 20, shape).astype(np.float32) if offset and code == "int8" else None
-    return scale, shift
-
-
-def quant_side(rng: Rng, kind: str, layout: str, shape: tuple[int, int, int], blocks: tuple[int, int], rows: str,
-               code: str, *, granularity: int = 0, offset: bool = False, odd: bool = True) -> Side:  # fmt: skip
-    """A side of a quantising write: T, N, D, then num_blocks and block_size."""
-    tokens, heads, head_size = shape
-    cache = random_bits(rng, cache_shape(layout, *blocks, heads, head_size, code), code)
-    kept = rng.standard_normal(scale_cache_shape(layout, *blocks, heads)).astype(np.float32)
-    if kind in ("copied", "given"):
-        side = Side(random_bits(rng, shape, code), cache)
-        given = rng.standard_normal((tokens, heads)).astype(np.float32)
-        return side if kind == "copied" else replace(side, scale=given, scale_cache=kept)
-    side = Side(floats(rng, shape, rows, odd=odd), cache)
-    if kind == "dynamic":
-        return replace(side, scale_cache=kept)
-    scale, shift = static(rng, granularity, heads, head_size, code, offset)
-    return replace(side, scale=scale, offset=shift)
-
-
-def slots(rng: Rng, tokens: int, capacity: int, longest: int, index: str, padding: float = 0.2) -> Array:
-    """Runs of slots; some tokens are padding."""
-    given = np.array(runs_of_slots(rng, tokens, capacity, longest), np.dtype(index))
-    given[rng.random(tokens) < padding] = -1
-    return given
+from tests.support.paged_call import Array, PagedCall, Side
 
 
 def _arguments(call: PagedCall) -> dict[str, Any]:
@@ -177,42 +121,3 @@ def check(got: PagedCall, want: PagedCall) -> None:
         assert same(a.cache, b.cache), f"{name}_cache differs"
         if a.scale_cache is not None and b.scale_cache is not None:
             assert same(a.scale_cache, b.scale_cache), f"{name}_scale_cache differs"
-
-
-def gather_side(rng: Rng, kind: str, layout: str, shape: tuple[int, int, int], blocks: tuple[int, int], rows: str,
-                code: str, *, granularity: int = 0, offset: bool = False, flat: bool = False) -> Side:  # fmt: skip
-    """A side of a gather; copied rows have ``code`` as their dtype, whatever it is."""
-    tokens, heads, head_size = shape
-    cache = random_bits(rng, cache_shape(layout, *blocks, heads, head_size, code), code)
-    dtype = code if kind == "copied" else rows
-    side = Side(random_bits(rng, (tokens, heads * head_size) if flat else shape, dtype), cache)
-    if code == "hifloat8":
-        side = replace(side, rows_dtype=code, cache_dtype=code)
-    if kind == "copied":
-        return side
-    if kind == "dynamic":
-        kept = np.exp2(rng.uniform(-10, 5, scale_cache_shape(layout, *blocks, heads))).astype(np.float32)
-        return replace(side, scale_cache=kept)
-    scale, shift = static(rng, granularity, heads, head_size, code, offset)
-    return replace(side, scale=scale, offset=shift)
-
-
-def sequences(rng: Rng, lengths: list[int], blocks: tuple[int, int], index: str, *, offsets: bool = False,
-              cumsum: bool = False, bad: float = 0.0) -> dict[str, Any]:  # fmt: skip
-    """Block tables with -1 beyond what is needed; ``bad`` of the needed entries are no blocks."""
-    num_blocks, size = blocks
-    first = rng.integers(0, 3, len(lengths)) if offsets else np.zeros(len(lengths), np.int64)
-    needed = [int(f) + -(-length // size) for f, length in zip(first, lengths, strict=True)]
-    width = max([1, *needed]) + int(rng.integers(0, 2))
-    tables = np.full((len(lengths), width), -1, np.dtype(index))
-    for b, count in enumerate(needed):
-        tables[b, int(first[b]) : count] = rng.integers(0, num_blocks, count - int(first[b]))
-    spoiled = (tables >= 0) & (rng.random(tables.shape) < bad)
-    tables[spoiled] = rng.choice([-1, num_blocks, np.iinfo(index).max], int(spoiled.sum()))
-    given = np.cumsum([0, *lengths]) if cumsum else np.array(lengths)
-    return {
-        "block_tables": tables,
-        "seq_lens": given.astype(np.dtype(index)),
-        "seq_offset": (first * size).astype(np.dtype(index)) if offsets else None,
-        "is_seq_lens_cumsum": cumsum,
-    }

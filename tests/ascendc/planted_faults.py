@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from ms_scatter_pa.rules.table import CACHE_MODES, COMPRESSED_MODES, INDEX_DTYPES, dtype_named
-from tests.ascendc import ascendc_cases as cases
 from tests.ascendc import test_compressed, test_offsets, test_op_host, test_strides, test_tiling, test_tokens
 from tests.ascendc.cann_stand_in.op_host import OpHost
 from tests.ascendc.host_model.runner import Call, HostModel
-from tests.support.arrays import FLOATS_OF_8_BITS
+from tests.support.arrays import FLOATS_OF_8_BITS, random_array
+from tests.support.shapes import cache_shape
 
 KERNELS = Path(__file__).resolve().parents[2] / "aicore_kernels"
 Check = Callable[[HostModel, OpHost], None]
@@ -151,16 +151,16 @@ def ropes_buffers(host_model: HostModel, op_host: OpHost) -> None:
 
 def tokens(layout: str, runs: bool = True) -> Call:
     rng = np.random.default_rng(0)
-    shape = cases.cache_shape(layout, 90, 16, 2, 64, "float16")
-    key = cases.random_bits(rng, (1300, 2, 64), "float16")
+    shape = cache_shape(layout, 90, 16, 2, 64, "float16")
+    key = random_array(rng, (1300, 2, 64), "float16")
     slots = np.arange(20, 1320) if runs else rng.permutation(1440)[:1300]
     slots[[5, 600]] = (-1, 99_999)
-    return Call(key, None, cases.random_bits(rng, shape, "float16"), None, slots, layout, key_dtype="float16")
+    return Call(key, None, random_array(rng, shape, "float16"), None, slots, layout, key_dtype="float16")
 
 
 def rope(dtype: str) -> Call:
     call = test_compressed.make_call(
-        np.random.default_rng(2), "Rope", False, dtype, 2, 60, 2, (80, 40), 16, np.int32
+        np.random.default_rng(2), "Rope", False, dtype, 2, 60, 2, (80, 40), 16, "int32"
     )  # fmt: skip
     assert call.compress_lens is not None and call.compress_seq_offsets is not None and call.seq_lens is not None
     lengths = np.repeat(call.seq_lens, 2)
@@ -196,7 +196,7 @@ rope_int8, rope_int16, rope_hifloat8 = _rope_check("int8"), _rope_check("int16")
 
 def pairs(mode: str, packed: bool, dtype: str = "float16") -> Call:
     return test_compressed.make_call(
-        np.random.default_rng(11), mode, packed, dtype, 3, 40, 3, (48, 20), 16, np.int64
+        np.random.default_rng(11), mode, packed, dtype, 3, 40, 3, (48, 20), 16, "int64"
     )  # fmt: skip
 
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from ms_scatter_pa.rules.table import CACHE_MODES
-from tests.ascendc import paged_cases as pages
 from tests.ascendc import test_paged
-from tests.ascendc.host_model.paged_runner import PagedCall
 from tests.ascendc.planted_faults import Fault
 from tests.ascendc.test_paged import Models
+from tests.support import random_pages as pages
+from tests.support.paged_call import PagedCall
 
 Check = Callable[[Models], None]
 

@@ -4,23 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ms_scatter_pa import hifloat8
-from ms_scatter_pa.rules.table import COMPRESSED_MODES, DTYPES, dtype_named
+from ms_scatter_pa.rules.table import COMPRESSED_MODES
 from tests.ascendc import ascendc_cases as cases
 from tests.ascendc.host_model.runner import PARTS, Call, HostModel
-
-NAMES = [dtype.name for dtype in DTYPES]
-
-
-def _rows_written(mode: str, length: int, n: int, offset: int) -> int:
-    if mode == "Alibi":
-        return n
-    if offset == -1 or n == 0 or offset == length:
-        return length
-    return length - n + (mode == "Rope")
+from tests.support.arrays import DTYPE_NAMES
+from tests.support.cases import Spec
+from tests.support.random_calls import MODEL, Drawn, blocks_for, draw_case, draw_spec, fill, flag, spoil
 
 
 def make_call(
@@ -31,95 +24,27 @@ def make_call(
     batch: int,
     seq_len: int,
     num_head: int,
-    sizes: tuple[int, int],
+    sizes: tuple[int, int | None],
     block_size: int,
-    index: type,
-    key_only: bool = False,
+    index: str,
 ) -> Call:
-    """A legal call: lengths of every kind, and slots that no two pairs share."""
+    """A legal call without padding: lengths of every kind up to ``seq_len``, and slots that no two pairs share."""
     lengths = rng.integers(0, seq_len + 1, batch)
-    counts, offsets, slots = (np.zeros((batch, num_head), np.int64) for _ in range(3))
-    free = int(rng.integers(0, 3))
-    for pair in rng.permutation(batch * num_head).tolist():
-        b, h = divmod(pair, num_head)
-        length = int(lengths[b])
-        if mode == "Alibi":
-            counts[b, h] = rng.integers(0, length + 1)
-        else:
-            kind = int(rng.integers(0, 4))
-            offsets[b, h] = [-1, length, 0, rng.integers(0, length + 1)][kind]
-            counts[b, h] = rng.integers(-5, 50) if kind < 2 else rng.integers(0, length - offsets[b, h] + 1)
-        slots[b, h] = free
-        free += max(_rows_written(mode, length, int(counts[b, h]), int(offsets[b, h])), 1) + int(rng.integers(0, 2))
-    num_blocks = -(-free // block_size)
-    first = (int(lengths.sum()),) if packed else (batch, seq_len)
-
-    def side(head_size: int) -> tuple[np.ndarray, np.ndarray]:
-        shape = (num_blocks, block_size, 1, head_size)
-        return cases.random_bits(rng, (*first, num_head, head_size), dtype), cases.random_bits(rng, shape, dtype)
-
-    key, key_cache = side(sizes[0])
-    value, value_cache = (None, None) if key_only else side(sizes[1])
-    has_offsets = mode != "Alibi"
-    return Call(
-        key,
-        value,
-        key_cache,
-        value_cache,
-        slots.astype(index),
-        "Norm",
-        mode,
-        packed,
-        counts.astype(index),
-        offsets.reshape(-1).astype(index) if has_offsets else None,
-        lengths.astype(index),
-        dtype,
-        dtype,
-    )
+    spec = Spec(mode, dtype, index=index, tokens=int(lengths.sum()), batch=batch, seq=seq_len, heads=num_head,
+                key_size=sizes[0], value_size=sizes[1], block_size=block_size, packed=packed)  # fmt: skip
+    return cases.as_call(fill(rng, replace(spec, blocks=blocks_for(spec)), lengths=lengths))
 
 
 @st.composite
 def pair_calls(draw: st.DrawFn) -> Call:
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    dtype = draw(st.sampled_from(NAMES))
-    unit = dtype_named(dtype).elements_per_32_bytes
-    size = st.one_of(st.integers(1, 4).map(lambda x: x * unit), st.integers(1, 3 * unit))
-    mode = draw(st.sampled_from(COMPRESSED_MODES))
-    packed = draw(st.booleans())
-    call = make_call(
-        rng,
-        mode,
-        packed,
-        dtype,
-        draw(st.integers(0 if packed else 1, 4)),
-        draw(st.integers(1, 25)),
-        draw(st.integers(1, 4)),
-        (draw(size), draw(size)),
-        draw(st.sampled_from([1, 3, 16, 128])),
-        draw(st.sampled_from([np.int32, np.int64])),
-        draw(st.booleans()),
-    )
-    if draw(st.booleans()) and call.slot_mapping.size:
-        _spoil(call, rng)
-    return call
-
-
-def _spoil(call: Call, rng: np.random.Generator) -> None:
-    """Padding, slots past the caches, and lengths of every wrong kind."""
-    capacity = call.key_cache.shape[0] * call.key_cache.shape[1]
-    assert call.compress_lens is not None and call.seq_lens is not None
-    pair = int(rng.integers(0, call.slot_mapping.size))
-    call.slot_mapping.reshape(-1)[pair] = rng.choice([-1, -7, capacity, capacity + 3])
-    other = int(rng.integers(0, call.slot_mapping.size))
-    what = int(rng.integers(0, 5))
-    if what == 0:
-        call.compress_lens.reshape(-1)[other] = rng.choice([-1, 1000])
-    elif what == 1 and call.compress_seq_offsets is not None:
-        call.compress_seq_offsets[other] = rng.choice([-2, 1000])
-    elif what == 2:
-        call.seq_lens[int(rng.integers(0, call.seq_lens.size))] = rng.choice([-1, 1000])
-    elif what == 3 and call.packed:
-        call.seq_lens[0] = max(int(call.seq_lens[0]) - 1, 0)
+    choices = Drawn(draw)
+    mode, packed = draw(st.sampled_from(COMPRESSED_MODES)), draw(st.booleans())
+    spec = draw_spec(choices, mode, DTYPE_NAMES, MODEL, packed=packed)
+    case = draw_case(choices, spec)
+    if flag(choices, "bad values"):
+        spoil(choices, case)
+        assume(not cases.writes_twice(cases.as_call(case)))
+    return cases.as_call(case)
 
 
 def mean_elements(call: Call, cache: np.ndarray) -> np.ndarray:
@@ -157,11 +82,11 @@ def test_any_call_is_bit_exact(host_model: HostModel, call: Call, cores: int) ->
     check(host_model, call, cores=cores)
 
 
-@pytest.mark.parametrize("dtype", NAMES)
+@pytest.mark.parametrize("dtype", DTYPE_NAMES)
 @pytest.mark.parametrize("packed", [False, True])
 def test_long_means(host_model: HostModel, dtype: str, packed: bool) -> None:
     """More rows than a buffer, more columns than a slice, and sums that differ when added in another order."""
-    call = make_call(np.random.default_rng(3), "Rope", packed, dtype, 2, 180, 2, (1500, 40), 64, np.int64)
+    call = make_call(np.random.default_rng(3), "Rope", packed, dtype, 2, 180, 2, (1500, 40), 64, "int64")
     assert call.compress_lens is not None and call.compress_seq_offsets is not None and call.seq_lens is not None
     lengths = np.repeat(call.seq_lens, 2)
     call.compress_seq_offsets[:] = np.minimum(3, lengths)
@@ -174,7 +99,7 @@ def test_long_means(host_model: HostModel, dtype: str, packed: bool) -> None:
 def test_means_of_tame_values(host_model: HostModel, dtype: str) -> None:
     """Random bits give mostly NaN and huge sums; these means are ordinary numbers, zeros and subnormals."""
     rng = np.random.default_rng(4)
-    call = make_call(rng, "Rope", False, dtype, 3, 40, 2, (64, 33), 16, np.int32)
+    call = make_call(rng, "Rope", False, dtype, 3, 40, 2, (64, 33), 16, "int32")
     scale = {"float16": 2.0**-12, "bfloat16": 2.0**-126, "float32": 2.0**-128}[dtype]
     for rows in (call.key, call.value):
         assert rows is not None
@@ -184,18 +109,18 @@ def test_means_of_tame_values(host_model: HostModel, dtype: str) -> None:
 
 
 def test_heads_larger_than_the_unified_buffer(host_model: HostModel) -> None:
-    call = make_call(np.random.default_rng(5), "Rope", False, "float32", 1, 4, 2, (60_000, 70_001), 4, np.int32)
+    call = make_call(np.random.default_rng(5), "Rope", False, "float32", 1, 4, 2, (60_000, 70_001), 4, "int32")
     check(host_model, call, cores=5)
     check(host_model, replace(call, scatter_mode="Omni"), cores=48)
 
 
 def test_more_pairs_than_one_index_window(host_model: HostModel) -> None:
-    call = make_call(np.random.default_rng(6), "Rope", True, "int8", 300, 3, 3, (8, 8), 16, np.int32)
+    call = make_call(np.random.default_rng(6), "Rope", True, "int8", 300, 3, 3, (8, 8), 16, "int32")
     check(host_model, call, cores=7)
 
 
 def test_packed_lengths_that_do_not_add_up_write_nothing(host_model: HostModel) -> None:
-    call = make_call(np.random.default_rng(7), "Omni", True, "int8", 3, 9, 2, (8, 8), 16, np.int32)
+    call = make_call(np.random.default_rng(7), "Omni", True, "int8", 3, 9, 2, (8, 8), 16, "int32")
     assert call.seq_lens is not None
     call.seq_lens[1] -= 1
     got = cases.copy_of(call)

@@ -18,6 +18,8 @@ from tests.ascendc.test_compressed import check as check_pairs
 from tests.ascendc.test_compressed import make_call
 from tests.ascendc.test_tokens import _call as tokens_call
 from tests.ascendc.test_tokens import check as check_tokens
+from tests.support.arrays import random_array
+from tests.support.shapes import cache_shape
 
 GIB = 2**30
 
@@ -58,7 +60,7 @@ def large_tokens(layout: str) -> tuple[Call, list[SparseArray]]:
     num_blocks = 6 * GIB // (row * block_size)
     tokens = 6 * GIB // row
     capacity, border = num_blocks * block_size, 2**32 // row
-    shape = cases.cache_shape(layout, num_blocks, block_size, num_head, head_size, "float16")
+    shape = cache_shape(layout, num_blocks, block_size, num_head, head_size, "float16")
     caches = [SparseArray(shape, np.uint16) for _ in range(2)]
     sides = [sparse_rows((tokens, num_head, head_size), np.uint16) for _ in range(2)]
     slots = np.full(tokens, -1, np.int64)
@@ -156,7 +158,7 @@ def long_blocks(layout: str) -> tuple[Call, list[SparseArray]]:
     """Blocks so long that a token's two groups lie more than 4 GiB apart."""
     block_size = 2**27 + 8
     num_head, head_size = (1, 32) if layout == "PA_NZ" else (2, 16)
-    shape = cases.cache_shape(layout, 1, block_size, num_head, head_size, "float16")
+    shape = cache_shape(layout, 1, block_size, num_head, head_size, "float16")
     caches = [SparseArray(shape, np.uint16)]
     slots = np.array([block_size - 1, 3, 4, 5, 2**26, block_size - 5, block_size - 4, 0, -1, 9], np.int64)
     key = np.arange(1, 1 + 10 * 32, dtype=np.uint16).reshape(10, num_head, head_size)
@@ -210,7 +212,7 @@ INDEX_ARRAYS = [
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("wide", WIDE)
 def test_no_index_is_ever_narrowed(host_model: HostModel, mode: str, packed: bool, array: str, wide: int) -> None:
-    call = make_call(np.random.default_rng(8), mode, packed, "int8", 2, 9, 2, (32, 8), 16, np.int64)
+    call = make_call(np.random.default_rng(8), mode, packed, "int8", 2, 9, 2, (32, 8), 16, "int64")
     getattr(call, array).reshape(-1)[1] = wide
     for cores in (1, 5):
         check_pairs(host_model, call, cores=cores)
@@ -222,7 +224,7 @@ def test_no_copy_needs_more_bursts_than_one_instruction_takes(host_model: HostMo
     assert 248 * 1024 // 4 // 32 < 4095
     rng = np.random.default_rng(4)
     lengths = np.full((1, 2), 20_000)
-    key, cache = cases.random_bits(rng, (1, 20_000, 2, 32), "int8"), cases.random_bits(rng, (20, 2048, 1, 32), "int8")
+    key, cache = random_array(rng, (1, 20_000, 2, 32), "int8"), random_array(rng, (20, 2048, 1, 32), "int8")
     call = Call(key, None, cache, None, np.array([[0, 20_000]]), "Norm", "Alibi", False, lengths, None,
                 lengths[0, :1], key_dtype="int8")  # fmt: skip
     want = cases.expect(call)

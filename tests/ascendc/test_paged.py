@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 
 import ms_scatter_pa
 from ms_scatter_pa.rules.table import CACHE_MODES, CODES, GATHER_PA, QUANT_SCATTER_PA, SCALED_ROWS, TARGETS, dtype_named
-from tests.ascendc import paged_cases as pages
-from tests.ascendc.host_model.paged_runner import ARCHITECTURES, PagedCall, PagedHostModel, PagedTiling, Side, build
+from tests.ascendc import paged_cases
+from tests.ascendc.host_model.paged_runner import ARCHITECTURES, PagedHostModel, PagedTiling, build
 from tests.ascendc.host_model.runner import PARTS, TilingError
 from tests.ascendc.test_sanitizers import _runtime
+from tests.support import random_pages as pages
 from tests.support.arrays import DTYPE_NAMES
 from tests.support.builds import built_once
+from tests.support.paged_call import PagedCall, Side
+from tests.support.random_calls import Seeded
 
 KINDS = ("dynamic", "static", "given", "copied")
 ASCEND = [target for target in TARGETS if target.device == "Ascend"]
@@ -46,74 +49,32 @@ def architecture(rng: np.random.Generator, *codes: str) -> str:
 def quant_call(seed: int) -> tuple[PagedCall, int, str, int]:
     """A random quantising write, its heads, the part's name and a number of cores."""
     rng = np.random.default_rng(seed)
-    layout, code = str(rng.choice(CACHE_MODES)), str(rng.choice(CODES))
-    tokens, heads = int(rng.integers(0, 40)), int(rng.choice([1, 2, 3, 8, 40]))
-    blocks = (12, int(rng.choice([4, 5, 16])))
-    sizes = [int(rng.choice([32, 64, 96, 128, 160])) for _ in range(2)]
-    rows = str(rng.choice(SCALED_ROWS))
-    sides = [
-        pages.quant_side(
-            rng, kind, layout, (tokens, heads, size), blocks, rows, code,
-            granularity=int(rng.integers(0, 3)), offset=bool(rng.random() < 0.5),
-        )
-        for size, kind in zip(sizes, rng.choice(KINDS, 2), strict=True)
-    ]  # fmt: skip
-    if sides[0].rows.dtype != sides[1].rows.dtype or rng.random() < 0.2:
-        sides = sides[:1]
-    if rng.random() < 0.3 and layout != "PA_NZ":
-        sides = [replace(side, rows=side.rows.reshape(tokens, -1)) for side in sides if tokens] or sides
-    slots = pages.slots(
-        rng, tokens, blocks[0] * blocks[1], int(rng.choice([1, 3, 30])), str(rng.choice(["int32", "int64"]))
-    )
-    if tokens and rng.random() < 0.3:
-        slots[rng.integers(0, tokens, 2)] = blocks[0] * blocks[1] + rng.integers(0, 5)
-    kept = np.full(4, 9, np.int64) if rng.random() < 0.3 else np.zeros(1, np.int64)
-    call = PagedCall(layout, sides[0], sides[1] if len(sides) > 1 else None, slot_mapping=slots, last_status=kept)
-    return call, heads, architecture(rng, code), int(rng.choice([1, 2, 7, 40]))
+    code = str(rng.choice(CODES))
+    call, heads = pages.draw_quant(Seeded(rng), str(rng.choice(CACHE_MODES)), code, pages.MODEL)
+    return _with_last_status(rng, call), heads, architecture(rng, code), int(rng.choice([1, 2, 7, 40]))
 
 
 def gather_call(seed: int) -> tuple[PagedCall, int, str, int]:
     """The same of a gather."""
     rng = np.random.default_rng(seed)
-    layout = str(rng.choice(CACHE_MODES))
-    kind = str(rng.choice(["dynamic", "static", "copied", "copied"]))
-    heads, blocks = int(rng.choice([1, 2, 3, 8, 40])), (9, int(rng.choice([4, 5, 16])))
-    code = str(rng.choice(CODES if kind != "copied" else DTYPE_NAMES))
-    sizes = [int(rng.choice([32, 64, 96, 128, 160])) for _ in range(2)]
-    if kind == "copied" and layout != "PA_NZ":
-        sizes = [int(rng.choice([1, 5, 20, 64, 700])) for _ in range(2)]
-    lengths = [int(x) for x in rng.integers(0, 40, int(rng.integers(0, 6)))]
-    rows = str(rng.choice(SCALED_ROWS))
-    flat = kind != "static" and layout == "NHSD" and bool(rng.random() < 0.5)
-    sides = [
-        pages.gather_side(
-            rng, kind, layout, (sum(lengths), heads, size), blocks, rows, code,
-            granularity=int(rng.integers(0, 3)), offset=bool(rng.random() < 0.5), flat=flat,
-        )
-        for size in sizes
-    ]  # fmt: skip
-    index = pages.sequences(
-        rng, lengths, blocks, str(rng.choice(["int32", "int64"])),
-        offsets=bool(rng.random() < 0.5), cumsum=bool(rng.random() < 0.5), bad=float(rng.choice([0, 0, 0.2])),
-    )  # fmt: skip
-    kept = np.full(4, 9, np.int64) if rng.random() < 0.3 else np.zeros(1, np.int64)
-    value = sides[1] if rng.random() < 0.8 else None
-    return (
-        PagedCall(layout, sides[0], value, **index, last_status=kept),
-        heads,
-        architecture(rng, code),
-        int(rng.choice([1, 2, 7, 40])),
-    )
+    layout, dtype, dequantises = str(rng.choice(CACHE_MODES)), str(rng.choice(DTYPE_NAMES)), bool(rng.random() < 0.5)
+    call, heads = pages.draw_gather(Seeded(rng), layout, pages.MODEL, dequantises=dequantises, dtype=dtype)
+    code = call.key.cache_dtype or call.key.cache.dtype.name
+    return _with_last_status(rng, call), heads, architecture(rng, code), int(rng.choice([1, 2, 7, 40]))
+
+
+def _with_last_status(rng: np.random.Generator, call: PagedCall) -> PagedCall:
+    return replace(call, last_status=np.full(4, 9, np.int64) if rng.random() < 0.3 else np.zeros(1, np.int64))
 
 
 def check_call(models: Models, call: PagedCall, heads: int, part: str, cores: int) -> None:
     """Runs a call and compares all that is written, the status and the last status."""
-    expected = pages.expected_quant if call.slot_mapping is not None else pages.expected_gather
+    expected = paged_cases.expected_quant if call.slot_mapping is not None else paged_cases.expected_gather
     want, status = expected(call, heads)
-    got = pages.copied(call)
+    got = paged_cases.copied(call)
     run = models[part].run(got, PART_OF[part], cores=cores)
     assert run.status == status
-    pages.check(got, want)
+    paged_cases.check(got, want)
     kept = status if status[0] and call.last_status.size == 4 else call.last_status.tolist()
     assert got.last_status.tolist() == kept
 
@@ -201,7 +162,7 @@ def test_rows_of_subnormal_numbers(paged_models: Models, code: str) -> None:
 def test_what_was_quantised_comes_back_within_half_a_step(paged_models: Models, layout: str) -> None:
     rng = np.random.default_rng(3)
     shape, blocks = (32, 2, 64), (4, 16)
-    side = pages.quant_side(rng, "dynamic", layout, shape, blocks, "float32", "int8", odd=False)
+    side = pages.quant_side(rng, "dynamic", layout, shape, blocks, "float32", "int8", style="tame")
     slots = rng.permutation(64)[:32].astype(np.int32)
     write = PagedCall(layout, side, None, slot_mapping=slots)
     paged_models["910"].run(write, cores=4)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.ascendc.cann_stand_in.op_host import OpHost
-from tests.ascendc.host_model import paged_runner
+from tests.ascendc.host_model import paged_runner, runner
 from tests.ascendc.host_model.paged_runner import ARCHITECTURES, PagedHostModel
 from tests.ascendc.planted_faults import Fault
 from tests.ascendc.planted_paged_faults import FAULTS
@@ -26,6 +26,7 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path | Exce
     for name, path in kernels.items():
         paged_runner.compile_object(parts[name], [path])
     objects = host_objects(root)
+    header = runner.read_once(root, *paged_runner.PLANTED)
 
     def build(numbered: tuple[int, Fault]) -> tuple[str, Path | Exception]:
         number, fault = numbered
@@ -37,7 +38,7 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path | Exce
             gathers = re.search("gather|sequences", fault.check.__name__) is not None
             names = [name for name in kernels if ("gather" in name) == gathers]
             rest = [known for name, known in parts.items() if name not in names]
-            return fault.name, paged_runner.build_changed(folder, sources, names, rest)
+            return fault.name, paged_runner.build_changed(folder, sources, names, rest, header)
         except (LookupError, RuntimeError) as error:
             return fault.name, error
 

@@ -24,7 +24,7 @@ rng = np.random.default_rng(0)
 for mode in COMPRESSED_MODES:
     for packed in (False, True):
         for dtype in ("float16", "float32", "int8", "hifloat8"):
-            calls.append(make_call(rng, mode, packed, dtype, 2, 30, 2, (33, 64), 16, np.int64))
+            calls.append(make_call(rng, mode, packed, dtype, 2, 30, 2, (33, 64), 16, "int64"))
 for call in calls:
     want, got = cases.expect(call), cases.copy_of(call)
     assert host_model.run(got, cores=3).status == want.status

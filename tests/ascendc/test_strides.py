@@ -83,7 +83,7 @@ def test_any_call_of_pairs(host_model: HostModel, call: Call, gaps: list[int], c
 @pytest.mark.parametrize("cores", [1, 5])
 def test_one_heads_rows_go_into_blocks_that_lie_apart(host_model: HostModel, mode: str, cores: int) -> None:
     """Rows that follow each other are loaded across blocks, but stored block by block."""
-    call = make_call(np.random.default_rng(9), mode, False, "float16", 2, 60, 1, (64, 32), 16, np.int32)
+    call = make_call(np.random.default_rng(9), mode, False, "float16", 2, 60, 1, (64, 32), 16, "int32")
     check(host_model, call, [0, 0, 16, 33], cores)
 
 

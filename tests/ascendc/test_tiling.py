@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ms_scatter_pa.rules.table import CACHE_MODES, COMPRESSED_MODES, DTYPES, SCATTER_MODES, dtype_named
-from tests.ascendc import ascendc_cases as cases
+from ms_scatter_pa.rules.table import CACHE_MODES, COMPRESSED_MODES, SCATTER_MODES, dtype_named
 from tests.ascendc.host_model.runner import HostModel, Tiling, TilingError
+from tests.support.arrays import DTYPE_NAMES
+from tests.support.shapes import cache_shape
 
-NAMES = [dtype.name for dtype in DTYPES]
 Shapes = list[tuple[int, ...]]
 
 
@@ -27,7 +27,7 @@ def shapes_of(
     key_only: bool = False,
 ) -> Shapes:
     def cache(head_size: int) -> tuple[int, ...]:
-        return cases.cache_shape(layout, num_blocks, block_size, num_head, head_size, dtype)
+        return cache_shape(layout, num_blocks, block_size, num_head, head_size, dtype)
 
     one = (1,)
     value = one if key_only else (tokens, num_head, sizes[1])
@@ -42,7 +42,7 @@ MOST_BYTES = 2**58  # of keys, of values or of a cache: more is refused, which o
 @st.composite
 def token_shapes(draw: st.DrawFn, *, even_rows: bool = False) -> tuple[Shapes, str, int, int]:
     layout = "Norm" if even_rows else draw(st.sampled_from(list(CACHE_MODES)))
-    dtype = draw(st.sampled_from(NAMES))
+    dtype = draw(st.sampled_from(DTYPE_NAMES))
     unit = dtype_named(dtype).elements_per_32_bytes * 16 if even_rows else 1
     if layout == "PA_NZ":
         unit = dtype_named(dtype).elements_per_32_bytes

@@ -4,60 +4,31 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ms_scatter_pa.rules.table import CACHE_MODES, DTYPES, dtype_named, target_named
+from ms_scatter_pa.rules.table import CACHE_MODES, target_named
 from tests.ascendc import ascendc_cases as cases
 from tests.ascendc.host_model.runner import PARTS, Call, HostModel
+from tests.support.arrays import DTYPE_NAMES, random_array
+from tests.support.random_calls import MODEL, Drawn, draw_case, draw_spec, flag, spoil
+from tests.support.shapes import cache_shape
 
-NAMES = [dtype.name for dtype in DTYPES]
-# Key and value dtypes that kernels are registered for; `check` runs on that part.
+# Value dtypes that kernels are registered for beside a key dtype; `check` runs on that part.
 PAIRS = target_named("ascend950").key_value_dtypes()
 
 
 @st.composite
 def token_calls(draw: st.DrawFn) -> Call:
-    layout = draw(st.sampled_from(CACHE_MODES))
-    key_dtype = draw(st.sampled_from(NAMES))
-    values = [value for key, value in PAIRS if key == key_dtype]
-    value_dtype = draw(st.sampled_from(values)) if layout == "PA_NZ" else key_dtype
-    tokens = draw(st.one_of(st.integers(0, 9), st.integers(10, 70), st.integers(100, 400)))
-    num_head = draw(st.integers(1, 4))
-    block_size = draw(st.sampled_from([1, 2, 3, 16, 37, 128]))
-    sizes = []
-    for dtype in (key_dtype, value_dtype):
-        unit = dtype_named(dtype).elements_per_32_bytes
-        aligned = layout == "PA_NZ" or draw(st.booleans())
-        sizes.append(unit * draw(st.integers(1, 5)) if aligned else draw(st.integers(1, 3 * unit)))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    num_blocks = -(-(tokens + int(rng.integers(1, 50))) // block_size)
-    capacity = num_blocks * block_size
-    slots = np.array(cases.runs_of_slots(rng, tokens, capacity, draw(st.sampled_from([1, 2, 5, 200]))), np.int64)
-    if draw(st.booleans()):
-        slots[rng.random(tokens) < 0.2] = -int(rng.integers(1, 100))
-    if draw(st.booleans()):
-        slots[rng.random(tokens) < 0.1] = capacity + int(rng.integers(0, 3))
-    slots = slots.astype(draw(st.sampled_from([np.int32, np.int64])))
-    key_only = draw(st.booleans())
+    choices = Drawn(draw)
+    layout, dtype = draw(st.sampled_from(CACHE_MODES)), draw(st.sampled_from(DTYPE_NAMES))
     rank = draw(st.sampled_from({"Norm": [3, 4], "PA_NZ": [4, 5], "NHSD": [4]}[layout]))
-
-    def side(dtype: str, head_size: int) -> tuple[np.ndarray, np.ndarray]:
-        shape = cases.cache_shape(layout, num_blocks, block_size, num_head, head_size, dtype, rank)
-        return cases.random_bits(rng, (tokens, num_head, head_size), dtype), cases.random_bits(rng, shape, dtype)
-
-    key, key_cache = side(key_dtype, sizes[0])
-    value, value_cache = (None, None) if key_only else side(value_dtype, sizes[1])
-    return Call(
-        key,
-        value,
-        key_cache,
-        value_cache,
-        slots,
-        layout,
-        key_dtype=key_dtype,
-        value_dtype=key_dtype if key_only else value_dtype,
-    )
+    values = [value for key, value in PAIRS if key == dtype]
+    case = draw_case(choices, draw_spec(choices, layout, [dtype], MODEL, values, cache_rank=rank))
+    if flag(choices, "bad slots"):
+        spoil(choices, case)
+        assume(not cases.writes_twice(cases.as_call(case)))
+    return cases.as_call(case)
 
 
 def check(host_model: HostModel, call: Call, **options: int) -> None:
@@ -88,9 +59,9 @@ def _call(
     dtype: str = "float16",
 ) -> Call:
     rng = np.random.default_rng(0)
-    shape = cases.cache_shape(layout, num_blocks, block_size, num_head, head_size, dtype)
-    key, value = (cases.random_bits(rng, (tokens, num_head, head_size), dtype) for _ in range(2))
-    key_cache, value_cache = (cases.random_bits(rng, shape, dtype) for _ in range(2))
+    shape = cache_shape(layout, num_blocks, block_size, num_head, head_size, dtype)
+    key, value = (random_array(rng, (tokens, num_head, head_size), dtype) for _ in range(2))
+    key_cache, value_cache = (random_array(rng, shape, dtype) for _ in range(2))
     return Call(key, value, key_cache, value_cache, np.array(slots, np.int32), layout, key_dtype=dtype)
 
 

@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.arrays import DTYPE_NAMES, PARAMETER_DTYPES
-from tests.support.cases import Spec, cases
+from tests.support.cases import Spec
 from tests.support.entries import GRAPH, check
+from tests.support.random_calls import cases
 
 SPECS = {
     "PA_NZ": Spec("PA_NZ", "float16"),

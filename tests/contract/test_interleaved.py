@@ -19,8 +19,9 @@ from ms_scatter_pa import (
 from ms_scatter_pa.rules.table import CACHE_MODES
 from tests.support import pools
 from tests.support.arrays import DTYPE_NAMES, PARAMETER_DTYPES, random_array, to_array, to_tensor
-from tests.support.cases import ROWS, Spec, cases, specs
+from tests.support.cases import ROWS, Spec
 from tests.support.examples import example_case
+from tests.support.random_calls import cases, specs
 
 BLOCK_SIZES = (1, 2, 3, 8, 16, 33, 64, 128)
 
@@ -68,8 +69,8 @@ def test_every_dtype_and_block_size(row: str, dtype: str) -> None:
 @pytest.mark.parametrize("entry", ["functional", "pointers"])
 @pytest.mark.parametrize("row", ["PA_NZ", "Norm", "NHSD", "Alibi", "Rope", "Omni"])
 def test_a_bad_slot_writes_nothing(row: str, entry: str) -> None:
-    spec = Spec(row, key_size=16, value_size=16)
-    case = example_case(spec, 1)
+    spec = Spec(row, key_size=16, value_size=16, blocks=8)
+    case = example_case(spec, 1, padding=0)
     slots = case.arrays["slot_mapping"]
     assert slots is not None
     slots.reshape(-1)[-1] = spec.capacity

@@ -5,8 +5,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.arrays import DTYPE_NAMES, PARAMETER_DTYPES
-from tests.support.cases import ROWS, cases, specs
+from tests.support.cases import ROWS
 from tests.support.entries import PYNATIVE, check
+from tests.support.random_calls import cases, specs
 
 
 @pytest.mark.parametrize("entry", PYNATIVE)

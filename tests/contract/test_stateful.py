@@ -15,8 +15,9 @@ from mindspore import Parameter, nn
 from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache, write_reference
 from ms_scatter_pa.backends.cpu.eager import call_through_pointers
 from tests.support.arrays import to_array, to_tensor
-from tests.support.cases import Case, Spec, assert_same_bits, cases
+from tests.support.cases import Case, Spec, assert_same_bits
 from tests.support.entries import graph_function, graph_mode
+from tests.support.random_calls import cases
 
 SPECS = {
     "Norm": Spec("Norm", "float16", key_size=8, value_size=12, blocks=3, tokens=6),

@@ -6,16 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call
-from tests.kernels.generated import (
-    CPU_PATHS,
-    DTYPE_NAMES,
-    SCENARIOS,
-    Generated,
-    caches,
-    calls,
-    numpy_dtype,
-    random_array,
-)
+from tests.kernels.generated import CPU_PATHS, SCENARIOS, Generated, caches, calls
+from tests.support.arrays import DTYPE_NAMES, random_array, storage
 
 NEVER, ALWAYS = 1 << 62, 0
 COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
@@ -71,7 +63,7 @@ def test_pa_nz_with_value_of_another_dtype(library: CoreLibrary, dtype: str, dat
     sides = []
     for name in (dtype, other):
         rows = random_array(rng, (tokens, heads, size), name, any_bits=True)
-        last = 32 // numpy_dtype(name).itemsize
+        last = 32 // storage(name).itemsize
         cache, _ = data.draw(caches(rng, (blocks, heads * size // last, block_size, last), name))
         sides.append((name, rows, cache))
     want = []

@@ -11,8 +11,9 @@ from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
 from ms_scatter_pa.backends.cpu.paged_bindings import make_gather_call, make_quant_call, run
 from ms_scatter_pa.paged_reference import LARGEST, dynamic_scale, gather_reference, quant_scatter_reference
 from ms_scatter_pa.rules.table import CACHE_MODES, CODES, SCALED_ROWS
-from tests.kernels.generated import CPU_PATHS, DTYPE_NAMES, numpy_dtype
+from tests.kernels.generated import CPU_PATHS
 from tests.kernels.generated_pages import Memory, gathers, nan_as_one, quant_writes, with_copies
+from tests.support.arrays import DTYPE_NAMES, storage
 
 COMMON = settings(
     deadline=None,
@@ -86,9 +87,9 @@ def test_quantising_write(library: CoreLibrary, layout: str, code: str, data: st
 @pytest.mark.parametrize("rows_type", ["float16", "bfloat16"])
 def test_every_number_of_16_bits(library: CoreLibrary, code: str, rows_type: str) -> None:
     """All 65536 rows, by scales that meet ties, quotients that need every bit, and the ends of the range."""
-    rows = np.arange(65536, dtype=np.uint16).view(numpy_dtype(rows_type)).reshape(256, 1, 256)
+    rows = np.arange(65536, dtype=np.uint16).view(storage(rows_type)).reshape(256, 1, 256)
     for scale in (1.0, 0.3, 1 / 3, 0.0117, 7.0, 1e-38, 1e-44, 3e38):
-        want = np.zeros((256, 1, 1, 256), numpy_dtype(code))
+        want = np.zeros((256, 1, 1, 256), storage(code))
         scales = np.array([scale], np.float32)
         slots = np.arange(256)
         arguments = {"layout": "Norm", "key_scale": scales}
@@ -107,7 +108,7 @@ def test_every_number_of_16_bits(library: CoreLibrary, code: str, rows_type: str
 )
 def test_quotients_beside_a_rounding_boundary(library: CoreLibrary, code: str, offset: float, granularity: str) -> None:
     """Rows some units in the last place beside what is half way between two codes, times the scale."""
-    codes = np.arange(256, dtype=np.uint8).view(numpy_dtype(code)).astype(np.float32)
+    codes = np.arange(256, dtype=np.uint8).view(storage(code)).astype(np.float32)
     codes = np.sort(codes[np.isfinite(codes)])
     halves = np.append((codes[1:] + codes[:-1]) / 2, [codes[0], codes[-1], 0]).astype(np.float32) - np.float32(offset)
     units = np.arange(-6, 7, dtype=np.int32)
@@ -119,7 +120,7 @@ def test_quotients_beside_a_rounding_boundary(library: CoreLibrary, code: str, o
         if offset:
             arguments["key_offset"] = np.full(shape, offset, np.float32)
         rows = np.concatenate([rows, rows[:, :, ::-1]])  # as many tokens as have inverses
-        want, slots = np.zeros((14, 1, 1, 512), numpy_dtype(code)), np.arange(14)
+        want, slots = np.zeros((14, 1, 1, 512), storage(code)), np.arange(14)
         assert quant_scatter_reference(rows, None, want, None, slots, **arguments) == [0, 0, 0, 0]
         for path in filter(lambda name: library.c.MsspSetCpuFeatures(name.encode()), CPU_PATHS):
             got = np.zeros_like(want)
@@ -136,14 +137,14 @@ def test_write_then_read_is_near(library: CoreLibrary, code: str, rows_type: str
     """|x' - x| <= half a step * (1 + 2**-16) + half an ulp of the output; a step of float8 is that beside the code."""
     rng = np.random.default_rng(seed)
     tokens, heads, size, block_size = 24, 2, 32, 8
-    x = (rng.standard_normal((tokens, heads, size)) * 10.0 ** rng.integers(-3, 3)).astype(numpy_dtype(rows_type))
+    x = (rng.standard_normal((tokens, heads, size)) * 10.0 ** rng.integers(-3, 3)).astype(storage(rows_type))
     blocks = tokens // block_size
     shapes = {
         "Norm": ((blocks, block_size, heads, size), (blocks, block_size, heads)),
         "PA_NZ": ((blocks, heads * size // 32, block_size, 32), (blocks, block_size, heads)),
         "NHSD": ((blocks, heads, block_size, size), (blocks, heads, block_size, 1)),
     }
-    cache = np.zeros(shapes[layout][0], numpy_dtype(code))
+    cache = np.zeros(shapes[layout][0], storage(code))
     scales = np.zeros(shapes[layout][1], np.float32)
     slots = np.arange(tokens)
     keywords: dict[str, Any] = {"layout": layout, "key_scale_cache": scales}

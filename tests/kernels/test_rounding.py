@@ -12,8 +12,8 @@ from ms_scatter_pa import hifloat8
 from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call
 from ms_scatter_pa.reference import mean_row
 from ms_scatter_pa.rules.table import dtype_named
-from tests.kernels.generated import CPU_PATHS, DTYPE_NAMES, numpy_dtype, random_array
-from tests.support.arrays import FLOATS, FLOATS_OF_8_BITS, INTEGERS
+from tests.kernels.generated import CPU_PATHS
+from tests.support.arrays import DTYPE_NAMES, FLOATS, FLOATS_OF_8_BITS, INTEGERS, random_array, storage
 
 Array = npt.NDArray[Any]
 NARROW = tuple(name for name in FLOATS if dtype_named(name).itemsize < 4)
@@ -32,7 +32,7 @@ def shim(shim_path: Path) -> ctypes.CDLL:
 
 
 def widen(codes: Array, name: str) -> npt.NDArray[np.float32]:
-    return hifloat8.to_float32(codes) if name == "hifloat8" else codes.view(numpy_dtype(name)).astype(np.float32)
+    return hifloat8.to_float32(codes) if name == "hifloat8" else codes.view(storage(name)).astype(np.float32)
 
 
 def all_codes(name: str) -> Array:
@@ -73,7 +73,7 @@ def test_rounds_to_the_right_neighbour(shim: ctypes.CDLL, name: str) -> None:
         if name == "hifloat8":
             want = hifloat8.from_float32(inputs).astype(np.uint16)
         else:
-            want = inputs.astype(numpy_dtype(name)).view(f"u{dtype_named(name).itemsize}").astype(np.uint16)
+            want = inputs.astype(storage(name)).view(f"u{dtype_named(name).itemsize}").astype(np.uint16)
         nan = np.isnan(widen(want.astype(all_codes(name).dtype), name))
         assert np.array_equal(nan, np.isnan(widen(got.astype(all_codes(name).dtype), name)))
     assert np.array_equal(got[~nan], want[~nan])
@@ -115,7 +115,7 @@ def supported(library: CoreLibrary) -> list[str]:
 
 @pytest.mark.parametrize("name", FLOATS_OF_8_BITS)
 def test_mean_of_every_pair_of_codes(library: CoreLibrary, name: str) -> None:
-    codes = np.stack(np.meshgrid(all_codes(name), all_codes(name))).reshape(2, -1).view(numpy_dtype(name))
+    codes = np.stack(np.meshgrid(all_codes(name), all_codes(name))).reshape(2, -1).view(storage(name))
     want = mean_row(codes, name)
     for path in supported(library):
         library.c.MsspSetCpuFeatures(path.encode())
@@ -154,7 +154,7 @@ def test_subnormals_survive_flush_to_zero(library: CoreLibrary, shim: ctypes.CDL
     itemsize = dtype_named(name).itemsize
     rng = np.random.default_rng(1)
     small = rng.integers(0, 4 if itemsize == 1 else 1 << (5 * itemsize), (2, 64)).astype(f"u{itemsize}")
-    rows = small.view(numpy_dtype(name))
+    rows = small.view(storage(name))
     want = mean_row(rows, name)
     assert want.view(f"u{itemsize}").any()
     before = shim.ShimGetControl()

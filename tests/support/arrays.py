@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from ms_scatter_pa import hifloat8
 from ms_scatter_pa.rules.table import DTYPES, INDEX_DTYPES, dtype_named
 
 Array = npt.NDArray[Any]
@@ -29,14 +30,13 @@ def storage(name: str) -> np.dtype[Any]:
 
 
 def random_array(rng: np.random.Generator, shape: tuple[int, ...], name: str, *, any_bits: bool = True) -> Array:
-    """Random bits (NaN payloads, infinities, -0.0 and subnormals among them), or numbers of ordinary size."""
+    """Random bits (NaN payloads, infinities, -0.0 and subnormals among them), or floats of ordinary size."""
     dtype = storage(name)
-    if any_bits or name == "hifloat8":
-        size = int(np.prod(shape)) * dtype.itemsize
+    if any_bits or dtype_named(name).kind == "int":
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         return rng.integers(0, 256, size, dtype=np.uint8).view(dtype).reshape(shape)
-    if np.issubdtype(dtype, np.integer):
-        return rng.integers(0, 100, shape).astype(dtype)
-    return rng.standard_normal(shape).astype(np.float32).astype(dtype)
+    values = rng.standard_normal(shape).astype(np.float32)
+    return hifloat8.from_float32(values) if name == "hifloat8" else values.astype(dtype)
 
 
 def as_bytes(array: Array) -> npt.NDArray[np.uint8]:

@@ -19,7 +19,8 @@ from tests.ascendc import ascendc_cases as helpers
 from tests.ascendc import test_compressed
 from tests.ascendc.cann_stand_in import op_host as cann
 from tests.ascendc.host_model.runner import PARTS, Array, Call
-from tests.support.arrays import FLOATS_OF_8_BITS
+from tests.support.arrays import FLOATS_OF_8_BITS, random_array
+from tests.support.shapes import cache_shape
 
 OP_HOST = Path(__file__).resolve().parents[3] / "aicore_kernels" / "op_host"
 SOCS = {"ascend910b": PARTS["910B1"], "ascend910_93": PARTS["910_93"], "ascend950": PARTS["950"]}
@@ -32,7 +33,7 @@ def tame(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
         return hifloat8.from_float32(rng.standard_normal(shape).astype(np.float32))
     if info.kind == "float":
         return rng.standard_normal(shape).astype(np.dtype(info.numpy_name))
-    return helpers.random_bits(rng, shape, dtype)
+    return random_array(rng, shape, dtype)
 
 
 def token_call(
@@ -48,7 +49,7 @@ def token_call(
     num_blocks = max(slots, default=0) // block_size + 2
 
     def side(dtype: str, head_size: int) -> tuple[Array, Array]:
-        cache = helpers.cache_shape(layout, num_blocks, block_size, num_head, head_size, dtype)
+        cache = cache_shape(layout, num_blocks, block_size, num_head, head_size, dtype)
         return tame(rng, (len(slots), num_head, head_size), dtype), tame(rng, cache, dtype)
 
     key, key_cache = side(dtypes[0], sizes[0])
@@ -65,7 +66,7 @@ def token_call(
     )
 
 
-def pair_call(rng: np.random.Generator, mode: str, packed: bool, dtype: str, index: type = np.int32) -> Call:
+def pair_call(rng: np.random.Generator, mode: str, packed: bool, dtype: str, index: str = "int32") -> Call:
     call = test_compressed.make_call(rng, mode, packed, dtype, 2, 24, 2, (48, 32), 16, index)
     assert call.value is not None and call.value_cache is not None
     return replace(
@@ -98,7 +99,7 @@ def calls(soc: str) -> Iterator[tuple[str, Call]]:
             yield f"{mode}_{'packed' if packed else 'padded'}", pair_call(rng, mode, packed, "float16")
     for dtype in ("bfloat16", "float32", "int8", "uint32", *FLOATS_OF_8_BITS):
         if dtype in target.dtypes:
-            yield f"Rope_{dtype}", pair_call(rng, "Rope", False, dtype, np.int64)
+            yield f"Rope_{dtype}", pair_call(rng, "Rope", False, dtype, "int64")
 
 
 def bad_slot(call: Call) -> Call:
