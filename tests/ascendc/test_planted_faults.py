@@ -42,6 +42,8 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path | Exce
     model = [path for path in runner.SOURCES if path.name != "ms_scatter_pa_kv_cache.cpp"]
     rest = runner.build(root, "-O0", "-r", "-nostdlib", sources=model, name="rest.o")
     objects = host_objects(root)
+    flags = ("-O0", "-w")
+    header = runner.read_once(root, *flags)
 
     def build(numbered: tuple[int, Fault]) -> tuple[str, Path | Exception]:
         number, fault = numbered
@@ -50,7 +52,7 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path | Exce
             if fault.folder == "op_host":
                 return fault.name, host_with(fault, folder, objects)
             kernel = fault.plant(folder) / "ms_scatter_pa_kv_cache.cpp"
-            return fault.name, runner.build(folder, "-O0", "-Wno-error", sources=[kernel, rest])
+            return fault.name, runner.build(folder, *flags, header, sources=[kernel, rest])
         except (LookupError, RuntimeError) as error:
             return fault.name, error
 

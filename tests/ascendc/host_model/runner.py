@@ -6,6 +6,7 @@
 """
 
 import ctypes
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -335,6 +336,16 @@ class Run:
 
     def total(self, name: str) -> int:
         return sum(getattr(c, name) for c in self.counts)
+
+
+def read_once(folder: Path, *flags: str) -> str:
+    """A flag by which sources that are compiled with ``flags`` find the machine's header already read by the compiler."""
+    header = folder / "include" / "kernel_operator.h"
+    header.parent.mkdir()
+    header.write_text(f'#include "{_HERE / "include" / header.name}"\n')
+    command = ["g++", *FLAGS, *flags, INCLUDES[1], "-x", "c++-header", str(header), "-o", f"{header}.gch"]
+    subprocess.run(command, check=True)
+    return f"-I{header.parent}"
 
 
 def build(folder: Path, *extra_flags: str, sources: Sequence[Path] = SOURCES, name: str = "libhost_model.so") -> Path:
