@@ -47,24 +47,26 @@ aarch64: $(STAMP)
 clang: $(STAMP)
 	$(BIN)/python tools/check_clang.py
 
-# The NEON kernels under emulation, against the fuzzers' oracle. Needs aarch64-linux-gnu-g++ and qemu-aarch64.
+# The NEON kernels under emulation, against the fuzzers' oracle. Needs aarch64-linux-gnu-g++ and qemu-aarch64, or
+# qemu-aarch64-static.
+QEMU_AARCH64 = $(shell command -v qemu-aarch64 || command -v qemu-aarch64-static || echo qemu-aarch64)
 neon:
 	mkdir -p build
 	aarch64-linux-gnu-g++ -std=c++17 -O2 -ffp-contract=off -Wall -Wextra -Werror -pthread -static -o build/fuzz_aarch64 \
 		-Icpu_kernels -Icpu_kernels/core -Icpu_kernels/entries -Itests/kernels/fuzz cpu_kernels/core/*.cc \
 		cpu_kernels/*/simd/*.cc cpu_kernels/entries/plain_entry.cc \
 		tests/kernels/fuzz/harness.cc tests/kernels/fuzz/standalone_main.cc
-	qemu-aarch64 build/fuzz_aarch64 tests/kernels/fuzz/corpus/* --random 200000
+	$(QEMU_AARCH64) build/fuzz_aarch64 tests/kernels/fuzz/corpus/* --random 200000
 	aarch64-linux-gnu-g++ -std=c++17 -O2 -ffp-contract=off -Wall -Wextra -Werror -pthread -static -o build/fuzz_pages_aarch64 \
 		-Icpu_kernels -Icpu_kernels/core -Icpu_kernels/entries -Itests/kernels/fuzz cpu_kernels/core/*.cc \
 		cpu_kernels/core/simd/*.cc cpu_kernels/entries/plain_entry.cc \
 		tests/kernels/fuzz/pages_harness.cc tests/kernels/fuzz/standalone_main.cc
-	qemu-aarch64 build/fuzz_pages_aarch64 --random 20000
+	$(QEMU_AARCH64) build/fuzz_pages_aarch64 --random 20000
 	aarch64-linux-gnu-g++ -std=c++17 -O2 -ffp-contract=off -Wall -Wextra -Werror -pthread -static -o build/fuzz_builtins_aarch64 \
 		-Icpu_kernels -Icpu_kernels/core -Icpu_kernels/entries -Itests/kernels/fuzz cpu_kernels/compat/*.cc \
 		cpu_kernels/*/simd/*.cc cpu_kernels/core/policy.cc cpu_kernels/core/threads.cc \
 		tests/kernels/fuzz/builtins_harness.cc tests/kernels/fuzz/standalone_main.cc
-	qemu-aarch64 build/fuzz_builtins_aarch64 --random 20000
+	$(QEMU_AARCH64) build/fuzz_builtins_aarch64 --random 20000
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -51,6 +51,26 @@ struct Span {
   int64_t end;
 };
 
+// Whether all of so many numbers are finite.
+bool AreFinite(const float* numbers, int64_t count) {
+  constexpr int64_t kLanes = 8;
+  uint32_t top[kLanes] = {};  // bit 31: an exponent of ones
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    uint32_t bits[kLanes];
+    std::memcpy(bits, numbers + i, sizeof(bits));
+    for (int64_t k = 0; k < kLanes; ++k) top[k] |= (bits[k] & 0x7FFFFFFFu) + 0x00800000u;
+  }
+  uint32_t any = 0;
+  for (const uint32_t lane : top) any |= lane;
+  for (; i < count; ++i) {
+    uint32_t bits = 0;
+    std::memcpy(&bits, numbers + i, sizeof(bits));
+    any |= (bits & 0x7FFFFFFFu) + 0x00800000u;
+  }
+  return any >> 31 == 0;
+}
+
 // The keys of begin..end-1 that query i sees.
 Span Visible(const Sequence& sequence, int64_t i, int64_t begin, int64_t end) {
   const int64_t first = std::min(std::max(begin, sequence.first + i), end);
@@ -121,7 +141,13 @@ class Attention {
            end <= std::min(sequence.end + queries.begin, sequence.num_keys);
   }
 
-  void Finish(const Sequence& sequence, int64_t head, int64_t query, float most, float sum, float* values) const {
+  // `scratch` has AloneFloats numbers.
+  void Finish(const Sequence& sequence, int64_t head, int64_t query, float most, float sum, float* values,
+              float* scratch) const {
+    const bool masked = !sequence.biases.empty() || !AllSee(sequence, {query, query + 1}, 0, sequence.num_keys);
+    if (masked && !(AreFinite(values, call_.value_size) && AreFinite(&sum, 1))) {
+      AttendAlone(sequence, head, query, &most, &sum, values, scratch);
+    }
     const bool empty = sum == 0.0f;
     if (empty) std::fill(values, values + call_.value_size, 0.0f);
     vectors_.narrow(call_.type, values, empty ? 1.0f : 1.0f / sum, call_.value_size,
@@ -130,6 +156,69 @@ class Attention {
     const int64_t at = query * sequence.statistic_token_stride + head * sequence.statistic_head_stride;
     std::fill_n(sequence.row_max + at, kStatisticCopies, most);
     std::fill_n(sequence.row_sum + at, kStatisticCopies, sum);
+  }
+
+  // ---- One row by itself, without what it does not see: 0 times a NaN or an infinity of a key that is masked is NaN.
+
+  int64_t AloneFloats() const {
+    const int64_t gathered = call_.dequantization.needed ? std::max(call_.key_size, call_.value_size) : 0;
+    return call_.key_size + kNarrowTile * (2 + gathered);
+  }
+
+  // Keys that a bias discards, or masks with -inf, are left out. Finite numbers that mask are added, as anywhere else.
+  void AttendAlone(const Sequence& sequence, int64_t head, int64_t row, float* most, float* sum, float* values,
+                   float* scratch) const {
+    float* query = scratch;
+    float* scores = query + call_.key_size;
+    float* buffer = scores + kNarrowTile;
+    float* copy = buffer + kNarrowTile;
+    *most = -kInfinity;
+    *sum = 0.0f;
+    std::fill(values, values + call_.value_size, 0.0f);
+    LoadQuery(sequence, head, row, query);
+    const Span seen = Visible(sequence, row, 0, sequence.num_keys);
+    for (int64_t begin = seen.begin; begin < seen.end; begin += kNarrowTile) {
+      const int64_t end = std::min(begin + kNarrowTile, seen.end);
+      ScoreTile(sequence, head / group_, begin, end, 0, query, 1, scores, kNarrowTile, copy);
+      const uint32_t kept = DropMasked(sequence, head, row, begin, end, scores, buffer);
+      float factor = 1.0f;
+      vectors_.soften(scores, kNarrowTile, 1, end - begin, most, sum, &factor);
+      if (!AreFinite(sum, 1)) {  // of a key that is seen: nothing else can come
+        std::fill(values, values + call_.value_size, std::numeric_limits<float>::quiet_NaN());
+        return;
+      }
+      const float* rescale = &factor;
+      for (int64_t at = begin; at < end; ++at) {
+        if ((kept >> (at - begin) & 1u) == 0) continue;
+        int64_t stop = at + 1;
+        while (stop < end && (kept >> (stop - begin) & 1u) != 0) ++stop;
+        WeighTile(sequence, head / group_, at, stop, 0, scores + (at - begin), kNarrowTile, rescale, 1, values, copy);
+        rescale = nullptr;
+        at = stop;
+      }
+    }
+  }
+
+  // Adds the biases; bit t of the result tells whether key begin + t is kept. Others have -inf as a score.
+  uint32_t DropMasked(const Sequence& sequence, int64_t head, int64_t row, int64_t begin, int64_t end, float* scores,
+                      float* buffer) const {
+    static_assert(kNarrowTile == 32, "a bit for each key");
+    const int64_t count = end - begin;
+    uint32_t kept = ~uint32_t{0};
+    for (const Bias& bias : sequence.biases) {
+      const int64_t at = head * bias.head_stride + row * bias.query_stride + begin;
+      vectors_.widen(bias.type, bias.base + at * ItemBytes(bias.type), count, buffer);
+      for (int64_t t = 0; t < count; ++t) {
+        const float added = bias.discards ? 0.0f : buffer[t] * bias.factor;
+        const bool masked = bias.discards ? buffer[t] != 0.0f : added == -kInfinity;
+        if (masked) kept &= ~(uint32_t{1} << t);
+        scores[t] += added;
+      }
+    }
+    for (int64_t t = 0; t < count; ++t) {
+      if ((kept >> t & 1u) == 0) scores[t] = -kInfinity;
+    }
+    return kept;
   }
 
   void LoadQuery(const Sequence& sequence, int64_t head, int64_t query, float* to) const {
@@ -216,18 +305,18 @@ class Attention {
     }
     const bool gather = call_.dequantization.needed;
     const int64_t scratch = most_rows * (call_.key_size + kNarrowTile + 1) + kNarrowTile +
-                            (gather ? kNarrowTile * std::max(call_.key_size, call_.value_size) : 0);
+                            (gather ? kNarrowTile * std::max(call_.key_size, call_.value_size) : 0) + AloneFloats();
     const bool whole = parts.size() == which.size();
     ForEachTask(static_cast<int64_t>(parts.size()), bytes, scratch, [&](int64_t task, float* own) {
       const Part& part = parts[static_cast<size_t>(task)];
       if (bytes > kNearBytes) FetchFirst(part);
       AttendPart(part, own);
-      if (whole) Merge(&part, &part + 1);
+      if (whole) Merge(&part, &part + 1, own);
     });
     if (whole) return;
-    ForEachTask(static_cast<int64_t>(which.size()), numbers * 4, 0, [&](int64_t task, float* /*own*/) {
+    ForEachTask(static_cast<int64_t>(which.size()), numbers * 4, AloneFloats(), [&](int64_t task, float* own) {
       const auto at = static_cast<size_t>(task);
-      Merge(&parts[first_part[at]], &parts[0] + first_part[at + 1]);
+      Merge(&parts[first_part[at]], &parts[0] + first_part[at + 1], own);
     });
   }
 
@@ -326,7 +415,7 @@ class Attention {
   }
   int64_t QueryOf(const Sequence& sequence, int64_t row) const { return row / group_ % sequence.num_queries; }
 
-  void Merge(const Part* begin, const Part* end) const {
+  void Merge(const Part* begin, const Part* end, float* scratch) const {
     const Sequence& sequence = call_.sequences[static_cast<size_t>(begin->sequence)];
     const int64_t rows = RowsOf(sequence);
     const int64_t size = call_.value_size;
@@ -349,7 +438,7 @@ class Attention {
         sum = sum * before + sum_of(part) * after;
         most = now;
       }
-      Finish(sequence, HeadOf(sequence, r), QueryOf(sequence, r), most, sum, total);
+      Finish(sequence, HeadOf(sequence, r), QueryOf(sequence, r), most, sum, total, scratch);
     }
   }
 
@@ -386,8 +475,8 @@ class Attention {
     std::reverse(blocks.begin(), blocks.end());
     const int64_t rows = std::max(step * group_, group_);
     const int64_t keys = BlockKeys();
-    const int64_t scratch =
-        rows * (call_.key_size + call_.value_size + 3 + keys) + keys * (call_.key_size + call_.value_size + 1);
+    const int64_t scratch = rows * (call_.key_size + call_.value_size + 3 + keys) +
+                            keys * (call_.key_size + call_.value_size + 1) + AloneFloats();
     // About eight multiply-adds take as long as copying a byte.
     const auto bytes = static_cast<int64_t>(std::min(work / 8, 1e15));
     ForEachTask(static_cast<int64_t>(blocks.size()), bytes, scratch,
@@ -406,6 +495,7 @@ class Attention {
     float* buffer = scores + rows * step;
     float* keys_copy = buffer + step;
     float* values_copy = keys_copy + step * call_.key_size;
+    float* alone = values_copy + step * call_.value_size;
     std::fill(values, most, 0.0f);
     std::fill(most, sums, -kInfinity);
     std::fill(sums, sums + rows, 0.0f);
@@ -450,7 +540,7 @@ class Attention {
     }
     for (int64_t r = 0; r < rows; ++r) {
       Finish(sequence, HeadOf(sequence, first_row + r), QueryOf(sequence, first_row + r), most[r], sums[r],
-             values + r * call_.value_size);
+             values + r * call_.value_size, alone);
     }
   }
 

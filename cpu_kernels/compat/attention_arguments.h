@@ -2,7 +2,9 @@
 #ifndef MS_SCATTER_PA_COMPAT_ATTENTION_ARGUMENTS_H_
 #define MS_SCATTER_PA_COMPAT_ATTENTION_ARGUMENTS_H_
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "arguments.h"
 #include "simd/vector_kernels.h"
@@ -34,26 +36,62 @@ inline int64_t PartOf(const Arguments& call, int i, int64_t width, int64_t heads
 inline constexpr float kMasked = -10000.0f;
 inline float LeastMasked(int32_t type) { return type == MSSP_BUILTIN_BFLOAT16 ? -9984.0f : kMasked; }
 
-// A mask's numbers as float32.
-inline std::vector<float> Widened(const MsspBuiltinTensor& mask) {
-  std::vector<float> values(static_cast<size_t>(CountOf(mask)));
-  ActiveVectors().widen(mask.type, mask.data, CountOf(mask), values.data());
+// A tensor's numbers as float32.
+inline std::vector<float> Widened(const MsspBuiltinTensor& tensor) {
+  std::vector<float> values(static_cast<size_t>(CountOf(tensor)));
+  ActiveVectors().widen(tensor.type, tensor.data, CountOf(tensor), values.data());
   return values;
+}
+
+// Masks are looked through on every call: four numbers at a time, without a branch for each.
+typedef float FourFloats __attribute__((vector_size(16)));
+typedef int32_t FourInts __attribute__((vector_size(16)));
+
+// Whether `test` finds one among the numbers: it gives -1 for each of four that is one, else 0.
+template <typename Test>
+bool AnyOf(const float* numbers, int64_t count, const Test& test) {
+  if (count <= 0) return false;
+  FourInts found = {};
+  FourFloats four;
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    std::memcpy(&four, numbers + i, sizeof(four));
+    found |= test(four);
+  }
+  for (; i < count; ++i) found |= test(FourFloats{} + numbers[i]);
+  return (found[0] | found[1] | found[2] | found[3]) != 0;
 }
 
 // By what a bfloat16 mask is multiplied before it is added: networks for Ascend have 1 for "masked" there, or -10000 as
 // in float16. Another number may mean either, and a mask has one of the two.
 inline float FactorOfMask(const Arguments& call, int i) {
-  const std::vector<float> values = Widened(call.In(i));
+  constexpr int64_t kStep = 4096;  // numbers at a time
+  const auto& mask = call.In(i);
+  const int64_t count = CountOf(mask);
+  const float least = LeastMasked(MSSP_BUILTIN_BFLOAT16);
+  std::vector<float> values(static_cast<size_t>(std::min(count, kStep)));
   bool ones = false;
   bool sums = false;
-  for (size_t k = 0; k < values.size(); ++k) {
-    if (values[k] == 0.0f) continue;
-    ones = ones || values[k] == 1.0f;
-    sums = sums || values[k] <= LeastMasked(MSSP_BUILTIN_BFLOAT16);
-    const bool known = values[k] == 1.0f || values[k] <= LeastMasked(MSSP_BUILTIN_BFLOAT16);
-    if (known && !(ones && sums)) continue;
-    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, i, std::to_string(values[k]) + " at " + std::to_string(k),
+  for (int64_t at = 0; at < count; at += kStep) {
+    const int64_t n = std::min(kStep, count - at);
+    ActiveVectors().widen(mask.type, static_cast<const char*>(mask.data) + at * ItemBytes(mask.type), n, values.data());
+    const bool had_ones = ones;
+    const bool had_sums = sums;
+    ones = ones || AnyOf(values.data(), n, [](FourFloats x) { return x == 1.0f; });
+    sums = sums || AnyOf(values.data(), n, [least](FourFloats x) { return x <= least; });
+    const bool others =
+        AnyOf(values.data(), n, [least](FourFloats x) { return ~((x == 0.0f) | (x == 1.0f) | (x <= least)); });
+    if (!others && !(ones && sums)) continue;
+    const auto fits = [&](float x) { return x == 0.0f || (x == 1.0f && !had_sums) || (x <= least && !had_ones); };
+    float first = 0.0f;  // of the two that mask
+    int64_t k = 0;
+    for (; k < n; ++k) {
+      const float x = values[static_cast<size_t>(k)];
+      if (!fits(x) || (x != 0.0f && first != 0.0f && (x == 1.0f) != (first == 1.0f))) break;
+      if (x != 0.0f) first = x;
+    }
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, i,
+                std::to_string(values[static_cast<size_t>(k)]) + " at " + std::to_string(at + k),
                 "in bfloat16 0, and for masked everywhere 1 or everywhere -10000 or less; what is added to scores in "
                 "float16 or float32");
   }

@@ -103,22 +103,31 @@ std::vector<int64_t> Lengths(const Arguments& call, int i, int64_t layout, int64
   return lens;
 }
 
-// Whether a number of a mask takes the key away, and is not just added to its score.
-bool Masks(int32_t type, float number) {
-  if (type == MSSP_BUILTIN_BOOL || type == MSSP_BUILTIN_UINT8) return number != 0.0f;
-  return number <= LeastMasked(type) || (type == MSSP_BUILTIN_BFLOAT16 && number == 1.0f);
+// Whether none of the numbers takes its key away, or all do and are not just added to its score.
+bool NoneMasks(const float* numbers, int64_t count) {
+  return !AnyOf(numbers, count, [](FourFloats x) { return x != 0.0f; });
 }
 
-// Whether a mask of side * side numbers lets query i see the keys up to i.
-bool IsTriangle(const MsspBuiltinTensor& mask, int64_t side) {
-  std::vector<float> row(static_cast<size_t>(side));
-  for (int64_t i = 0; i < side; ++i) {
+bool AllMask(int32_t type, const float* numbers, int64_t count) {
+  if (type == MSSP_BUILTIN_BOOL || type == MSSP_BUILTIN_UINT8) {
+    return !AnyOf(numbers, count, [](FourFloats x) { return x == 0.0f; });
+  }
+  const float least = LeastMasked(type);
+  const float other = type == MSSP_BUILTIN_BFLOAT16 ? 1.0f : least;
+  return !AnyOf(numbers, count, [least, other](FourFloats x) { return ~((x <= least) | (x == other)); });
+}
+
+// Whether a mask of side * side numbers lets query i see the keys up to i: so many of its rows and columns, which are
+// as many as there are queries and keys. The rest says nothing.
+bool IsTriangle(const MsspBuiltinTensor& mask, int64_t side, int64_t rows, int64_t columns) {
+  rows = std::min(rows, side);
+  columns = std::min(columns, side);
+  std::vector<float> row(static_cast<size_t>(columns));
+  for (int64_t i = 0; i < rows; ++i) {
     const char* from = static_cast<const char*>(mask.data) + i * side * ItemBytes(mask.type);
-    ActiveVectors().widen(mask.type, from, side, row.data());
-    for (int64_t j = 0; j < side; ++j) {
-      const float number = row[static_cast<size_t>(j)];
-      if (j > i ? !Masks(mask.type, number) : number != 0.0f) return false;
-    }
+    ActiveVectors().widen(mask.type, from, columns, row.data());
+    const int64_t seen = std::min(i + 1, columns);
+    if (!NoneMasks(row.data(), seen) || !AllMask(mask.type, row.data() + seen, columns - seen)) return false;
   }
   return true;
 }
@@ -289,18 +298,31 @@ class FlashAttention {
     AddMaskTensor();
   }
 
+  int64_t MostQueries() const {
+    int64_t most = 0;
+    for (const Sequence& s : attention_.sequences) most = std::max(most, s.num_queries);
+    return most;
+  }
+
+  int64_t MostKeys() const {
+    int64_t most = 0;
+    for (const Sequence& s : attention_.sequences) most = std::max(most, s.num_keys);
+    return most;
+  }
+
   void ExpectTypeOfMask() const {
     call_.ExpectType(kAttnMask, {MSSP_BUILTIN_BOOL, MSSP_BUILTIN_UINT8, MSSP_BUILTIN_FLOAT16, MSSP_BUILTIN_BFLOAT16,
                                  MSSP_BUILTIN_FLOAT32});
   }
 
-  // The documents: modes 2 to 4 take a triangle of 2048 x 2048, whatever the lengths. It says no more than the mode.
+  // The documents: modes 2 to 4 take a triangle of 2048 x 2048, whatever the lengths. It says no more than the mode;
+  // what lies beyond the longest sequence is not looked at.
   void ExpectCompressedMask() const {
     const auto& mask = call_.In(kAttnMask);
     ExpectTypeOfMask();
     const int64_t side = mask.rank == 0 ? 0 : mask.shape[mask.rank - 1];
     const bool square = mask.rank >= 2 && mask.shape[mask.rank - 2] == side && CountOf(mask) == Product(side, side);
-    if (square && IsTriangle(mask, side)) return;
+    if (square && IsTriangle(mask, side, MostQueries(), MostKeys())) return;
     call_.Refuse(MSSP_BUILTIN_VALUE_ERROR, kAttnMask, ShapeText(mask) + (square ? " of other numbers" : ""),
                  "None or a causal triangle, as of 2048 x 2048, in sparse_mode " + std::to_string(sparse_mode_) +
                      "; sparse_mode 0 and 1 take other masks");
@@ -309,17 +331,14 @@ class FlashAttention {
   void AddMaskTensor() {
     const auto& mask = call_.In(kAttnMask);
     ExpectTypeOfMask();
-    int64_t queries = 0;
-    int64_t keys = 0;
-    for (const Sequence& s : attention_.sequences) {
-      queries = std::max(queries, s.num_queries);
-      keys = std::max(keys, s.num_keys);
-    }
+    const int64_t queries = MostQueries();
+    const int64_t keys = MostKeys();
     const bool ragged = layout_ == kTh || layout_ == kTnd;
     const bool two = mask.rank == 2;
     const int64_t rows = mask.rank >= 2 ? mask.shape[mask.rank - 2] : 0;
     const int64_t columns = mask.rank >= 2 ? mask.shape[mask.rank - 1] : 0;
-    if (layout_ == kTh && two && rows == kTriangle && columns == kTriangle && IsTriangle(mask, kTriangle)) {
+    if (layout_ == kTh && two && rows == kTriangle && columns == kTriangle &&
+        IsTriangle(mask, kTriangle, queries, keys)) {
       for (Sequence& s : attention_.sequences) s.end = std::min<int64_t>(s.end, 1);
       return;
     }

@@ -1,6 +1,7 @@
 // PagedAttention and PagedAttentionMask: queries against pages that block_tables name.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "arguments.h"
 #include "attention.h"
@@ -62,26 +63,62 @@ Operand CacheOperand(const Arguments& call, int cache, int64_t kv_heads, int64_t
   return {static_cast<const char*>(tensor.data), kv_heads * size * bytes, size * bytes, tensor.type};
 }
 
+// What an int64 scale holds for Ascend's integer products: float32 in its low half, and nothing above.
+float LowHalf(uint64_t number) {
+  const auto bits = static_cast<uint32_t>(number);
+  float value = 0.0f;
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+// Scales or offsets as float32. By token, float32 is the memory of int64 scales: every other number is 0.
+std::vector<float> LoadNumbers(const Arguments& call, int argument, bool by_token) {
+  const auto& tensor = call.In(argument);
+  const int64_t count = CountOf(tensor);
+  if (tensor.type == MSSP_BUILTIN_INT32) {
+    const std::vector<int64_t> whole = call.Ints(argument);
+    return {whole.begin(), whole.end()};
+  }
+  const bool as_int64 = by_token && argument == kAntiquantScale && tensor.type == MSSP_BUILTIN_FLOAT32;
+  if (tensor.type != MSSP_BUILTIN_INT64 && !as_int64) return Widened(tensor);
+  std::vector<float> values(static_cast<size_t>(as_int64 ? count / 2 : count));
+  for (size_t i = 0; i < values.size(); ++i) {
+    uint64_t number = 0;
+    std::memcpy(&number, static_cast<const char*>(tensor.data) + i * sizeof(number), sizeof(number));
+    if (number >> 32 != 0) {
+      call.Refuse(MSSP_BUILTIN_VALUE_ERROR, argument, "number " + std::to_string(i) + " with bits above its low half",
+                  as_int64 ? "in PERTOKEN float32 with a 0 behind every scale, as int64 scales lie in memory"
+                           : "int64 that hold the bits of a float32, and 0 above them");
+    }
+    values[i] = LowHalf(number);
+  }
+  return values;
+}
+
 // Keys' numbers, then values': [2, num_head * head_size], or by token [2, batch or more, longest context or more].
 void LoadAntiquant(const Arguments& call, int argument, const AttentionCall& attention, bool by_token, int64_t* tokens,
                    std::vector<float>* key, std::vector<float>* value) {
   const int64_t key_width = attention.num_kv_heads * attention.key_size;
   const int64_t value_width = attention.num_kv_heads * attention.value_size;
   const auto& tensor = call.In(argument);
-  call.ExpectType(argument, {MSSP_BUILTIN_FLOAT16, MSSP_BUILTIN_FLOAT32, MSSP_BUILTIN_BFLOAT16, MSSP_BUILTIN_INT32});
-  const int64_t half = CountOf(tensor) / 2;
+  const bool is_scale = argument == kAntiquantScale;
+  call.ExpectType(argument, {MSSP_BUILTIN_FLOAT16, MSSP_BUILTIN_FLOAT32, MSSP_BUILTIN_BFLOAT16,
+                             is_scale ? MSSP_BUILTIN_INT64 : MSSP_BUILTIN_INT32});
   if (by_token) {
     const std::vector<int64_t> lens = call.Ints(kContextLens);
     const int64_t longest = lens.empty() ? 0 : *std::max_element(lens.begin(), lens.end());
     const auto batch = static_cast<int64_t>(lens.size());
-    const bool fits = tensor.rank == 3 && tensor.shape[0] == 2 && tensor.shape[1] >= batch &&
-                      tensor.shape[2] >= std::max<int64_t>(1, longest);
+    const int64_t step = is_scale && tensor.type == MSSP_BUILTIN_FLOAT32 ? 2 : 1;
+    bool fits = tensor.rank >= 3 && tensor.shape[0] == 2 && tensor.shape[1] >= batch && tensor.shape[2] % step == 0 &&
+                tensor.shape[2] >= std::max<int64_t>(1, longest) * step;
+    for (int32_t d = 3; fits && d < tensor.rank; ++d) fits = tensor.shape[d] == 1;
     if (!fits) {
       call.Refuse(MSSP_BUILTIN_VALUE_ERROR, argument, ShapeText(tensor),
-                  "[2, " + std::to_string(batch) + " or more, " + std::to_string(longest) +
-                      " or more]: a number of every key and of every value of context_lens, in PERTOKEN");
+                  "[2, " + std::to_string(batch) + " or more, " + std::to_string(Product(longest, step)) +
+                      " or more]: a number of every key and of every value of context_lens, in PERTOKEN" +
+                      (step == 2 ? ", in float32 with a 0 behind it" : ""));
     }
-    *tokens = tensor.shape[2];
+    *tokens = tensor.shape[2] / step;
   } else if (key_width != value_width) {
     call.Refuse(MSSP_BUILTIN_VALUE_ERROR, argument, ShapeText(tensor),
                 "keys and values of one head_size, where its channels have numbers: keys have " +
@@ -91,15 +128,10 @@ void LoadAntiquant(const Arguments& call, int argument, const AttentionCall& att
     call.Refuse(MSSP_BUILTIN_VALUE_ERROR, argument, ShapeText(tensor),
                 "[2, " + std::to_string(key_width) + "], a number of every channel of keys and of values");
   }
-  std::vector<float> both(static_cast<size_t>(2 * half));
-  if (tensor.type == MSSP_BUILTIN_INT32) {
-    const std::vector<int64_t> whole = call.Ints(argument);
-    std::copy(whole.begin(), whole.end(), both.begin());
-  } else {
-    ActiveVectors().widen(tensor.type, tensor.data, 2 * half, both.data());
-  }
-  key->assign(both.begin(), both.begin() + half);
-  value->assign(both.begin() + half, both.end());
+  const std::vector<float> both = LoadNumbers(call, argument, by_token);
+  const auto half = both.begin() + static_cast<int64_t>(both.size() / 2);
+  key->assign(both.begin(), half);
+  value->assign(half, both.end());
 }
 
 void LoadDequantization(const Arguments& call, bool by_token, AttentionCall* attention) {
@@ -188,7 +220,7 @@ Paged CheckCommon(const Arguments& call, const Positions& at, bool mla) {
   return paged;
 }
 
-// One sequence for each row of block_tables: its queries follow one another, its last query is its last key.
+// One sequence for each row of block_tables: its queries follow one another and see all of its keys.
 void AddSequences(const Arguments& call, Paged* paged, const std::vector<int64_t>& q_lens, bool mla) {
   AttentionCall& attention = paged->attention;
   call.ExpectRank(kBlockTables, 2, 2, "[batch, max_num_blocks_per_batch]");
@@ -230,7 +262,6 @@ void AddSequences(const Arguments& call, Paged* paged, const std::vector<int64_t
       }
       sequence.pages.push_back(block);
     }
-    sequence.end = lens[at] - q_lens[at] + 1;
     sequence.query = {static_cast<const char*>(call.In(kQuery).data) + token * attention.num_heads * query_bytes,
                       attention.num_heads * query_bytes, query_bytes, attention.type};
     sequence.key = CacheOperand(call, kKeyCache, attention.num_kv_heads, attention.key_size);
@@ -266,44 +297,87 @@ std::vector<int64_t> QueryLengths(const Arguments& call, const Paged& paged) {
   return lens;
 }
 
-// A mask of [num_tokens, at least every context length], added to the scores. [1, 1] stands for none: networks pass it
-// where every sequence has one query.
-void AddMask(const Arguments& call, int argument, Paged* paged, bool mla) {
-  if (!call.Has(argument) || CountOf(call.In(argument)) <= 1) return;
+int64_t LongestContext(const AttentionCall& attention) {
+  int64_t longest = 0;
+  for (const Sequence& sequence : attention.sequences) longest = std::max(longest, sequence.num_keys);
+  return longest;
+}
+
+int64_t MostQueries(const AttentionCall& attention) {
+  int64_t most = 0;
+  for (const Sequence& sequence : attention.sequences) most = std::max(most, sequence.num_queries);
+  return most;
+}
+
+enum class MaskOf { kTokens, kHeads, kEither };
+
+// A mask that is added to the scores, a column for each key of the longest context: of tokens [num_tokens, keys], or
+// [batch, queries, keys] where every sequence has as many queries, the same memory; of heads [batch, num_head, queries
+// or more, keys].
+void AddMask(const Arguments& call, int argument, MaskOf kind, bool mla, AttentionCall* attention) {
   const auto& mask = call.In(argument);
   call.ExpectType(argument, {MSSP_BUILTIN_FLOAT16, MSSP_BUILTIN_BFLOAT16, MSSP_BUILTIN_FLOAT32});
-  call.ExpectRank(argument, 2, 2, "[num_tokens, max_context_len], or [1, 1] for none");
-  int64_t longest = 0;
-  for (const Sequence& sequence : paged->attention.sequences) longest = std::max(longest, sequence.num_keys);
-  if (mask.shape[0] != paged->num_tokens || mask.shape[1] < longest) {
+  const auto batch = static_cast<int64_t>(attention->sequences.size());
+  const int64_t longest = LongestContext(*attention);
+  int64_t tokens = 0;
+  for (const Sequence& sequence : attention->sequences) tokens += sequence.num_queries;
+  const int64_t keys = mask.rank > 0 ? mask.shape[mask.rank - 1] : 0;
+  const int64_t queries = mask.rank > 1 ? mask.shape[mask.rank - 2] : 0;
+  const int64_t most = MostQueries(*attention);
+  // As many queries in all as the longest sequence has in each: then they all have as many.
+  const bool even = mask.rank == 3 && mask.shape[0] == batch && queries == most && tokens == Product(most, batch);
+  const bool of_tokens = kind != MaskOf::kHeads && (mask.rank == 2 ? queries == tokens : even);
+  const bool of_heads = kind != MaskOf::kTokens && mask.rank == 4 && mask.shape[0] == batch &&
+                        mask.shape[1] == attention->num_heads && queries >= most;
+  if (keys < longest || !(of_tokens || of_heads)) {
+    const std::string end = std::to_string(longest) + " or more]";
+    const std::string first = "[" + std::to_string(tokens) + ", " + end;
+    const std::string second =
+        "[" + std::to_string(batch) + ", " + std::to_string(attention->num_heads) + ", queries, " + end;
+    const std::string expected = kind == MaskOf::kTokens  ? first
+                                 : kind == MaskOf::kHeads ? second
+                                                          : first + " or " + second;
     call.Refuse(MSSP_BUILTIN_VALUE_ERROR, argument, ShapeText(mask),
-                "[" + std::to_string(paged->num_tokens) + ", " + std::to_string(longest) +
-                    " or more]: a row for each token of query, a column for each key of the longest context");
+                expected + ": a row for each token of query, a column for each key of the longest context");
   }
   Bias bias;
   bias.type = mask.type;
-  bias.query_stride = mask.shape[1];
+  bias.query_stride = keys;
+  if (of_heads) bias.head_stride = queries * keys;
   if (mla && mask.type == MSSP_BUILTIN_BFLOAT16) bias.factor = FactorOfMask(call, argument);
   int64_t token = 0;
-  for (Sequence& sequence : paged->attention.sequences) {
-    bias.base = static_cast<const char*>(mask.data) + token * mask.shape[1] * ItemBytes(mask.type);
+  for (Sequence& sequence : attention->sequences) {
+    const int64_t row = of_heads ? sequence.batch_row * attention->num_heads * queries : token;
+    bias.base = static_cast<const char*>(mask.data) + row * keys * ItemBytes(mask.type);
     sequence.biases.push_back(bias);
-    // A mask of one's own, as tree decoding has, says all: the order of the queries says nothing.
-    if (argument == kAttnMask) sequence.end = kUnlimited;
     token += sequence.num_queries;
   }
 }
 
 }  // namespace
 
+// As the kernel behind MindSpore's infer_boost has it (MindSpore 2.10's kernel/ascend/internal/paged_attention.h):
+// attn_mask counts where a sequence has more queries than one, and not beside alibi_mask; without a mask every query
+// sees every key, but for TRAPEZOIDAL, in which the last query sees them all and each before it one less.
 void PagedAttention(const Arguments& call) {
   const bool mla = call.Has(kPagedAttention.mla_v_dim) && call.Int(kPagedAttention.mla_v_dim) != 0;
   Paged paged = CheckCommon(call, kPagedAttention, mla);
-  AddSequences(call, &paged, QueryLengths(call, paged), mla);
-  const bool trapezoidal = call.Int(kPagedAttention.mask_mode) != 0;
-  if (!trapezoidal) AddMask(call, kAttnMask, &paged, mla);
-  AddMask(call, kAlibiMask, &paged, false);
-  Attend(paged.attention);
+  const std::vector<int64_t> q_lens = QueryLengths(call, paged);
+  AddSequences(call, &paged, q_lens, mla);
+  AttentionCall* attention = &paged.attention;
+  const bool chunked = std::any_of(q_lens.begin(), q_lens.end(), [](int64_t queries) { return queries > 1; });
+  const bool alibi = call.Has(kAlibiMask) && CountOf(call.In(kAlibiMask)) > 1;
+  if (call.Int(kPagedAttention.mask_mode) != 0) {
+    for (Sequence& sequence : attention->sequences) sequence.end = sequence.num_keys - sequence.num_queries + 1;
+  } else if (chunked && call.Has(kAttnMask)) {
+    if (alibi) {
+      call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kAttnMask, ShapeText(call.In(kAttnMask)),
+                  "None beside alibi_mask, where a sequence has more queries than one");
+    }
+    AddMask(call, kAttnMask, MaskOf::kTokens, mla, attention);
+  }
+  if (alibi) AddMask(call, kAlibiMask, MaskOf::kEither, false, attention);
+  Attend(*attention);
 }
 
 // alibi_mask [batch, num_head, 1, at least every context length] is added to the scaled scores.
@@ -316,27 +390,7 @@ void PagedAttentionMask(const Arguments& call) {
                 std::to_string(paged.num_tokens) + " numbers, one for each token of query");
   }
   AddSequences(call, &paged, std::vector<int64_t>(batch, 1), false);
-  if (call.Has(kAlibi)) {
-    const auto& mask = call.In(kAlibi);
-    call.ExpectType(kAlibi, {MSSP_BUILTIN_FLOAT16, MSSP_BUILTIN_BFLOAT16, MSSP_BUILTIN_FLOAT32});
-    int64_t longest = 0;
-    for (const Sequence& sequence : paged.attention.sequences) longest = std::max(longest, sequence.num_keys);
-    const int64_t heads = paged.attention.num_heads;
-    if (mask.rank != 4 || mask.shape[0] != static_cast<int64_t>(batch) || mask.shape[1] != heads ||
-        mask.shape[2] != 1 || mask.shape[3] < longest) {
-      call.Refuse(
-          MSSP_BUILTIN_VALUE_ERROR, kAlibi, ShapeText(mask),
-          "[" + std::to_string(batch) + ", " + std::to_string(heads) + ", 1, " + std::to_string(longest) + " or more]");
-    }
-    Bias bias;
-    bias.type = mask.type;
-    bias.head_stride = mask.shape[3];
-    for (size_t b = 0; b < batch; ++b) {
-      bias.base =
-          static_cast<const char*>(mask.data) + static_cast<int64_t>(b) * heads * mask.shape[3] * ItemBytes(mask.type);
-      paged.attention.sequences[b].biases.push_back(bias);
-    }
-  }
+  if (call.Has(kAlibi)) AddMask(call, kAlibi, MaskOf::kHeads, false, &paged.attention);
   Attend(paged.attention);
 }
 

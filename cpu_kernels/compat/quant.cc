@@ -1,4 +1,5 @@
-// QuantV2: int8 of x * scale + offset, rounded half to even and kept within -128..127.
+// QuantV2: int8 of x * scale + offset, rounded half to even and kept within -128..127. Where the offset is int8, as the
+// kernel behind MindSpore's infer_boost has it: the scale divides, and the offset is added to what is rounded.
 #include <cmath>
 
 #include "arguments.h"
@@ -48,6 +49,7 @@ void QuantV2(const Arguments& call) {
   if (rows == 0) return;
   const std::vector<float> scale = Channels(call, kScale, width);
   const std::vector<float> offset = Channels(call, kOffset, width);
+  const bool divides = call.In(kOffset).type == MSSP_BUILTIN_INT8;
   auto* to = static_cast<int8_t*>(call.Out(0).data);
   const VectorKernels& vectors = ActiveVectors();
   ForEachPiece(rows, 4 * CountOf(x), width, [&](int64_t begin, int64_t end, float* row) {
@@ -55,7 +57,8 @@ void QuantV2(const Arguments& call) {
       vectors.widen(x.type, static_cast<const char*>(x.data) + r * width * ItemBytes(x.type), width, row);
       for (int64_t c = 0; c < width; ++c) {
         const auto at = static_cast<size_t>(c);
-        const float number = std::nearbyint(row[c] * scale[at] + offset[at]);
+        const float number =
+            divides ? std::nearbyint(row[c] / scale[at]) + offset[at] : std::nearbyint(row[c] * scale[at] + offset[at]);
         const float kept = number < -128.0f ? -128.0f : number > 127.0f ? 127.0f : number;
         to[r * width + c] = kept == kept ? static_cast<int8_t>(kept) : int8_t{0};
       }

@@ -105,9 +105,11 @@ def paged_attention(
     q_lens: Sequence[int],
     scale: float,
     mask: Array | None = None,
+    trapezoidal: bool = False,
 ) -> Array:
-    """query [T, N, D]; caches [NB, BS, Nkv, D]. A mask [T, max_len] replaces the causal rule inside a chunk."""
-    return paged_attention_and_error(query, key_cache, value_cache, tables, lens, q_lens, scale, mask)[0]
+    """query [T, N, D]; caches [NB, BS, Nkv, D]. A mask [T, max_len], or [N, T, max_len], is added. Without one every query
+    sees every key, but the trapezoidal mode, in which the last query does and each before it sees one less."""
+    return paged_attention_and_error(query, key_cache, value_cache, tables, lens, q_lens, scale, mask, trapezoidal)[0]
 
 
 def paged_attention_and_error(
@@ -119,17 +121,18 @@ def paged_attention_and_error(
     q_lens: Sequence[int],
     scale: float,
     mask: Array | None = None,
+    trapezoidal: bool = False,
 ) -> tuple[Array, Array]:
     """As ``paged_attention``, with ``attention_and_error``'s error."""
     outs, token = [], 0
     for table, length, q_len in zip(tables, lens, q_lens, strict=True):
         keys, values = (rows_of(cache, table, length) for cache in (key_cache, value_cache))
         part = query[token : token + q_len]
-        if mask is None:
-            outs.append(attention_and_error(part, keys, values, scale, causal(length - q_len)))
-        else:
-            bias = mask[token : token + q_len, :length].astype(np.float64)[None]
-            outs.append(attention_and_error(part, keys, values, scale, everything, bias))
+        see = causal(length - q_len) if trapezoidal else everything
+        bias: Array | float = 0.0
+        if mask is not None:
+            bias = np.atleast_3d(mask.T).T[:, token : token + q_len, :length].astype(np.float64)
+        outs.append(attention_and_error(part, keys, values, scale, see, bias))
         token += q_len
     if not outs:
         outs.append((query[:, :, : value_cache.shape[-1]],) * 2)

@@ -146,24 +146,40 @@ def paged_case(case: dict, *, mla: bool = False):
 
 
 @many
-@given(case=paged(), kind=st.sampled_from(["causal", "[1, 1]", "tree", "MLA", "trapezoidal", "flat caches"]))
+@given(
+    case=paged(),
+    kind=st.sampled_from(
+        ["no mask", "tree", "batched tree", "MLA", "trapezoidal", "flat caches", "alibi", "alibi of heads"]
+    ),
+)
 def test_paged_attention(instruction_set, product, builtins, case, kind):
+    """attn_mask counts where a sequence has more queries than one."""
     if kind == "MLA":
         case["kv_heads"], case["group"] = 1, case["kv_heads"] * case["group"]
         case["sizes"] = (max(case["sizes"]), min(case["sizes"]))
+    if kind == "batched tree":
+        case["q_lens"] = [max(case["q_lens"])] * len(case["lens"])
+        case["lens"] = [max(pair) for pair in zip(case["q_lens"], case["lens"], strict=True)]
     rng, query, keys, values, tables, heads = paged_case(case, mla=kind == "MLA")
     size, value_size = keys.shape[-1], values.shape[-1]
-    tokens, scale = len(query), 1 / np.sqrt(size)
-    mask = None
-    if kind in ("[1, 1]", "trapezoidal"):
-        mask = np.zeros((1, 1) if kind == "[1, 1]" else (tokens, 5), np.float16)
-    elif kind == "tree":
-        mask = np.where(rng.random((tokens, max(case["lens"]) + 3)) < 0.5, -10000, 0).astype(np.float16)
+    tokens, scale, queries, columns = len(query), 1 / np.sqrt(size), max(case["q_lens"]), max(case["lens"]) + 3
+    mask = alibi = added = None
+    if kind == "trapezoidal":
+        mask = np.zeros((tokens, 5), np.float16)
+    elif kind in ("tree", "batched tree"):
+        mask = np.where(rng.random((tokens, columns)) < 0.5, -10000, 0).astype(np.float16)
+        added = mask if queries > 1 else None
+        mask = mask.reshape(-1, queries, columns) if kind == "batched tree" else mask
+    elif kind == "alibi":
+        added = alibi = numbers(rng, (tokens, columns), case["dtype"])
+    elif kind == "alibi of heads":
+        alibi = numbers(rng, (len(case["lens"]), heads, queries, columns), case["dtype"])
+        added = np.concatenate([rows[:, :count] for rows, count in zip(alibi, case["q_lens"], strict=True)], axis=1)
     given_keys, given_values = keys, None if kind == "MLA" else values
     if kind == "flat caches":
         given_keys, given_values = (cache.reshape(*cache.shape[:2], -1) for cache in (keys, values))
     inputs = [query, given_keys, given_values, tables, np.array(case["lens"], np.int32), None, None, mask]
-    inputs += [np.array(case["q_lens"], np.int32), None, heads, scale, case["kv_heads"], 0, int(kind == "trapezoidal")]
+    inputs += [np.array(case["q_lens"], np.int32), alibi, heads, scale, case["kv_heads"], 0, int(kind == "trapezoidal")]
     shape = (tokens, heads * value_size)
     (got,) = builtins("PagedAttention", [*inputs, value_size if kind == "MLA" else 0], [(shape, FLOATS[case["dtype"]])])
     want, error = dense.paged_attention_and_error(
@@ -174,21 +190,25 @@ def test_paged_attention(instruction_set, product, builtins, case, kind):
         case["lens"],
         case["q_lens"],
         scale,
-        mask if kind == "tree" else None,
+        added,
+        kind == "trapezoidal",
     )
     within(got, want, error, case["dtype"])
 
 
 @many
-@given(case=paged())
-def test_paged_attention_with_int8_caches(instruction_set, builtins, case):
+@given(case=paged(), integers=st.booleans())
+def test_paged_attention_with_int8_caches(instruction_set, builtins, case, integers):
     case["sizes"] = (case["sizes"][0],) * 2
     rng, query, keys, _, tables, heads = paged_case({**case, "dtype": "float16"})
     size = keys.shape[-1]
     stored = rng.integers(-128, 128, (2, *keys.shape)).astype(np.int8)
     scale = (rng.random((2, case["kv_heads"] * size)) * 0.02).astype(np.float16)
     offset = rng.integers(-5, 6, scale.shape).astype(np.float16)
-    inputs = [query, *stored, tables, np.array(case["lens"], np.int32), scale, offset, None]
+    given_numbers = (scale, offset)
+    if integers:  # as Ascend's integer products have them
+        given_numbers = (scale.astype(np.float32).view(np.uint32).astype(np.int64), offset.astype(np.int32))
+    inputs = [query, *stored, tables, np.array(case["lens"], np.int32), *given_numbers, None]
     inputs += [np.array(case["q_lens"], np.int32), None, heads, 0.2, case["kv_heads"], 0, 0, 0]
     (got,) = builtins("PagedAttention", inputs, [(query.shape, np.float16)])
     wide = [
@@ -394,8 +414,11 @@ def test_sparse_modes_take_a_triangle_alone(builtins, sparse):
     for mask in (triangle, triangle.astype(bool), triangle[..., :6, :6] * np.float16(-10000)):
         out, _, _ = flash(builtins, query, key, value, BSH, 4, 0.25, mask=np.ascontiguousarray(mask), **more)
         np.testing.assert_array_equal(out, want)
-    hole = triangle.copy()
-    hole[..., 3, 1000] = 0
+    beyond, hole = triangle.copy(), triangle.copy()
+    beyond[..., 3, 1000] = beyond[..., 1000, 3] = 2
+    out, _, _ = flash(builtins, query, key, value, BSH, 4, 0.25, mask=beyond, **more)  # of six tokens it says nothing
+    np.testing.assert_array_equal(out, want)
+    hole[..., 3, 5] = 0
     wrong = [
         hole,
         0 * triangle,
@@ -483,6 +506,7 @@ def test_argmax_gives_the_first_nan(builtins):
 @many
 @given(data=st.tuples(dtypes, seeds), rows=st.integers(0, 4), width=st.sampled_from([1, 5, 64]), one=st.booleans())
 def test_quant(builtins, data, rows, width, one):
+    """A scale multiplies beside a float offset and divides beside one of int8, which is added to what is rounded."""
     dtype, seed = data
     rng = np.random.default_rng(seed)
     x = (numbers(rng, (rows, 2, width), dtype).astype(np.float32) * 50).astype(FLOATS[dtype])
@@ -490,6 +514,11 @@ def test_quant(builtins, data, rows, width, one):
     (got,) = builtins("QuantV2", [x, scale, offset, False, 0, None], [(x.shape, np.int8)])
     exact = x.astype(np.float32) * scale.astype(np.float32) + offset.astype(np.float32)
     np.testing.assert_array_equal(got, np.clip(np.rint(exact), -128, 127).astype(np.int8))
+    zero_point = rng.integers(-128, 128, offset.shape).astype(np.int8)
+    scale[scale == 0] = 1
+    (got,) = builtins("QuantV2", [x, scale, zero_point, False, 0, None], [(x.shape, np.int8)])
+    exact = np.rint(x.astype(np.float32) / scale.astype(np.float32)) + zero_point
+    np.testing.assert_array_equal(got, np.clip(exact, -128, 127).astype(np.int8))
 
 
 @pytest.mark.parametrize("name", ["RmsNorm", "PagedAttention"])

@@ -137,9 +137,13 @@ def test_multi_head_latent_attention(kind):
     q_lens = np.array([3, 2] if kind == "prefill" else [1, 1], np.int32)
     query = numbers(int(q_lens.sum()), heads * size)
     operator = PagedAttention(heads, size**-0.5, 1, mla_v_dim=value_size)
-    got = run(operator, query, cache, cache, tables, lens, None, None, None, q_lens)
+    mask = None
+    if kind == "prefill":
+        seen = [6, 7, 8, 2, 3]  # the place of each query's token
+        mask = np.where(np.arange(12) <= np.array(seen)[:, None], 0, -10000).astype(np.float16)
+    got = run(operator, query, cache, cache, tables, lens, None, None, mask, q_lens)
     shaped = query.reshape(-1, heads, size)
-    want = dense.paged_attention(shaped, cache, cache[..., :value_size], tables, lens, q_lens, size**-0.5)
+    want = dense.paged_attention(shaped, cache, cache[..., :value_size], tables, lens, q_lens, size**-0.5, mask)
     assert got.shape == (len(query), heads * value_size)
     close(got.reshape(want.shape), want)
 
@@ -205,13 +209,18 @@ for i, cache in enumerate(caches):
     stored.append(run(QuantV2(), flat, 1 / scale[i], -offset[i], after=(False, "ROUND", ms.int8)).reshape(cache.shape))
     want = np.clip(np.rint(cache.astype(np.float32) * 32 - 3), -128, 127)
     assert stored[-1].dtype == np.int8 and (stored[-1] == want).all()
+    zero_point = (-offset[i]).astype(np.int8)  # beside int8 the scale divides, and zero_point is added to whole numbers
+    divided = run(QuantV2(), flat, scale[i], zero_point, after=(False, "ROUND", ms.int8))
+    assert (divided == np.clip(np.rint(flat.astype(np.float32) * 32) - 3, -128, 127)).all()
 query = numbers(2, HEADS * SIZE)
 wide = [(cache.astype(np.float64) + 3) * 0.03125 for cache in stored]
 want = dense.paged_attention(query.reshape(2, HEADS, SIZE), *wide, tables, lens, [1, 1], 0.25)
 net = Call(PagedAttention(HEADS, 0.25, KV_HEADS))
 net.set_jit_config(JitConfig(jit_level="O0", infer_boost="on"))
-for offsets in (offset, offset.astype(np.int32)):
-    scales = scale if offsets is offset else scale.astype(np.float32)
+wide_scale, whole = scale.astype(np.float32), offset.astype(np.int32)
+for scales, offsets in (
+    (scale, offset), (wide_scale, whole), (wide_scale.view(np.uint32).astype(np.int64), whole)
+):
     got = net(*(ms.Tensor(x) for x in (query, *stored, tables, lens, scales, offsets))).asnumpy()
     close(got.reshape(want.shape), want)
 """

@@ -330,13 +330,19 @@ def test_bands_beside_the_diagonal(builtins, product, pre, after):
 
 
 def test_int8_caches_by_token(builtins):
-    """kv_cache_quant_mode PERTOKEN: key t of sequence b has the scale [0, b, t], value t [1, b, t]."""
+    """kv_cache_quant_mode PERTOKEN: key t of sequence b has the scale [0, b, t], value t [1, b, t]. As int64 a scale is the
+    bits of a float32; as float32 it is such an int64's memory."""
     rng = np.random.default_rng(8)
     stored = rng.integers(-128, 128, (2, 6, BLOCK_SIZE, KV_HEADS, SIZE)).astype(np.int8)
     scale = (rng.random((2, 3, 11)) * 0.02).astype(H)
     offset = rng.integers(-3, 4, (2, 3, 11)).astype(H)
     names = {"key_cache": stored[0], "value_cache": stored[1], "antiquant_scale": scale, "antiquant_offset": offset}
     got = paged(builtins, **names, kv_cache_quant_mode=1)
+    bits = scale.astype(np.float32).view(np.uint32).astype(np.int64)
+    integers = {"antiquant_scale": bits, "antiquant_offset": offset.astype(np.int32)}
+    for form in (bits, bits.reshape(2, 3, 11, 1, 1, 1), bits.view(np.float32)):
+        same = paged(builtins, **{**names, **integers, "antiquant_scale": form}, kv_cache_quant_mode=1)
+        np.testing.assert_array_equal(same, got)
     rows, at = [], 0
     for b, (length, queries) in enumerate(zip([7, 3], [2, 1], strict=True)):
         sides = []
@@ -344,13 +350,29 @@ def test_int8_caches_by_token(builtins):
             whole = dense.rows_of(stored[i], PAGED["block_tables"][b], length).astype(np.float64)
             sides.append((whole + offset[i, b, :length, None, None]) * scale[i, b, :length, None, None])
         query = PAGED["query"][at : at + queries].reshape(queries, HEADS, SIZE)
-        rows.append(dense.attention(query, *sides, 0.25, dense.causal(length - queries)))
+        rows.append(dense.attention(query, *sides, 0.25, dense.everything))
         at += queries
     want = np.concatenate(rows).reshape(got.shape)
     np.testing.assert_allclose(got.astype(np.float64), want, rtol=4e-3, atol=4e-3)
     for bad in (scale[:, :1], scale[:, :, :6], scale[0], scale.reshape(2, -1)):
         with pytest.raises(ValueError, match=r"antiquant_scale: .* expected \[2, 2 or more, 7 or more\]"):
             paged(builtins, **{**names, "antiquant_scale": bad}, kv_cache_quant_mode=1)
+    for bad in (bits + (1 << 32), scale.astype(np.float32), np.repeat(scale, 2, axis=2).astype(np.float32)):
+        with pytest.raises(ValueError, match=r"antiquant_scale: .*(a 0 behind|0 above)"):
+            paged(builtins, **{**names, **integers, "antiquant_scale": bad}, kv_cache_quant_mode=1)
+
+
+def test_masks_of_paged_attention_that_no_npu_takes(builtins):
+    """[1, 1] says nothing of a chunk, and a mask beside alibi_mask is refused by MindSpore's own kernel."""
+    alibi = np.ones((3, 8), H)
+    with pytest.raises(ValueError, match=r"attn_mask: given \[1, 1\], expected \[3, 7 or more\]"):
+        paged(builtins, attn_mask=np.zeros((1, 1), H))
+    with pytest.raises(ValueError, match=r"attn_mask: given \[3, 7\], expected None beside alibi_mask"):
+        paged(builtins, attn_mask=np.zeros((3, 7), H), alibi_mask=alibi)
+    with pytest.raises(
+        ValueError, match=r"alibi_mask: given \[2, 3, 8\].*\[3, 7 or more\] or \[2, 4, queries, 7 or more\]"
+    ):
+        paged(builtins, alibi_mask=np.ones((2, 3, 8), H))
 
 
 def rotated(

@@ -32,7 +32,7 @@ struct Tensor {
     }
     return count;
   }
-  size_t NumBytes() const { return static_cast<size_t>(Count() * kItemBytes[type]); }
+  size_t NumBytes() const { return static_cast<size_t>(std::max<int64_t>(0, Count() * kItemBytes[type])); }
   MsspBuiltinTensor View() const {
     return {data.get(), shape.empty() ? nullptr : shape.data(), static_cast<int32_t>(shape.size()), type};
   }
@@ -173,15 +173,17 @@ void DrawPaged(Bytes* in, Draw* draw, bool masked, Call* call) {
   for (int i = 0; i < 2; ++i) {
     const std::vector<int64_t> shape =
         kind == 3 ? std::vector<int64_t>{2, batch + 1, longest + 1} : std::vector<int64_t>{2, kv_heads * size};
-    inputs.push_back(kind > 1 ? draw->Floats(kFloats[in->Below(3)], shape) : Draw::None());
+    const int64_t first = kind == 3 && i == 0 ? 1 : 0;  // by token float32 scales lie in memory as int64 do
+    inputs.push_back(kind > 1 ? draw->Floats(kFloats[first + in->Below(3 - first)], shape) : Draw::None());
   }
   if (masked) {
     inputs.push_back(draw->Floats(kFloats[in->Below(3)], {batch, heads, 1, longest + in->Below(3)}));
   } else {
-    const bool has_mask = in->Below(3) == 0;
-    inputs.push_back(has_mask ? draw->Floats(MSSP_BUILTIN_FLOAT16, {tokens, longest + in->Below(3)}) : Draw::None());
+    const int64_t mask = in->Below(4);  // 0: attn_mask, 1: alibi_mask
+    const std::vector<int64_t> shape{tokens, longest + in->Below(3)};
+    inputs.push_back(mask == 0 ? draw->Floats(MSSP_BUILTIN_FLOAT16, shape) : Draw::None());
     inputs.push_back(draw->Ints(q_lens));
-    inputs.push_back(Draw::None());
+    inputs.push_back(mask == 1 ? draw->Floats(type, shape) : Draw::None());
   }
   inputs.push_back(Draw::Number(heads));
   inputs.push_back(Draw::Real(0.25));
@@ -375,7 +377,9 @@ void DrawQuant(Bytes* in, Draw* draw, Call* call) {
   call->inputs.push_back(draw->Floats(kFloats[in->Below(3)], shape));
   for (int i = 0; i < 2; ++i) {
     const int64_t count = in->Below(2) != 0 ? 1 : shape.back();
-    call->inputs.push_back(draw->Floats(kFloats[in->Below(3)], {count}));
+    const bool zero_point = i == 1 && in->Below(2) != 0;
+    call->inputs.push_back(zero_point ? draw->Bits(MSSP_BUILTIN_INT8, {count})
+                                      : draw->Floats(kFloats[in->Below(3)], {count}));
   }
   call->inputs.push_back(Draw::Number(0));
   call->inputs.push_back(Draw::Number(0));
