@@ -23,6 +23,8 @@ struct Operator {
 };
 
 // The arguments in the order of MindSpore's operator definitions, the primitive's own after the tensors.
+// docs/networks.md
+// ("Where the semantics come from") names for each the document, definition and Ascend test that decide what it means.
 constexpr Operator kOperators[] = {
     {"AddRmsNorm", AddRmsNorm, 4, {"x1", "x2", "gamma", "epsilon"}},
     {"ApplyRotaryPosEmb", ApplyRotaryPosEmb, 6, {"query", "key", "cos", "sin", "position_ids", "cos_format"}},

@@ -1,7 +1,8 @@
 """CPU kernels for MindSpore's built-in operators that have none, registered by ``register()``.
 
 MindSpore 2.10 ships these primitives for NPUs only, so a network that calls them stops on the CPU at the first. With the
-kernels here it runs unchanged, in PyNative and in graph mode. ``docs/networks.md`` says what each takes.
+kernels here it runs unchanged, in PyNative and in graph mode. ``docs/networks.md`` says what each takes, and under "Where
+the semantics come from" which document, operator definition and Ascend test of MindSpore decides what it means.
 
 The first to register a name keeps it: MindSpore's own kernels, now and in a later release, and another package's stay.
 MindSpore ends the process when a package registers a taken name with its macro ``MS_KERNEL_FACTORY_REG``. Beside such a
