@@ -8,6 +8,7 @@ a while and then end the process. Each library therefore names the release that 
 import importlib
 import importlib.util
 import re
+import sys
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -76,6 +77,22 @@ def compiled_for(library: Path) -> str | None:
     return None if found is None else found.group(1).decode()
 
 
+def hidden() -> list[tuple[str, Path]]:
+    """Other MindSpores on Python's path, behind the one that was imported: release and folder."""
+    found: dict[Path, str] = {}
+    for entry in sys.path:
+        folder = Path(entry or ".") / "mindspore"
+        if (folder / "__init__.py").is_file() and not folder.samefile(imported()):
+            text = (folder / "version.py").read_text(errors="replace") if (folder / "version.py").is_file() else ""
+            found.setdefault(folder.resolve(), text.split("'")[1] if text.count("'") > 1 else "of an unknown release")
+    return [(release, folder) for folder, release in found.items()]
+
+
+def imported() -> Path:
+    """The folder of the MindSpore that was imported."""
+    return Path(str(ms.__file__)).parent
+
+
 def check_release(library: Path) -> None:
     """Refuses a library of another release.
 
@@ -84,6 +101,12 @@ def check_release(library: Path) -> None:
     """
     release = compiled_for(library)
     if release != ms.__version__:
+        behind = dict(hidden())
+        if release in behind:
+            raise WrongRelease(
+                f"{library.name} was compiled for MindSpore {release}, which is in {behind[release]}, but Python finds "
+                f"{ms.__version__} in {imported()} first: take one of the two away, or install ms_scatter_pa again"
+            )
         raise WrongRelease(
             f"{library.name} was compiled for MindSpore {release or 'of an unknown release'}, and {ms.__version__} is "
             "installed: install ms_scatter_pa again"

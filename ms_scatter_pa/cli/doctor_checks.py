@@ -126,7 +126,7 @@ def mindspore() -> Finding:
         return Finding("MindSpore", False, f"does not start: {error}", advice)
     where = f"Python {platform.python_version()} in {sys.prefix}"
     try:
-        from ..backends.mindspore_release import TRIED, check_installed
+        from ..backends.mindspore_release import TRIED, check_installed, hidden, imported
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said below
@@ -134,7 +134,11 @@ def mindspore() -> Finding:
     except ImportError as error:
         return Finding("MindSpore", False, f"{version}, {where}: {error}", f'pip install "{requirement}"')
     tried = "" if version in TRIED else f"; not tried with this package, whose newest is {TRIED[-1]}"
-    return Finding("MindSpore", True, f"{version}{tried}, {where}")
+    others = [f"{release} in {folder}" for release, folder in hidden()]
+    if not others:
+        return Finding("MindSpore", True, f"{version}{tried}, {where}")
+    found = f"{version}{tried}, {where}: the one in {imported()}, which Python finds before {', '.join(others)}"
+    return Finding("MindSpore", True, found, "take all but one away, so that every program finds the same")
 
 
 @_guarded("NumPy")

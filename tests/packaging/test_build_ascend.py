@@ -42,6 +42,19 @@ def extensions(monkeypatch):
     return asked
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_of_ours_grows():
+    """An installation may be read-only: what is built goes elsewhere."""
+    folders = (AICORE_KERNELS, Path(build.__file__).parents[1])
+
+    def names() -> set[Path]:
+        return {path for folder in folders for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+    before = names()
+    yield
+    assert names() <= before
+
+
 @pytest.fixture
 def cann(tmp_path, tools) -> Path:
     return cann_tree.make(tmp_path / "cann")
