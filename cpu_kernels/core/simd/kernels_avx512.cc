@@ -42,7 +42,8 @@ inline void CopyShort(char* to, const char* from, int64_t bytes) {
 }  // namespace
 }  // namespace mssp
 
-#include "stream_x86.h"
+#include "nz_lines_x86.h"
+#include "nz_units_x86.h"
 
 namespace mssp {
 namespace {
@@ -52,14 +53,14 @@ inline void StreamJoined(char* to, const char* end, int64_t before, const char* 
   StreamLine(to, _mm512_mask_loadu_epi8(_mm512_maskz_loadu_epi8(mask, end - before), ~mask, next - before));
 }
 
-// Two units of two tokens at a time: whole source lines become whole lines of the cache. to is on a line.
-void RunNzLines(const NzRun& run, int64_t first_token) {
-  const int64_t twos = (run.tokens - first_token) / 2;
+// Two units of two tokens at a time: whole source lines become whole lines of the cache. `to` is on a line, and units
+// and tokens are even in number.
+void RunNzTwos(const NzRun& run) {
   const int64_t stride = run.token_stride;
-  for (int64_t u = 0; u + 2 <= run.units; u += 2) {
-    char* to = run.to + u * run.unit_stride + first_token * kUnitBytes;
-    const char* from = run.from + u * kUnitBytes + first_token * stride;
-    for (int64_t p = 0; p < twos; ++p, to += kLine, from += 2 * stride) {
+  for (int64_t u = 0; u < run.units; u += 2) {
+    char* to = run.to + u * run.unit_stride;
+    const char* from = run.from + u * kUnitBytes;
+    for (int64_t t = 0; t < run.tokens; t += 2, to += kLine, from += 2 * stride) {
       Fetch(from + run.prefetch);
       Fetch(from + stride + run.prefetch);
       const __m512i a = Load64(from);
@@ -68,9 +69,6 @@ void RunNzLines(const NzRun& run, int64_t first_token) {
       Stream64(to + run.unit_stride, _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0xEE));
     }
   }
-  if (run.units & 1) RunNzUnits<Store::kStream32>(run, first_token, 2 * twos, run.units - 1);
-  const int64_t rest = first_token + 2 * twos;
-  if (rest < run.tokens) RunNzUnits<Store::kOrdinary>(run, rest, run.tokens - rest, 0);
 }
 
 // Words [kBegin, kEnd) of eight, in streamed stores of two.
@@ -165,16 +163,22 @@ void RunNzShifted(const NzRun& run) {
 
 void RunNz(const NzRun& run, bool stream) {
   if (!stream || !IsAligned(run.to, 16)) return RunNzUnits<Store::kOrdinary>(run, 0, run.tokens, 0);
-  const bool whole_lines = run.unit_stride % kLine == 0 && run.tokens >= 2;
-  if (!whole_lines && !StreamsParts()) return RunNzUnits<Store::kOrdinary>(run, 0, run.tokens, 0);
-  if (!IsAligned(run.to, 32)) {
-    if (!whole_lines) return RunNzUnits<Store::kStream16>(run, 0, run.tokens, 0);
-    return reinterpret_cast<uintptr_t>(run.to) % kLine == 16 ? RunNzShifted<48>(run) : RunNzShifted<16>(run);
+  if (run.unit_stride % kLine == 0 && run.tokens >= 2) {
+    switch (reinterpret_cast<uintptr_t>(run.to) % kLine) {
+      case 0:
+        if (run.units % 2 == 0 && run.tokens % 2 == 0) return RunNzTwos(run);
+        return RunNzHalves<0, CopyUnit<Store::kStream32>>(run);
+      case 16:
+        return RunNzShifted<48>(run);
+      case 32:
+        return RunNzHalves<2, CopyUnit<Store::kStream32>>(run);
+      default:
+        return RunNzShifted<16>(run);
+    }
   }
-  if (!whole_lines) return RunNzUnits<Store::kStream32>(run, 0, run.tokens, 0);
-  const int64_t head = IsAligned(run.to, kLine) ? 0 : 1;
-  if (head != 0) RunNzUnits<Store::kOrdinary>(run, 0, 1, 0);
-  RunNzLines(run, head);
+  if (!StreamsParts()) return RunNzUnits<Store::kOrdinary>(run, 0, run.tokens, 0);
+  if (!IsAligned(run.to, 32)) return RunNzUnits<Store::kStream16>(run, 0, run.tokens, 0);
+  RunNzUnits<Store::kStream32>(run, 0, run.tokens, 0);
 }
 
 inline void Store64(char* to, __m512i x) { _mm512_storeu_si512(to, x); }

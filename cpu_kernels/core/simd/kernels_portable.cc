@@ -1,4 +1,6 @@
-// Any processor: the compiler's memcpy and its own vectoriser.
+// Any processor: the compiler's memcpy and its own vectoriser; on x86-64, whose baseline is SSE2, stores past the
+// caches.
+#include <cstring>
 #include <utility>
 
 #include "../call_sizes.h"
@@ -7,28 +9,81 @@
 #include "mean_columns.h"
 #include "quant_columns.h"
 
+#if defined(__x86_64__)
+
+#include <emmintrin.h>
+
+namespace mssp {
+namespace {
+
+struct Line {
+  __m128i parts[4];
+};
+
+inline Line LoadLine(const char* from) {
+  const auto* const parts = reinterpret_cast<const __m128i*>(from);
+  return {{_mm_loadu_si128(parts), _mm_loadu_si128(parts + 1), _mm_loadu_si128(parts + 2), _mm_loadu_si128(parts + 3)}};
+}
+
+inline void StreamLine(char* to, const Line& line) {
+  auto* const parts = reinterpret_cast<__m128i*>(to);
+  for (int i = 0; i < 4; ++i) _mm_stream_si128(parts + i, line.parts[i]);
+}
+
+inline void CopyShort(char* to, const char* from, int64_t bytes) { std::memcpy(to, from, static_cast<size_t>(bytes)); }
+
+}  // namespace
+}  // namespace mssp
+
+#include "nz_lines_x86.h"
+#include "stream_joined_x86.h"
+
+#endif  // __x86_64__
+
 namespace mssp {
 namespace {
 
 inline void CopyUnit(char* to, const char* from) { std::memcpy(to, from, kUnitBytes); }
-inline void FetchNothing(const char*) {}
+inline void FetchAhead(const char* from) { __builtin_prefetch(from, 0, 2); }
 
-void RunNz(const NzRun& run, bool) { CopyUnits<CopyUnit, FetchNothing>(run, 0, run.tokens, 0); }
+#if defined(__x86_64__)
 
-void RowsNz(const NzRun& run, bool) { CopyRows<CopyUnit, FetchNothing>(run, 0, 0); }
-
-void TileNz(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, bool) {
-  CopyTile<CopyUnit, FetchNothing>(tile, next, units, unit_stride);
+inline void StreamUnit(char* to, const char* from) {
+  const __m128i begin = Load16(from);
+  const __m128i end = Load16(from + 16);
+  Stream16(to, begin);
+  Stream16(to + 16, end);
 }
 
+void RunNz(const NzRun& run, bool stream) {
+  const bool whole_lines = IsAligned(run.to, 16) && run.unit_stride % kLine == 0 && run.tokens >= 2;
+  if (stream && whole_lines) return RunNzLines<StreamUnit>(run);
+  CopyUnits<CopyUnit, FetchAhead>(run, 0, run.tokens, 0);
+}
+
+#else
+
+constexpr auto StreamLong = CopyBytes;
+constexpr auto StreamInterleaved = CopyInTurn<CopyBytes>;
+
+void RunNz(const NzRun& run, bool) { CopyUnits<CopyUnit, FetchAhead>(run, 0, run.tokens, 0); }
+
 void Fence() {}
+
+#endif
+
+void RowsNz(const NzRun& run, bool) { CopyRows<CopyUnit, FetchAhead>(run, 0, 0); }
+
+void TileNz(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, bool) {
+  CopyTile<CopyUnit, FetchAhead>(tile, next, units, unit_stride);
+}
 
 }  // namespace
 
 const Kernels kPortableKernels = {
     "portable",
-    CopyBytes,
-    CopyInTurn<CopyBytes>,
+    StreamLong,
+    StreamInterleaved,
     RunNz,
     RowsNz,
     TileNz,

@@ -77,7 +77,11 @@ template <void (*kCopy)(char* to, const char* from), void (*kFetch)(const char* 
 inline void CopyTile(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride) {
   for (int64_t u = 0; u < units; ++u) {
     for (int k = 0; k < kNzTile; ++k) {
-      if (k < next.count) kFetch(next.to[k] + u * unit_stride);
+      if (k < next.count) {
+        char* const to = next.to[k] + u * unit_stride;
+        kFetch(to);
+        kFetch(to + kUnitBytes - 1);
+      }
       if (k < tile.count) kCopy(tile.to[k] + u * unit_stride, tile.from[k] + u * kUnitBytes);
     }
   }

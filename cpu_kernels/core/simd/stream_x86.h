@@ -1,6 +1,9 @@
-// Streamed copies and PA_NZ units for the x86 sets, for inclusion by their files after loops.h and after Line,
-// LoadLine(from), StreamLine(to, line) to a line's border, past the caches, and CopyShort(to, from, bytes): fewer bytes
-// than a line.
+// Streamed copies for the x86 sets, which need no more than SSE2, for inclusion by their files after loops.h and after
+// Line, LoadLine(from), StreamLine(to, line) to a line's border, past the caches, and CopyShort(to, from, bytes): fewer
+// bytes than a line.
+#ifndef MS_SCATTER_PA_CORE_SIMD_STREAM_X86_H_
+#define MS_SCATTER_PA_CORE_SIMD_STREAM_X86_H_
+
 #include <immintrin.h>
 
 #include <cstdint>
@@ -26,10 +29,7 @@ inline bool IsAligned(const void* pointer, uintptr_t bytes) {
 }
 
 inline __m128i Load16(const char* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); }
-inline __m256i Load32(const char* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
 inline void Stream16(char* to, __m128i x) { _mm_stream_si128(reinterpret_cast<__m128i*>(to), x); }
-inline void Stream32(char* to, __m256i x) { _mm256_stream_si256(reinterpret_cast<__m256i*>(to), x); }
-inline void Store32(char* to, __m256i x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), x); }
 inline void Fetch(const char* from) { _mm_prefetch(from, _MM_HINT_T1); }
 
 inline int64_t BytesToLine(const char* to) {
@@ -154,93 +154,9 @@ void StreamInterleaved(const InterleavedCopies& copies) {
   }
 }
 
-enum class Store { kOrdinary, kStream16, kStream32 };
-
-template <Store kStore>
-inline void StoreUnit(char* to, __m256i x) {
-  if constexpr (kStore == Store::kStream32) {
-    Stream32(to, x);
-  } else if constexpr (kStore == Store::kStream16) {
-    Stream16(to, _mm256_castsi256_si128(x));
-    Stream16(to + 16, _mm256_extracti128_si256(x, 1));
-  } else {
-    Store32(to, x);
-  }
-}
-
-template <Store kStore>
-inline void CopyUnit(char* to, const char* from) {
-  StoreUnit<kStore>(to, Load32(from));
-}
-
-template <Store kStore>
-void RunNzUnits(const NzRun& run, int64_t first_token, int64_t tokens, int64_t first_unit) {
-  CopyUnits<CopyUnit<kStore>, Fetch>(run, first_token, tokens, first_unit);
-}
-
-inline bool RowsAreOnLines(const NzRun& run) { return IsAligned(run.to, kLine) && run.token_stride % kLine == 0; }
-
-// Two units of two tokens at a time: whole lines of the cache become whole lines of the rows. kMove takes where they go
-// in the first and in the second row, and two tokens of each unit.
-template <void (*kMove)(char* first, char* second, const char* unit, const char* next_unit)>
-void RowsNzLines(const NzRun& run) {
-  const int64_t pitch = run.unit_stride;
-  const int64_t twos = run.tokens / 2;
-  for (int64_t p = 0; p < twos; ++p) {
-    const char* from = run.from + p * kLine;
-    char* to = run.to + 2 * p * run.token_stride;
-    UnitsAhead ahead(run, 2 * p);
-    for (int64_t u = 0; u + 2 <= run.units; u += 2, from += 2 * pitch, to += kLine) {
-      Fetch(ahead.Next());
-      Fetch(ahead.Next());
-      kMove(to, to + run.token_stride, from, from + pitch);
-    }
-  }
-  if (run.units & 1) CopyRows<CopyUnit<Store::kOrdinary>, Fetch>(run, 0, run.units - 1);
-  if (run.tokens & 1) CopyRows<CopyUnit<Store::kOrdinary>, Fetch>(run, run.tokens - 1, 0);
-}
-
-// Ordinary stores wait for the line they go to, streamed ones for their way to memory; where each kind has its own
-// queue a share of both is the fastest. Measured on random slots of 1 GiB: two in eight.
-constexpr int kStreamedTokens = 2;
-
-template <Store kStore>
-inline void TileNzUnits(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, int tokens) {
-  const int first_fetched = kStore == Store::kOrdinary ? 0 : kStreamedTokens;
-  for (int64_t u = 0; u < units; ++u) {
-    const int64_t at = u * unit_stride;
-    for (int k = 0; k < tokens; ++k) {
-      // Into the second-level cache: it has more requests in flight than the first.
-      if (k < next.count && u % 2 == 0) Fetch(next.from[k] + u * kUnitBytes);
-      if (k < next.count && k >= first_fetched) {
-        Fetch(next.to[k] + at);
-        if (kStore != Store::kStream32) Fetch(next.to[k] + at + kUnitBytes - 1);
-      }
-      if (k < tile.count) {
-        const __m256i x = Load32(tile.from[k] + u * kUnitBytes);
-        if (k < first_fetched) {
-          StoreUnit<kStore>(tile.to[k] + at, x);
-        } else {
-          Store32(tile.to[k] + at, x);
-        }
-      }
-    }
-  }
-}
-
-void TileNz(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, bool stream) {
-  if (!stream && tile.count <= 1 && next.count <= 1) {
-    return TileNzUnits<Store::kOrdinary>(tile, next, units, unit_stride, 1);  // a decode step of one sequence
-  }
-  stream = stream && StreamsParts();
-  uintptr_t bits = static_cast<uintptr_t>(unit_stride);
-  for (int k = 0; k < tile.count; ++k) bits |= reinterpret_cast<uintptr_t>(tile.to[k]);
-  if (!stream || bits % 16 != 0) return TileNzUnits<Store::kOrdinary>(tile, next, units, unit_stride, kNzTile);
-  if (bits % 32 != 0) return TileNzUnits<Store::kStream16>(tile, next, units, unit_stride, kNzTile);
-  TileNzUnits<Store::kStream32>(tile, next, units, unit_stride, kNzTile);
-}
-
 void Fence() { _mm_sfence(); }
 
 }  // namespace
 }  // namespace mssp
+
+#endif  // MS_SCATTER_PA_CORE_SIMD_STREAM_X86_H_
