@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     if inside:
         import mindspore as ms
 
-        from . import mindspore_bench, pages_bench
+        from . import graph_cost, mindspore_bench, pages_bench
 
         about["mindspore"] = ms.__version__
     if inside:
@@ -75,9 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     if with_mindspore:
         # Before anything else, as in a process that has a network and nothing more.
         print("measuring graph mode ...", end="\r", file=sys.stderr, flush=True)
-        about["graph_microseconds_per_layer"] = {
-            layout: round(mindspore_bench.graph_microseconds_per_layer(layout), 2) for layout in ("Norm", "PA_NZ")
-        }
+        about["graph_microseconds_per_layer"] = graph_cost.microseconds_per_layer()
     memory = Memory(library)
     builder = core_bench.CoreCases(
         library, memory, options.threads, not options.no_peers, mindspore_bench.ways if inside else None
@@ -125,7 +123,9 @@ def _report(results: list[harness.Result], about: dict[str, Any], folder: Path) 
         if of_table := [result for result in results if _table_of(result) == table]:
             print((harness.decode_table if table == DECODE_GROUP else harness.table)(of_table), end="\n\n")
     if "graph_microseconds_per_layer" in about:
-        print("graph mode, microseconds per layer beyond an empty graph:", about["graph_microseconds_per_layer"])
+        from . import graph_cost
+
+        print(graph_cost.in_words(about["graph_microseconds_per_layer"]))
     target = folder / "results.json"
     harness.write_json(results, target, about)
     print("wrote", " and ".join(map(str, [target, *_pictures(target, folder)])))

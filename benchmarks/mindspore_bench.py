@@ -3,7 +3,6 @@
 Calls are timed a thousand at a time with the queue drained at the end, since a synchronization costs more than a call.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +32,6 @@ STRIDED = "strided rows"
 CONTIGUOUS = "limit, contiguous rows"  # what the strided ones are held against
 TRANSPOSED, EVERY_SECOND = "[N,D,T] transposed", "every 2nd channel"
 DRAINED_CALLS = 1000
-LAYERS = 32
 
 
 PYNATIVE, GRAPH = "PyNative", "graph"
@@ -241,41 +239,3 @@ def _strided_case(tokens: int) -> harness.Case:
         contenders.append(_drained("torch, transposed", put, 20))
     goal = {TRANSPOSED: 5.0, EVERY_SECOND: 5.0}
     return harness.Case(f"strided rows T={tokens}, 2 x 64 MiB", STRIDED, tokens, contenders, goal=goal)
-
-
-class _Layers(nn.Cell):  # type: ignore[misc]
-    def __init__(self, count: int, layout: str) -> None:
-        super().__init__()
-        cells = []
-        for i in range(count):
-            key_cache, value_cache = _caches(layout, 8)
-            key_cache.name, value_cache.name = f"key_cache_{i}", f"value_cache_{i}"
-            cells.append(ScatterPaKvCache(key_cache, value_cache, cache_mode=layout))
-        self.cells_of_layers = nn.CellList(cells)
-
-    def construct(self, key: Any, value: Any, slot_mapping: Any) -> Any:
-        for cell in self.cells_of_layers:
-            cell(key, value, slot_mapping)
-        return key + 1
-
-
-def graph_microseconds_per_layer(layout: str, rounds: int = 15, steps: int = 100) -> float:
-    """What one layer's write adds to a graph, in microseconds: a graph with 32 of them against one without."""
-    key, value = (Tensor(rows) for rows in _rows(1))
-    slot_mapping = Tensor([77])
-    mode = ms.get_context("mode")
-    ms.set_context(mode=ms.GRAPH_MODE)
-    try:
-        nets = {count: _Layers(count, layout) for count in (0, LAYERS)}
-        samples: dict[int, list[float]] = {count: [] for count in nets}
-        for net in nets.values():
-            net(key, value, slot_mapping)
-        for _ in range(rounds):
-            for count, net in nets.items():
-                begin = time.perf_counter()
-                for _ in range(steps):
-                    net(key, value, slot_mapping)
-                samples[count].append((time.perf_counter() - begin) / steps)
-    finally:
-        ms.set_context(mode=mode)
-    return float(np.median(samples[LAYERS]) - np.median(samples[0])) / LAYERS * 1e6
