@@ -4,6 +4,7 @@ import ctypes
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -116,13 +117,21 @@ class Memory:
     def __init__(self, library: CoreLibrary, size: int = GIB):
         self._library = library
         self.size = size
-        self.source = _filled(_framework_memory(size))
-        self.foreign = _filled(_framework_memory(size))
-        address = library.c.MsspAllocCache(size)
+
+    @cached_property
+    def source(self) -> Array:
+        return _filled(_framework_memory(self.size))
+
+    @cached_property
+    def foreign(self) -> Array:
+        return _filled(_framework_memory(self.size))
+
+    @cached_property
+    def helper(self) -> Array:
+        address = self._library.c.MsspAllocCache(self.size)
         if not address:
-            raise MemoryError(f"no {size} bytes for a cache")
-        self.helper: Array = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
-        _filled(self.helper)
+            raise MemoryError(f"no {self.size} bytes for a cache")
+        return _filled(np.ctypeslib.as_array((ctypes.c_uint8 * self.size).from_address(address)))
 
     def source_regions(self, nbytes: int) -> Iterator[Array]:
         """Disjoint regions of the source arena."""

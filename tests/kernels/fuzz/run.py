@@ -27,7 +27,7 @@ HARNESSES = {
     "builtins": "builtins_harness.cc",
 }
 
-SANITIZERS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
+SANITIZERS = ["-O1", "-g1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
 INCLUDES = [
     f"-I{build_config.ROOT}",
     f"-I{build_config.ROOT / 'core'}",
