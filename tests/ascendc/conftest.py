@@ -21,4 +21,5 @@ def op_host(tmp_path_factory: pytest.TempPathFactory) -> cann.OpHost:
 @pytest.fixture(scope="session")
 def host_model(tmp_path_factory: pytest.TempPathFactory, op_host: cann.OpHost) -> HostModel:
     """op_host's tiling, from the same entry that CANN calls, feeds the kernel in every test."""
-    return HostModel(built_once(tmp_path_factory, "host_model", runner.build), op_host)
+    model = runner.model_object(tmp_path_factory)
+    return HostModel(built_once(tmp_path_factory, "host_model", partial(runner.build, sources=[model])), op_host)

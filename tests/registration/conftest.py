@@ -24,7 +24,7 @@ def host_model_library(tmp_path_factory) -> Path:
         HERE / "host_model_operator.cc",
         HERE / "model_launches.cc",
         ROOT / "aicore_kernels" / "shape_infer.cc",
-        *runner.SOURCES,
+        runner.model_object(tmp_path_factory),
     )
     name = "libhost_model_operator.so"
     return built_once(
@@ -74,7 +74,7 @@ def launched(tmp_path_factory) -> Path:
     mindspore = Path(find_spec("mindspore").origin).parent
     includes = [*(f"-I{folder}" for folder in HEADERS), "-isystem", sysconfig.get_path("include")]
     command = ["g++", "-std=c++17", "-O0", "-Wall", "-fPIC", *includes, *build_config.mindspore_flags(mindspore)]
-    sources = (HERE / "runner_on_model.cc", HERE / "model_launches.cc", *runner.SOURCES)
+    sources = (HERE / "runner_on_model.cc", HERE / "model_launches.cc", runner.model_object(tmp_path_factory))
     link = ("-r", "-nostdlib")
     return built_once(
         tmp_path_factory, "launched", lambda folder: compile_and_link(command, sources, folder / "launched.o", link)

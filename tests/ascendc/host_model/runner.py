@@ -10,13 +10,16 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ms_scatter_pa.rules.table import CACHE_MODES, INDEX_DTYPES, SCATTER_MODES, STATUS_FIELDS, dtype_named
-from tests.support.builds import compile_and_link
+from tests.support.builds import built_once, compile_and_link
+
+if TYPE_CHECKING:
+    import pytest
 
 Array = npt.NDArray[Any]
 
@@ -346,6 +349,12 @@ def read_once(folder: Path, *flags: str) -> str:
     command = ["g++", *FLAGS, *flags, INCLUDES[1], "-x", "c++-header", str(header), "-o", f"{header}.gch"]
     subprocess.run(command, check=True)
     return f"-I{header.parent}"
+
+
+def model_object(factory: "pytest.TempPathFactory") -> Path:
+    """The host model and the kernel as one object, compiled once in a session, with the ABI that MindSpore has."""
+    flags = ("-O1", "-D_GLIBCXX_USE_CXX11_ABI=0", "-r", "-nostdlib")
+    return built_once(factory, "model_object", lambda folder: build(folder, *flags, name="model.o"))
 
 
 def build(folder: Path, *extra_flags: str, sources: Sequence[Path] = SOURCES, name: str = "libhost_model.so") -> Path:
