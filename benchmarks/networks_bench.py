@@ -1,5 +1,5 @@
 """The built-in operators of networks: paged attention against reading its pages and against its arithmetic, MindSpore's own
-operators; prefill against torch; norms and rotation against a streaming pass."""
+operators; prefill against torch and with masks that are looked through; norms and rotation against a streaming pass."""
 
 import ctypes
 import importlib.util
@@ -26,7 +26,7 @@ COLD_BYTES = 1 << 30  # of K and V together; virtual machines report the host's 
 WARM_TOKENS = 256  # K and V of one megabyte: they fit the second level
 STREAMED_BYTES = 4 << 20  # from which results go past the caches
 OURS = "ms_scatter_pa"
-_TYPES = {"float32": 1, "float16": 2, "int32": 10, "int64": 12, "float64": 4}
+_TYPES = {"float32": 1, "float16": 2, "bfloat16": 3, "uint8": 7, "int32": 10, "int64": 12, "float64": 4}
 
 
 class _Tensor(ctypes.Structure):
@@ -252,6 +252,42 @@ def prefill(library: CoreLibrary, threads: int, tokens: int) -> Case:
     )
 
 
+def masked(library: CoreLibrary, kind: str, tokens: int) -> Case:
+    """Masks that FlashAttentionScore looks through on every call, to refuse what they do not say: the limit is the same
+    call without a mask, or for bfloat16, whose masks are added too, with one of float16."""
+    rng, heads = np.random.default_rng(4), 8
+    queries = 1 if kind == "sparse_mode 3, one query" else tokens
+    query, key, value = (
+        rng.standard_normal((count, heads * SIZE)).astype(np.float16) for count in (queries, tokens, tokens)
+    )
+    out, statistics = np.empty_like(query), [np.empty((queries, heads * 8), np.float32) for _ in range(2)]
+    layout, sparse = 5, 2  # TH
+    mask: Array | None = None
+    other: Array | None = None
+    lens = [np.array([count], np.int64) for count in (queries, tokens)]
+    above = np.triu(np.ones((tokens, tokens) if kind == "bfloat16 [S, S]" else (2048, 2048), np.uint8), 1)
+    if kind == "TH, 128 x 128":
+        mask = above[:128, :128] * np.float16(-10000)
+    elif kind == "bfloat16 [S, S]":
+        import ml_dtypes
+
+        sparse, mask, other = 0, above.astype(ml_dtypes.bfloat16), above * np.float16(-10000)
+    else:
+        mask, sparse = above, 3 if queries == 1 else 2
+
+    def call(given: Array | None, mode: int) -> Callable[[], None]:
+        inputs: list[Any] = [query, key, value, None, None, None, given, None, *lens, heads, np.float64(1)]
+        inputs += [np.float64(SIZE**-0.5), 2**31 - 1, 2**31 - 1, 0, layout, mode]
+        return prepared(library, "FlashAttentionScore", inputs, [*statistics, np.empty(1, np.float16), out])
+
+    without = call(other, sparse)
+    contenders = [
+        Contender(f"{LIMIT} {'no mask' if other is None else 'float16'}", [without]),
+        Contender(OURS, [call(mask, 0 if kind == "TH, 128 x 128" else sparse)]),
+    ]
+    return Case(f"FlashAttentionScore, mask {kind} T={tokens}", "masks", tokens, contenders)
+
+
 def streaming(library: CoreLibrary, threads: int, name: str, rows: int) -> Case:
     """RmsNorm and ApplyRotaryPosEmb read and write everything once: a copy of the same bytes is the limit. Large results
     go past the caches, and the limit is the better of both copies; small ones are left in the caches, where the next
@@ -292,8 +328,8 @@ def streaming(library: CoreLibrary, threads: int, name: str, rows: int) -> Case:
 
 
 def cases(library: CoreLibrary, threads: int, *, quick: bool, inside: bool, only: str = "") -> list[Callable[[], Case]]:
-    """Those whose kind (decode, warm, composed, prefill, norm, rotary) contains ``only``; ``inside``: those that need
-    MindSpore too."""
+    """Those whose kind (decode, warm, composed, prefill, masks, norm, rotary) contains ``only``; ``inside``: those that
+    need MindSpore too."""
     library.c.MsspBuiltinRun.restype = ctypes.c_int32
     spec = importlib.util.find_spec("mindspore")
     onednn = Path(str(spec.origin if spec else "")).parent / "lib" / "libdnnl.so.3"
@@ -301,6 +337,8 @@ def cases(library: CoreLibrary, threads: int, *, quick: bool, inside: bool, only
         library.c.MsspBuiltinSetSgemm(ctypes.cast(ctypes.CDLL(str(onednn)).dnnl_sgemm, ctypes.c_void_p))
     pool = lru_cache(maxsize=1)(lambda: Pages(COLD_BYTES))
     shapes = [(1, 512), (1, 8192), (16, 2048)] if quick else [(b, t) for b in (1, 4, 16) for t in (512, 2048, 8192)]
+    masks = [("2048 x 2048", t) for t in (64, 512)] + [("TH, 128 x 128", t) for t in (64, 512)]
+    masks += [] if quick else [("2048 x 2048", 2048), ("sparse_mode 3, one query", 2048), ("bfloat16 [S, S]", 512)]
     lengths = (512, 2048) if quick else (512, 1024, 2048, 4096)
 
     def of_decode(count: int, batch: int, tokens: int, warm: bool) -> Case:
@@ -321,6 +359,7 @@ def cases(library: CoreLibrary, threads: int, *, quick: bool, inside: bool, only
         "prefill": [(threads, partial(prefill, library, threads, t)) for t in lengths]
         if importlib.util.find_spec("torch")
         else [],
+        "masks": [(threads, partial(masked, library, kind, t)) for kind, t in masks],
         "norm": [(threads, partial(streaming, library, threads, "RmsNorm", t)) for t in (16, 1024)],
         "rotary": [(threads, partial(streaming, library, threads, "ApplyRotaryPosEmb", t)) for t in (16, 1024)],
     }

@@ -72,8 +72,8 @@ EMPTY = {
     "vllm-mindspore": ("vllm", "torch", "msadapter", "ray"),
 }
 MODES = {
-    "mindformers": ("graph", "graph, dynamic", "jit, dynamic", "eager"),
-    "vllm-mindspore": ("jit, dynamic", "eager"),
+    "mindformers": ("graph", "graph, dynamic", "jit", "jit, dynamic", "eager"),
+    "vllm-mindspore": ("graph", "graph, dynamic", "jit", "jit, dynamic", "eager"),
 }
 MODELS = {"mindformers": "InferenceQwen3ForCausalLM", "vllm-mindspore": "LlamaModel"}
 PROMPTS = [[5, 17, 80, 3, 42], [9], [1, 2, 3, 4, 5, 6, 7, 96]]
@@ -309,7 +309,7 @@ def vllm_mindspore(mode: str, config: Any, weights: dict[str, Any], site: Path) 
     from vllm_mindspore.model_executor.models.llama import LlamaModel
     from vllm_mindspore.model_executor.utils import set_model_context
 
-    ms.set_context(mode=ms.PYNATIVE_MODE)
+    ms.set_context(mode=ms.GRAPH_MODE if mode.startswith("graph") else ms.PYNATIVE_MODE)
     net = LlamaModel(vllm_config=everything, prefix="model")
     names = {"qkv_proj": "qkv", "o_proj": "out", "down_proj": "down"}
     names |= {"input_layernorm": "norm1", "post_attention_layernorm": "norm2"}
@@ -336,13 +336,14 @@ def vllm_mindspore(mode: str, config: Any, weights: dict[str, Any], site: Path) 
         net.phase = "prefill" if prefill else "increment"
         if eager:
             return net
-        if prefill not in compiled:
+        if prefill not in compiled and "dynamic" in mode:
             vector, matrix = Tensor(shape=[None], dtype=ms.int32), Tensor(shape=[None, None], dtype=ms.int32)
             mask = Tensor(shape=[None, None], dtype=ms.float16)
             cache = [Tensor(shape=(None, *shape[1:]), dtype=ms.float16) for _ in range(config.layers)]
             sides = [ms.mutable(list(cache)) for _ in range(2)]
             net.set_inputs(vector, vector, *sides, vector, mask, vector, vector, matrix, None, None, None)
-            compiled[prefill] = ms.jit(function=net, jit_level="O0")
+        if prefill not in compiled:
+            compiled[prefill] = net if mode.startswith("graph") else ms.jit(function=net, jit_level="O0")
         return compiled[prefill]
 
     def step(given: Any, prefill: bool) -> Any:

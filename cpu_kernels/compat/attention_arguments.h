@@ -43,23 +43,25 @@ inline std::vector<float> Widened(const MsspBuiltinTensor& tensor) {
   return values;
 }
 
-// Masks are looked through on every call: four numbers at a time, without a branch for each.
+// Masks are looked through on every call: sixteen bytes at a time, without a branch for each number.
 typedef float FourFloats __attribute__((vector_size(16)));
-typedef int32_t FourInts __attribute__((vector_size(16)));
+typedef uint8_t SixteenBytes __attribute__((vector_size(16)));
 
-// Whether `test` finds one among the numbers: it gives -1 for each of four that is one, else 0.
-template <typename Test>
-bool AnyOf(const float* numbers, int64_t count, const Test& test) {
-  if (count <= 0) return false;
-  FourInts found = {};
-  FourFloats four;
+// Whether `test` finds one among the numbers: it gives -1 for each of a Vector's that is one, else 0.
+template <typename Vector, typename Item, typename Test>
+bool AnyOf(const Item* numbers, int64_t count, const Test& test) {
+  constexpr auto kLanes = static_cast<int64_t>(sizeof(Vector) / sizeof(Item));
+  decltype(test(Vector{})) found = {};
+  Vector some;
   int64_t i = 0;
-  for (; i + 4 <= count; i += 4) {
-    std::memcpy(&four, numbers + i, sizeof(four));
-    found |= test(four);
+  for (; i + kLanes <= count; i += kLanes) {
+    std::memcpy(&some, numbers + i, sizeof(some));
+    found |= test(some);
   }
-  for (; i < count; ++i) found |= test(FourFloats{} + numbers[i]);
-  return (found[0] | found[1] | found[2] | found[3]) != 0;
+  for (; i < count; ++i) found |= test(Vector{} + numbers[i]);
+  uint64_t halves[2];
+  std::memcpy(halves, &found, sizeof(halves));
+  return (halves[0] | halves[1]) != 0;
 }
 
 // By what a bfloat16 mask is multiplied before it is added: networks for Ascend have 1 for "masked" there, or -10000 as
@@ -77,10 +79,10 @@ inline float FactorOfMask(const Arguments& call, int i) {
     ActiveVectors().widen(mask.type, static_cast<const char*>(mask.data) + at * ItemBytes(mask.type), n, values.data());
     const bool had_ones = ones;
     const bool had_sums = sums;
-    ones = ones || AnyOf(values.data(), n, [](FourFloats x) { return x == 1.0f; });
-    sums = sums || AnyOf(values.data(), n, [least](FourFloats x) { return x <= least; });
-    const bool others =
-        AnyOf(values.data(), n, [least](FourFloats x) { return ~((x == 0.0f) | (x == 1.0f) | (x <= least)); });
+    ones = ones || AnyOf<FourFloats>(values.data(), n, [](FourFloats x) { return x == 1.0f; });
+    sums = sums || AnyOf<FourFloats>(values.data(), n, [least](FourFloats x) { return x <= least; });
+    const bool others = AnyOf<FourFloats>(
+        values.data(), n, [least](FourFloats x) { return ~((x == 0.0f) | (x == 1.0f) | (x <= least)); });
     if (!others && !(ones && sums)) continue;
     const auto fits = [&](float x) { return x == 0.0f || (x == 1.0f && !had_sums) || (x <= least && !had_ones); };
     float first = 0.0f;  // of the two that mask

@@ -103,18 +103,19 @@ std::vector<int64_t> Lengths(const Arguments& call, int i, int64_t layout, int64
   return lens;
 }
 
-// Whether none of the numbers takes its key away, or all do and are not just added to its score.
-bool NoneMasks(const float* numbers, int64_t count) {
-  return !AnyOf(numbers, count, [](FourFloats x) { return x != 0.0f; });
+// Whether the first `seen` of a row's numbers leave their keys alone, and the others take them away and are not just
+// added to their scores.
+bool MasksBehind(const uint8_t* row, int64_t seen, int64_t count) {
+  return !AnyOf<SixteenBytes>(row, seen, [](SixteenBytes x) { return x != 0; }) &&
+         !AnyOf<SixteenBytes>(row + seen, count - seen, [](SixteenBytes x) { return x == 0; });
 }
 
-bool AllMask(int32_t type, const float* numbers, int64_t count) {
-  if (type == MSSP_BUILTIN_BOOL || type == MSSP_BUILTIN_UINT8) {
-    return !AnyOf(numbers, count, [](FourFloats x) { return x == 0.0f; });
-  }
+bool MasksBehind(int32_t type, const float* row, int64_t seen, int64_t count) {
   const float least = LeastMasked(type);
   const float other = type == MSSP_BUILTIN_BFLOAT16 ? 1.0f : least;
-  return !AnyOf(numbers, count, [least, other](FourFloats x) { return ~((x <= least) | (x == other)); });
+  return !AnyOf<FourFloats>(row, seen, [](FourFloats x) { return x != 0.0f; }) &&
+         !AnyOf<FourFloats>(row + seen, count - seen,
+                            [least, other](FourFloats x) { return ~((x <= least) | (x == other)); });
 }
 
 // Whether a mask of side * side numbers lets query i see the keys up to i: so many of its rows and columns, which are
@@ -122,12 +123,19 @@ bool AllMask(int32_t type, const float* numbers, int64_t count) {
 bool IsTriangle(const MsspBuiltinTensor& mask, int64_t side, int64_t rows, int64_t columns) {
   rows = std::min(rows, side);
   columns = std::min(columns, side);
-  std::vector<float> row(static_cast<size_t>(columns));
+  const int64_t bytes = ItemBytes(mask.type);
+  std::vector<float> row(static_cast<size_t>(bytes == 1 ? 0 : columns));
   for (int64_t i = 0; i < rows; ++i) {
-    const char* from = static_cast<const char*>(mask.data) + i * side * ItemBytes(mask.type);
-    ActiveVectors().widen(mask.type, from, columns, row.data());
+    const char* from = static_cast<const char*>(mask.data) + i * side * bytes;
     const int64_t seen = std::min(i + 1, columns);
-    if (!NoneMasks(row.data(), seen) || !AllMask(mask.type, row.data() + seen, columns - seen)) return false;
+    bool fits = false;
+    if (bytes == 1) {
+      fits = MasksBehind(reinterpret_cast<const uint8_t*>(from), seen, columns);
+    } else {
+      ActiveVectors().widen(mask.type, from, columns, row.data());
+      fits = MasksBehind(mask.type, row.data(), seen, columns);
+    }
+    if (!fits) return false;
   }
   return true;
 }

@@ -1,5 +1,6 @@
 """``paged_cache_load`` with the signature of ms_custom_ops, for networks that call it."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,19 @@ from mindspore.ops.primitive import _primexpr, constexpr
 from ..backends import backend
 from ..backends.graph import in_graph
 from ..paged_functional import npu_gather_pa_kv_cache
+from ..rules.table import GATHER_PA
+from ..status import read_status
 
 _LAYOUTS = ("Norm", "PA_NZ")
+_ERRORS = {error.__name__: error for error in (TypeError, ValueError, IndexError, MemoryError)}
+# What the gather says, in the words of this function's arguments.
+_OWN_WORDS = (
+    (r"\bseq_offset\b", "seq_starts"),
+    (r"with cache_mode 'PA_NZ'", "with kv_cache_cfg 1"),
+    (r"; expected cache_mode=.*", ""),
+    (r"(given -?\d+), limit (-?\d+)", r"\1, expected at most \2, which the rest of its row of block_tables holds"),
+    (r"; nothing was written.*", "; paged_cache_load read nothing"),
+)
 
 
 @_primexpr
@@ -28,16 +40,63 @@ def _layout(kv_cache_cfg: Any, is_seq_lens_cumsum_type: Any, has_seq_starts: Any
     return _LAYOUTS[kv_cache_cfg]
 
 
-def _rows(lengths: Any, sums: bool) -> int:
-    numbers = lengths.asnumpy().astype(np.int64)
-    if numbers.size == 0:
-        return 0
-    return max(int(numbers[-1] if sums else numbers.sum()), 0)
+def _rows(lengths: Any, sums: bool, most: int) -> int:
+    """The number of rows; ``most`` is what a row of block_tables holds."""
+    numbers = lengths.asnumpy().astype(np.int64).reshape(-1)
+    single = np.diff(numbers) if sums else numbers
+    for i, length in enumerate(single.tolist()):
+        place, given = (i + 1, int(numbers[i + 1])) if sums else (i, length)
+        least = int(numbers[i]) if sums else 0
+        if length < 0:
+            raise ValueError(
+                f"seq_lens[{place}]: given {given}, expected {least} or more; paged_cache_load read nothing"
+            )
+        if length > most:
+            raise ValueError(
+                f"seq_lens[{place}]: given {given}, expected at most {least + most}, as a row of block_tables holds {most} "
+                "rows; paged_cache_load read nothing"
+            )
+    return int(single.sum())
 
 
 @constexpr
-def _rows_of_constant(lengths: Any, sums: bool) -> int:
-    return _rows(lengths, sums)
+def _rows_of_constant(lengths: Any, sums: bool, most: int) -> int:
+    return _rows(lengths, sums, most)
+
+
+@_primexpr
+def _most(block_tables: Any, cache_shape: Any, layout: str) -> int:
+    """What a row of block_tables holds, as far as the shapes say it."""
+    axis = 1 if layout == "Norm" else len(cache_shape) - 2
+    if len(block_tables) != 2 or len(cache_shape) not in (3, 4, 5):
+        return 2**31  # refused by the gather, with a sentence of its own
+    columns, block_size = block_tables[1], cache_shape[axis]
+    known = all(isinstance(dim, int) and dim >= 0 for dim in (columns, block_size))
+    return columns * block_size if known else 2**31
+
+
+def _in_own_words(text: str, block_tables: Any) -> str:
+    """What ``npu_gather_pa_kv_cache`` says of an argument, as this function's caller knows it."""
+
+    def place(match: re.Match[str]) -> str:
+        row, column = divmod(int(match[1]), block_tables.shape[1])
+        return f"block_tables[{row}, {column}]"
+
+    for pattern, words in _OWN_WORDS:
+        text = re.sub(pattern, words, text)
+    return re.sub(r"block_tables\[(\d+)\] \(flat index\)", place, text)
+
+
+def _gather(block_tables: Any, *call: Any, **options: Any) -> None:
+    """In PyNative: waits, since the caller has waited for the lengths already, and raises here."""
+    try:
+        status = npu_gather_pa_kv_cache(*call, **options, on_error="record")
+    except tuple(_ERRORS.values()) as error:
+        raise type(error)(_in_own_words(str(error), block_tables)) from None
+    sentence = read_status(status, operator=GATHER_PA.name)
+    if sentence != "written":
+        kind, _, text = sentence.partition(": ")
+        raise _ERRORS.get(kind, RuntimeError)(_in_own_words(text, block_tables))
 
 
 @_primexpr
@@ -83,8 +142,8 @@ def paged_cache_load(
     """Reads the rows of sequences back from paged caches: ``ms_custom_ops.paged_cache_load``, on
     ``npu_gather_pa_kv_cache``.
 
-    For PyNative: it waits for the lengths, since the number of rows follows from them. In a graph ``seq_lens`` must be a
-    constant.
+    For PyNative: it waits for the lengths, since the number of rows follows from them, and for the rows, so that errors
+    are raised here. In a graph ``seq_lens`` must be a constant.
 
     Args:
         key_cache: ND: [NB, BS, N, D] or [NB, BS, N*D]; NZ: [NB, N*D/LD, BS, LD] or [NB, N, D/LD, BS, LD].
@@ -100,9 +159,9 @@ def paged_cache_load(
         key and value, new Tensors: [T, N, D] for a 4-D ND cache, else [T, N*D].
 
     Raises:
-        TypeError, ValueError, IndexError: as ``npu_gather_pa_kv_cache``, whose name the sentences say (its ``on_error``
-            is not among the arguments here); ValueError also for a ``kv_cache_cfg`` other
-            than 0 and 1, and in a graph for lengths that are no constant.
+        TypeError, ValueError, IndexError: as ``npu_gather_pa_kv_cache``, in the words of the arguments here; ValueError also
+            for a ``kv_cache_cfg`` other than 0 and 1, and in a graph for lengths that are no constant. What a graph finds in
+            the values of ``block_tables`` and ``seq_starts`` is said by ``npu_gather_pa_kv_cache`` and in its words.
 
     Example:
         >>> import numpy as np
@@ -118,24 +177,27 @@ def paged_cache_load(
     if in_graph():
         if not isconstant(seq_lens):
             _refuse_unknown_lengths()
-        rows = _rows_of_constant(seq_lens, is_seq_lens_cumsum_type)
+        rows = _rows_of_constant(seq_lens, is_seq_lens_cumsum_type, _most(block_tables.shape, key_cache.shape, layout))
     else:
-        if not isinstance(seq_lens, Tensor):
-            raise TypeError(f"seq_lens: given {type(seq_lens).__name__}, expected a Tensor")
-        rows = _rows(seq_lens, is_seq_lens_cumsum_type)
+        for name, given in (
+            ("key_cache", key_cache),
+            ("value_cache", value_cache),
+            ("block_tables", block_tables),
+            ("seq_lens", seq_lens),
+        ):
+            if not isinstance(given, Tensor):
+                raise TypeError(f"{name}: given {type(given).__name__}, expected a Tensor")
+        rows = _rows(seq_lens, is_seq_lens_cumsum_type, _most(block_tables.shape, key_cache.shape, layout))
     key = _empty(_rows_shape(rows, key_cache.shape, layout), key_cache.dtype)
     value = _empty(_rows_shape(rows, value_cache.shape, layout), value_cache.dtype)
-    status = npu_gather_pa_kv_cache(
-        key_cache,
-        value_cache,
-        block_tables,
-        seq_lens,
-        key,
-        value,
-        seq_offset=starts,
-        is_seq_lens_cumsum=is_seq_lens_cumsum_type,
-        cache_mode=layout,  # type: ignore[arg-type]
-    )
+    call = (key_cache, value_cache, block_tables, seq_lens, key, value)
     if in_graph():
+        status = npu_gather_pa_kv_cache(
+            *call,
+            seq_offset=starts,
+            is_seq_lens_cumsum=is_seq_lens_cumsum_type,
+            cache_mode=layout,  # type: ignore[arg-type]
+        )
         return ops.depend(key, status), ops.depend(value, status)
+    _gather(block_tables, *call, seq_offset=starts, is_seq_lens_cumsum=is_seq_lens_cumsum_type, cache_mode=layout)
     return key, value

@@ -107,6 +107,63 @@ def test_a_graph_refuses_lengths_that_are_not_known() -> None:
 def test_a_bad_block_is_named() -> None:
     tables = TABLES.copy()
     tables[1, 1] = 5
-    with pytest.raises(IndexError, match=r"block_tables\[1, 1\]"):
+    with pytest.raises(
+        IndexError, match=r"block_tables\[1, 1\] = 5: expected a block .* 4; paged_cache_load read nothing"
+    ):
         paged_cache_load(*map(Tensor, _caches(0, False)), Tensor(tables), Tensor(LENGTHS))
-        ms.runtime.synchronize()
+
+
+WORDS = [
+    ({"seq_starts": [3, 0]}, ValueError, r"seq_starts\[0\] = 3: expected a multiple .*; paged_cache_load read nothing"),
+    ({"seq_starts": [[0], [0]]}, ValueError, r"seq_starts: given shape \[2, 1\], expected \[B\]"),
+    ({"seq_starts": "none"}, TypeError, "seq_starts: given str"),
+    (
+        {"seq_starts": [8, 0], "seq_lens": [5, 7]},
+        ValueError,
+        r"seq_lens\[0\]: given 5, expected at most 4, .* the rest",
+    ),
+    (
+        {"seq_lens": [5, 70]},
+        ValueError,
+        r"seq_lens\[1\]: given 70, expected at most 12, as a row of block_tables holds 12",
+    ),
+    ({"seq_lens": [5, -1]}, ValueError, r"seq_lens\[1\]: given -1, expected 0 or more"),
+    ({"seq_lens": [0, 7, 5], "sums": True}, ValueError, r"seq_lens\[2\]: given 5, expected 7 or more"),
+    ({"seq_lens": [0, 5, 18], "sums": True}, ValueError, r"seq_lens\[2\]: given 18, expected at most 17"),
+    ({"seq_lens": [1, 5, 7], "sums": True}, ValueError, r"seq_lens\[0\]"),
+    ({"seq_lens": [5]}, ValueError, r"seq_lens: given shape \[1\], expected \[2\]"),
+    ({"block_tables": [4, 2]}, ValueError, r"block_tables: given shape \[2\], expected \[B, W\]"),
+    ({"block_tables": None}, TypeError, "block_tables: given NoneType, expected a Tensor"),
+    ({"value_cache": None}, TypeError, "value_cache: given NoneType, expected a Tensor"),
+    ({"key_cache": 3}, TypeError, "key_cache: given int, expected a Tensor"),
+    ({"value_cache": np.zeros((4, 4, 2, 32), np.float16)}, ValueError, "value_cache: given num_blocks 4"),
+    ({"key_cache": np.zeros((5, 4), np.float16)}, ValueError, "key_cache: given 2 dimensions"),
+    (
+        {
+            "kv_cache_cfg": 1,
+            "key_cache": np.zeros((5, 4, 32), np.float16),
+            "value_cache": np.zeros((5, 4, 32), np.float16),
+        },
+        ValueError,
+        r"key_cache: given 3-D shape \[5, 4, 32\] with kv_cache_cfg 1, expected 4-D or 5-D",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "error", "text"), WORDS)
+def test_sentences_know_this_function_and_its_arguments(changes, error, text) -> None:
+    """They are raised by the call itself."""
+    key_cache, value_cache = _caches(changes.get("kv_cache_cfg", 0), False)
+    names = {"key_cache": key_cache, "value_cache": value_cache, "block_tables": TABLES, "seq_lens": LENGTHS, **changes}
+
+    def given(name: str):
+        value = names.get(name)
+        value = np.array(value, np.int32) if isinstance(value, list) else value
+        return Tensor(value) if isinstance(value, np.ndarray) else value
+
+    tensors = [given(name) for name in ("key_cache", "value_cache", "block_tables", "seq_lens", "seq_starts")]
+    more = (changes.get("kv_cache_cfg", 0), changes.get("sums", False), "seq_starts" in changes)
+    with pytest.raises(error, match=text) as caught:
+        paged_cache_load(*tensors, *more)
+    for word in ("npu_gather", "seq_offset", "cache_mode", "on_error", "key:", "value:"):
+        assert word not in str(caught.value)

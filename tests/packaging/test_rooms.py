@@ -26,7 +26,7 @@ ARROWS = {
     "paged_functional": {"backends", "rules"},
     "paged_cell": {"backends", "rules", "status"},
     "cache": {"rules", "backends", "hifloat8"},
-    "compat": {"functional", "paged_functional", "backends", "rules", "cache", "cell"},
+    "compat": {"functional", "paged_functional", "backends", "rules", "cache", "cell", "status"},
     "pages": {
         "rules",
         "backends",
