@@ -133,6 +133,16 @@ def _refuse_old(compiler: list[str]) -> None:
         )
 
 
+def _refuse_folder(folder: Path) -> None:
+    """Said before minutes of compiling: where the libraries stay, MindSpore and the loader have to find them."""
+    found = re.search(r":|\$(?:ORIGIN|LIB|PLATFORM)(?!\w)|\$\{(?:ORIGIN|LIB|PLATFORM)\}", str(folder), re.ASCII)
+    if found is not None:
+        raise SystemExit(
+            f"ms_scatter_pa: the folder {folder} has '{found.group()}' in its path, which MindSpore or the system's loader takes for "
+            "something else: move it to another folder and install again."
+        )
+
+
 def _run(compiler: list[str], command: list[str], what: str) -> None:
     print(f"ms_scatter_pa: {what}", flush=True)
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
@@ -163,7 +173,7 @@ def _extension_commands(name: str, compiler: list[str], mindspore: Path, output:
             *("-shared", str(compiled), "-o", str(output)),
             *(f"-L{output.parent}", "-l:" + build_config.LIBRARY_NAME, f"-L{mindspore / 'lib'}"),
             *(f"-l{name}" for name in MINDSPORE_LIBRARIES if (mindspore / "lib" / f"lib{name}.so").exists()),
-            *(f"-Wl,-rpath,{path}" for path in _library_folders(mindspore)),
+            *build_config.run_path_flags(_library_folders(mindspore)),
             *("-Wl,-z,relro", "-Wl,-z,now", "-s", *_user_flags()),
         ],
     ]
@@ -197,6 +207,8 @@ class BuildLibraries(build_ext):  # type: ignore[misc]
 
     def run(self) -> None:
         _user_flags()  # setuptools reads them too, and ends in a traceback of its own
+        if self.inplace or self.editable_mode:
+            _refuse_folder(ROOT)
         super().run()
 
     def build_extension(self, ext: Any) -> None:

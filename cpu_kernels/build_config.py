@@ -6,7 +6,7 @@ No dependencies: import it by path.
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,7 +28,7 @@ COMPILE_FLAGS = [
 # Sleeping worker threads outlive dlclose.
 LINK_FLAGS = ["-shared", "-pthread", "-Wl,-z,defs", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,nodelete"]
 # Templates of the standard library are exported whatever -fvisibility says.
-LINK_FLAGS.append(f"-Wl,--version-script={ROOT / 'exports.map'}")
+LINK_FLAGS += ["-Xlinker", f"--version-script={ROOT / 'exports.map'}"]  # the compiler divides -Wl at every comma
 
 
 def core_sources() -> list[Path]:
@@ -93,6 +93,15 @@ def build_library(
     library = directory / LIBRARY_NAME
     subprocess.run([*compiler, *extra, *map(str, objects), *LINK_FLAGS, "-o", str(library)], check=True)
     return library
+
+
+def run_path_flags(folders: Iterable[str]) -> list[str]:
+    """What writes the folders into a library, for the loader to look for other libraries in.
+
+    A colon divides the loader's list and cannot be written otherwise: a folder whose path has one is left out.
+    """
+    flags = ("-Xlinker", "-rpath", "-Xlinker")  # not -Wl: the compiler divides that at every comma
+    return [word for folder in folders if ":" not in folder for word in (*flags, folder)]
 
 
 def mindspore_flags(mindspore: Path) -> list[str]:

@@ -4,6 +4,7 @@ Needs debootstrap and dpkg-deb, but no right to change the system: nothing is in
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -67,6 +68,10 @@ def compilers(folder: Path) -> dict[str, Path]:
 
     What it compiles asks for no newer libraries than MindSpore's own do.
     """
+    if ":" in str(folder.resolve()):
+        raise SystemExit(
+            f"{folder.resolve()}: a compiler cannot be unpacked where the path has a colon: move the clone"
+        )
     root = unpack(folder / "debian11", "bullseye", ["g++", "g++-aarch64-linux-gnu"])
     libraries = folder / "compiler-libraries"  # of the compiler itself; its libc must be this machine's
     libraries.mkdir(exist_ok=True)
@@ -75,15 +80,14 @@ def compilers(folder: Path) -> dict[str, Path]:
         if library.name.startswith(wanted) and ".so" in library.name and not (libraries / library.name).exists():
             shutil.copyfile(library.resolve(), libraries / library.name)
     wrappers = {}
-    for machine, name, sysroot in (
-        ("x86_64", "x86_64-linux-gnu-g++-10", f"--sysroot={root.resolve()}"),
-        ("aarch64", "aarch64-linux-gnu-g++-10", f"--sysroot={root.resolve()}"),
-    ):
+    quoted_root, quoted_libraries = (shlex.quote(str(path.resolve())) for path in (root, libraries))
+    for machine in ("x86_64", "aarch64"):
+        program = f"{quoted_root}/usr/bin/{machine}-linux-gnu-g++-10"
         wrapper = folder / f"g++-{machine}"
         wrapper.write_text(
             "#!/bin/sh\n"
-            f"export LD_LIBRARY_PATH='{libraries.resolve()}' PATH='{root.resolve()}/usr/bin':/usr/bin:/bin\n"
-            f"exec '{root.resolve()}/usr/bin/{name}' {sysroot} \"$@\"\n"
+            f"export LD_LIBRARY_PATH={quoted_libraries} PATH={quoted_root}/usr/bin:/usr/bin:/bin\n"
+            f'exec {program} --sysroot={quoted_root} "$@"\n'
         )
         wrapper.chmod(0o755)
         wrappers[machine] = wrapper

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,14 +49,19 @@ QUICK_FLAGS = "-O0"
 IGNORED = shutil.ignore_patterns(".git", ".venv", "build", "dist", "*.so", "__pycache__", ".hypothesis", "*.egg-info")
 
 
-def _run(command: tuple[str, ...], cwd: Path, flags: str) -> tuple[bool, str]:
-    """Whether the command fails, and the last line that it printed."""
+def _run(command: tuple[str, ...], cwd: Path, flags: str, log: Path) -> tuple[bool, str]:
+    """Whether the command fails, and the last line that it printed; ``log`` keeps all of them."""
     variables = os.environ | {"CXXFLAGS": f"{os.environ.get('CXXFLAGS', '')} {flags}"}
     result = subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
     printed = result.stdout + result.stderr
-    if result.returncode != 0:
-        (FOLDER / "last-failure.txt").write_text(printed)
+    log.write_text(printed)
     return result.returncode != 0, next((line for line in reversed(printed.splitlines()) if line.strip()), "no output")
+
+
+def _worked() -> float:
+    """Seconds of processor time that commands have taken, which other work on the machine does not lengthen."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def check(cell: str, tests: Sequence[str], quick: bool, remove: bool) -> tuple[bool, str]:
@@ -85,8 +91,11 @@ def check(cell: str, tests: Sequence[str], quick: bool, remove: bool) -> tuple[b
     }
     try:
         for step, command in steps.items():
-            print(f"Python {version}, MindSpore {release}: {step}", flush=True)
-            failed, last_line = _run(command, source, QUICK_FLAGS if quick else "")
+            print(f"Python {version}, MindSpore {release}: {step}", end="", flush=True)
+            log, start, worked = FOLDER / f"{version}-{release}-{step}.txt", time.monotonic(), _worked()
+            failed, last_line = _run(command, source, QUICK_FLAGS if quick else "", log)
+            seconds, processor = time.monotonic() - start, _worked() - worked
+            print(f", {seconds:.0f} s, {processor:.0f} s of processor time, {log.relative_to(ROOT)}", flush=True)
             if failed:
                 return True, f"{step} failed: {last_line}"
         return False, last_line

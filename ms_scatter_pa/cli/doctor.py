@@ -52,7 +52,7 @@ def diagnose() -> Report:
         networks = report.add(checks.builtins(), FAILS)
         if library.well and (networks.well or not networks.needed):
             report.pynative = "pyboost extension" if extension.well else "pointers after a sync"
-            report.graph = "ops.Custom with the CPU library"
+            report.graph = "ops.Custom with the CPU library" if report.add(checks.graph(), FAILS).well else None
     report.add(checks.npu(report.device_target), SLOWER)
     report.add(checks.cann())
     if report.device_target == "Ascend":

@@ -21,7 +21,7 @@ from ..backends.ascend import cann_toolkit as cann_tools
 from ..backends.ascend import operator_package as opp
 from ..backends.cpu.library import LIBRARY_FOLDER, advice
 from ..backends.cpu.processor import data_caches, processor_name
-from ..backends.library_file import damage
+from ..backends.library_file import damage, no_graph
 from ..printable import printable
 from ..rules.table import OPERATORS, TARGETS
 from . import libraries
@@ -181,6 +181,13 @@ def cpu_library() -> Finding:
         return Finding("CPU library", False, f"of another version: without {missing}", advice())
     found = f"interface {said['version']}, instruction set {said['features']}, {_partial_stores(said)} ({path})"
     return Finding("CPU library", True, found)
+
+
+@_guarded("graph")
+def graph() -> Finding:
+    """Whether MindSpore's compiler takes the path of the CPU library."""
+    problem = no_graph(LIBRARIES / CPU_LIBRARY)
+    return Finding("graph", problem is None, problem or "MindSpore takes the CPU library's path")
 
 
 def _partial_stores(said: Any) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cpu_kernels.build_config import run_path_flags
 from tests.ascendc.cann_stand_in import op_host as cann
 from tests.ascendc.cann_stand_in.op_host import OPERATOR, OpHost
 from tests.ascendc.host_model import runner
@@ -115,7 +116,7 @@ def aclnn_call(tmp_path_factory: pytest.TempPathFactory, op_host: OpHost) -> Pat
         KERNEL / "ms_scatter_pa_kv_cache.cpp",
         tiling,
     ]
-    return _compile(folder / "aclnn_call", f"-I{folder}", f"-Wl,-rpath,{folder}", *map(str, sources))
+    return _compile(folder / "aclnn_call", f"-I{folder}", *run_path_flags([str(folder)]), *map(str, sources))
 
 
 @pytest.fixture(params=["kernel_launch", "aclnn_call"])

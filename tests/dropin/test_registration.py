@@ -44,7 +44,11 @@ def other_package(tmp_path_factory) -> Path:
     mindspore = Path(find_spec("mindspore").origin).parent
     command = ["g++", "-std=c++17", "-O0", "-fPIC", "-shared", *build_config.mindspore_flags(mindspore)]
     command += [str(HERE / "other_package.cc"), "-o", str(output), f"-L{mindspore / 'lib'}", "-lmindspore_core"]
-    command += ["-lmindspore_common", "-lmindspore_hardware_abstract", f"-Wl,-rpath,{mindspore / 'lib'}"]
+    command += [
+        "-lmindspore_common",
+        "-lmindspore_hardware_abstract",
+        *build_config.run_path_flags([str(mindspore / "lib")]),
+    ]
     subprocess.run(command, check=True)
     return output
 

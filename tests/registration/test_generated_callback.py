@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cpu_kernels.build_config import run_path_flags
 from ms_scatter_pa.backends.ascend.compile_callback import callback_source, compile_callback
 from ms_scatter_pa.backends.ascend.operator_package import HEADER
 from ms_scatter_pa.backends.reg_info import ASCEND_OP_NAME, ascend_reg_info
@@ -84,7 +85,7 @@ def test_the_callback_compiles_and_calls_the_interface(tmp_path, cann):
     source, library = tmp_path / "recorder.cc", tmp_path / "recorder.so"
     source.write_text(RECORDER)
     command = ["g++", "-std=c++17", "-shared", "-fPIC", "-D_GLIBCXX_USE_CXX11_ABI=0", str(source), str(callback)]
-    subprocess.run([*command, f"-Wl,-rpath,{callback.parent}", "-o", str(library)], check=True)
+    subprocess.run([*command, *run_path_flags([str(callback.parent)]), "-o", str(library)], check=True)
     assert ctypes.CDLL(str(library)).Check() == 5011
 
 

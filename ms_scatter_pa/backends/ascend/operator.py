@@ -10,6 +10,7 @@ from mindspore import ops
 from ...rules.table import SCATTER_PA
 from ..cpu.library import INFER_LIBRARY_PATH
 from ..graph_tools import mark_writes, no_gradient
+from ..library_file import custom_function
 from ..reg_info import ASCEND_OP_NAME, ascend_reg_info
 from .callback import callback_folder
 from .operator_package import find_package, missing_package
@@ -35,6 +36,6 @@ def make_operator() -> Any:
 def make_custom(library: Path, reg_info: dict[str, Any]) -> Any:
     """``ops.Custom`` of the Ascend interface; ``library`` exports the shape inference that dynamic graphs need."""
     names = SCATTER_PA.ascend_input_names
-    function = f"{library}:{ASCEND_OP_NAME}"
+    function = custom_function(library, ASCEND_OP_NAME)
     operator = ops.Custom(function, None, ms.int64, "aot", bprop=no_gradient(names), reg_info=reg_info)
     return mark_writes(operator, names, _WRITTEN)

@@ -20,6 +20,7 @@ from ...rules.table import GATHER_PA, OPERATORS, QUANT_SCATTER_PA
 from ..cpu.library import INFER_LIBRARY_PATH
 from ..device import soc_version
 from ..graph_tools import mark_writes, numbers, parts_of, placeholder
+from ..library_file import custom_function
 from ..paged_reg_info import ascend_reg_info
 from .callback import callback_folder
 from .operator_package import aclnn_header, find_package, missing_package
@@ -49,7 +50,8 @@ def make_operator(operator: Operator) -> Any:
 def make_custom(operator: Operator, library: Path, reg_info: dict[str, Any]) -> Any:
     """``ops.Custom`` of the Ascend interface; ``library`` exports the shape inference that dynamic graphs need."""
     names = operator.ascend_input_names
-    custom = ops.Custom(f"{library}:{operator.registered_name}", None, ms.int64, "aot", reg_info=reg_info)
+    function = custom_function(library, operator.registered_name)
+    custom = ops.Custom(function, None, ms.int64, "aot", reg_info=reg_info)
     return mark_writes(custom, names, {*operator.written, *operator.ascend_written})
 
 

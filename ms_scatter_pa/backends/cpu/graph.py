@@ -11,6 +11,7 @@ from ...rules.options import check_modes, dtype_name, options_of
 from ...rules.scenario import Arguments, are_absent
 from ...rules.table import SCATTER_PA
 from ..graph_tools import mark_writes, no_gradient, not_looked_at, numbers, parts_of, placeholder, records_into
+from ..library_file import custom_function
 from ..reg_info import CPU_OP_NAME, cpu_input_names, cpu_reg_info
 from .library import library_path
 
@@ -50,7 +51,7 @@ def prepare() -> None:
 
 
 def _make(compressed: bool, records: bool) -> Any:
-    function = f"{library_path()}:{CPU_OP_NAME}"
+    function = custom_function(library_path(), CPU_OP_NAME)
     names = cpu_input_names(compressed, records)
     reg_info = cpu_reg_info(compressed, records)
     operator = ops.Custom(function, None, ms.int64, "aot", bprop=no_gradient(names), reg_info=reg_info)

@@ -20,6 +20,7 @@ from ...rules.paged_options import (
 from ...rules.schema import Operator
 from ...rules.table import GATHER_PA, QUANT_SCATTER_PA
 from ..graph_tools import mark_writes, no_gradient, not_looked_at, numbers, parts_of, placeholder, records_into
+from ..library_file import custom_function
 from ..mindspore_release import load_extension
 from ..paged_reg_info import cpu_inputs, cpu_reg_info
 from . import eager, library
@@ -50,7 +51,7 @@ def load_paged() -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 
 def _make(operator: Operator, scale_caches: bool, records: bool) -> Any:
-    function = f"{library.library_path()}:{operator.registered_name}"
+    function = custom_function(library.library_path(), operator.registered_name)
     registration = cpu_reg_info(operator, scale_caches, records)
     names = cpu_inputs(operator, scale_caches, records)
     custom = ops.Custom(function, None, ms.int64, "aot", bprop=no_gradient(names), reg_info=registration)
