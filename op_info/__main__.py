@@ -21,6 +21,7 @@ def outputs(table: Table) -> dict[str, str]:
         op_host.PATH: op_host.render(table),
         op_host.PAGED_PATH: op_host.render_paged(table),
         test_header.PATH: test_header.render(table),
+        test_header.NAMES_PATH: test_header.render_names(table),
     }
     texts = {path: _formatted(path, text) for path, text in texts.items()}
     for operator in table.operators:

@@ -112,7 +112,7 @@ def render(table: Table) -> str:
     for family in _families(table):
         socs = ", ".join(f'"{target.name}"' for target in family)
         lines += _guarded(family, [f"static const char* const {_family_name(family)}Socs[] = {{{socs}}};"])
-    lines += ["", *_references(write), *_definition(write, ge)]
+    lines += ["", *_references(write), *_definition(table, write, ge)]
     return "\n".join(lines) + "\n" + _TAIL
 
 
@@ -126,7 +126,7 @@ def render_paged(table: Table) -> str:
         namespace = table.cpp[operator.name].namespace.replace("mssp", "mssp_host", 1).split("::")
         lines += ["", *(f"namespace {part} {{" for part in namespace), ""]
         lines += [*_columns_of(table, operator, ge), "", *_references(operator)]
-        lines += _definition(operator, ge)
+        lines += _definition(table, operator, ge)
         lines += [f"}}  // namespace {part}" for part in reversed(namespace)]
     return "\n".join(lines) + "\n\n" + _PAGED_TAIL
 
@@ -166,8 +166,8 @@ def _references(operator: Operator) -> list[str]:
     return [f"constexpr Reference kReferences[] = {{{pairs}}};", ""]
 
 
-def _definition(operator: Operator, ge: dict[str, str]) -> list[str]:
-    """A call of ``describe(parameter, types)`` for every input and output, in order."""
+def _definition(table: Table, operator: Operator, ge: dict[str, str]) -> list[str]:
+    """A call of ``describe(parameter, types)`` for every input and output, in order, with the columns of each family."""
     groups = {argument.name: argument.dtype_group for argument in operator.arguments}
     fixed = dict(operator.ascend_inputs) | {"status": "int64"}
 
@@ -186,4 +186,15 @@ def _definition(operator: Operator, ge: dict[str, str]) -> list[str]:
     ]
     lines += [f'describe(definition.Input("{name}"), {types(name)});' for name in operator.ascend_input_names]
     lines += [f'describe(definition.Output("{name}"), {types(name)});' for name in operator.ascend_output_names]
-    return [*lines, "}", ""]
+    lines += ["}", ""]
+    for family in _families(table):
+        name = _family_name(family)
+        given = ", ".join(f"{name}{camel(group)}Types" for group in _groups(operator))
+        described = [
+            "template <typename Definition, typename Describe>",
+            f"void Describe{name[1:]}{operator.registered_name}(Definition& definition, Describe describe) {{",
+            f"DescribeAll{operator.registered_name}(definition, describe, {given});",
+            "}",
+        ]
+        lines += _guarded(family, described)
+    return [*lines, ""]

@@ -1,4 +1,4 @@
-"""Writes the header by which the tests' C++ tells dtypes: MindSpore's name and number of each that ``ops.Custom`` knows."""
+"""Writes headers of the tests' C++: the dtypes that ``ops.Custom`` knows, and the tensors of the write on Ascend."""
 
 from .load import Table
 
@@ -46,6 +46,21 @@ def render(table: Table) -> str:
     known = [dtype for dtype in table.dtypes if dtype.reg_name is not None]
     rows = [f'X("{dtype.name}", kNumberType{type_id(dtype.name)}, MSSP_{dtype.name.upper()})' for dtype in known]
     return _HEAD + " \\\n  " + " \\\n  ".join(rows) + "\n" + _TAIL
+
+
+NAMES_PATH = "tests/ascendc/host_model/tensor_names.h"
+
+
+def render_names(table: Table) -> str:
+    """The names of the tensors that the kernel of the write gets, before the formatter."""
+    (write,) = (operator for operator in table.operators if table.cpp[operator.name].namespace == "mssp")
+    names = ", ".join(f'"{name}"' for name in (*write.ascend_input_names, "status"))
+    return (
+        "// The tensors of the write on Ascend, in its order. Generated from op_info by `python -m op_info`: do not edit.\n"
+        "#ifndef MS_SCATTER_PA_TENSOR_NAMES_H_\n#define MS_SCATTER_PA_TENSOR_NAMES_H_\n\n"
+        f"constexpr const char* kTensorNames[] = {{{names}}};\n\n"
+        "#endif  // MS_SCATTER_PA_TENSOR_NAMES_H_\n"
+    )
 
 
 def type_id(name: str) -> str:

@@ -10,15 +10,13 @@ class MsGatherPaKvCache : public OpDef {
  public:
   explicit MsGatherPaKvCache(const char* name) : OpDef(name) {
     using namespace mssp_host::gather;
-    DescribeAllMsGatherPaKvCache(*this, mssp_host::Describe, kA2KeyTypes, kA2ValueTypes, kA2KeyCacheTypes,
-                                 kA2ValueCacheTypes, kA2IndexTypes);
+    DescribeA2MsGatherPaKvCache(*this, mssp_host::Describe);
     this->SetInferShape(mssp_host::GatherInferShape).SetInferDataType(mssp_host::GatherInferDataType);
     this->AICore().SetTiling(mssp_host::GatherTiling);
     mssp_host::AddParts(*this, mssp_host::kA2Socs);
 #ifdef MS_SCATTER_PA_WITH_ASCEND950
     OpAICoreConfig config;
-    DescribeAllMsGatherPaKvCache(config, mssp_host::Describe, k950KeyTypes, k950ValueTypes, k950KeyCacheTypes,
-                                 k950ValueCacheTypes, k950IndexTypes);
+    Describe950MsGatherPaKvCache(config, mssp_host::Describe);
     mssp_host::AddParts(*this, mssp_host::k950Socs, config);
 #endif
   }

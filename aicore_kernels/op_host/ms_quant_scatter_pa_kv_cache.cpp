@@ -11,15 +11,13 @@ class MsQuantScatterPaKvCache : public OpDef {
  public:
   explicit MsQuantScatterPaKvCache(const char* name) : OpDef(name) {
     using namespace mssp_host::quant;
-    DescribeAllMsQuantScatterPaKvCache(*this, mssp_host::Describe, kA2KeyTypes, kA2ValueTypes, kA2KeyCacheTypes,
-                                       kA2ValueCacheTypes, kA2IndexTypes);
+    DescribeA2MsQuantScatterPaKvCache(*this, mssp_host::Describe);
     this->SetInferShape(mssp_host::QuantInferShape).SetInferDataType(mssp_host::QuantInferDataType);
     this->AICore().SetTiling(mssp_host::QuantTiling);
     mssp_host::AddParts(*this, mssp_host::kA2Socs);
 #ifdef MS_SCATTER_PA_WITH_ASCEND950
     OpAICoreConfig config;
-    DescribeAllMsQuantScatterPaKvCache(config, mssp_host::Describe, k950KeyTypes, k950ValueTypes, k950KeyCacheTypes,
-                                       k950ValueCacheTypes, k950IndexTypes);
+    Describe950MsQuantScatterPaKvCache(config, mssp_host::Describe);
     mssp_host::AddParts(*this, mssp_host::k950Socs, config);
 #endif
   }

@@ -41,8 +41,7 @@ void IgnoreStrides(Definition& definition) {
 class ScatterPaDef : public OpDef {
  public:
   ScatterPaDef(const char* name, TilingFunction tiling, bool strided) : OpDef(name) {
-    mssp_host::DescribeAllMsScatterPaKvCache(*this, Describe, mssp_host::kA2KeyTypes, mssp_host::kA2ValueTypes,
-                                             mssp_host::kA2IndexTypes);
+    mssp_host::DescribeA2MsScatterPaKvCache(*this, Describe);
     if (strided) {
       IgnoreStrides(*this);
     }
@@ -51,8 +50,7 @@ class ScatterPaDef : public OpDef {
     mssp_host::AddParts(*this, mssp_host::kA2Socs);
 #ifdef MS_SCATTER_PA_WITH_ASCEND950
     OpAICoreConfig config;
-    mssp_host::DescribeAllMsScatterPaKvCache(config, Describe, mssp_host::k950KeyTypes, mssp_host::k950ValueTypes,
-                                             mssp_host::k950IndexTypes);
+    mssp_host::Describe950MsScatterPaKvCache(config, Describe);
     if (strided) {
       IgnoreStrides(config);
     }

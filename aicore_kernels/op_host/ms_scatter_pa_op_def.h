@@ -139,6 +139,17 @@ void DescribeAllMsScatterPaKvCache(Definition& definition, Describe describe, co
   describe(definition.Output("last_status"), std::vector<ge::DataType>(key.size(), ge::DT_INT64));
 }
 
+template <typename Definition, typename Describe>
+void DescribeA2MsScatterPaKvCache(Definition& definition, Describe describe) {
+  DescribeAllMsScatterPaKvCache(definition, describe, kA2KeyTypes, kA2ValueTypes, kA2IndexTypes);
+}
+#ifdef MS_SCATTER_PA_WITH_ASCEND950
+template <typename Definition, typename Describe>
+void Describe950MsScatterPaKvCache(Definition& definition, Describe describe) {
+  DescribeAllMsScatterPaKvCache(definition, describe, k950KeyTypes, k950ValueTypes, k950IndexTypes);
+}
+#endif
+
 }  // namespace mssp_host
 
 #endif  // MS_SCATTER_PA_OP_DEF_H_

@@ -150,6 +150,19 @@ void DescribeAllMsGatherPaKvCache(Definition& definition, Describe describe, con
   describe(definition.Output("last_status"), std::vector<ge::DataType>(key.size(), ge::DT_INT64));
 }
 
+template <typename Definition, typename Describe>
+void DescribeA2MsGatherPaKvCache(Definition& definition, Describe describe) {
+  DescribeAllMsGatherPaKvCache(definition, describe, kA2KeyTypes, kA2ValueTypes, kA2KeyCacheTypes, kA2ValueCacheTypes,
+                               kA2IndexTypes);
+}
+#ifdef MS_SCATTER_PA_WITH_ASCEND950
+template <typename Definition, typename Describe>
+void Describe950MsGatherPaKvCache(Definition& definition, Describe describe) {
+  DescribeAllMsGatherPaKvCache(definition, describe, k950KeyTypes, k950ValueTypes, k950KeyCacheTypes,
+                               k950ValueCacheTypes, k950IndexTypes);
+}
+#endif
+
 }  // namespace gather
 }  // namespace mssp_host
 
@@ -249,6 +262,19 @@ void DescribeAllMsQuantScatterPaKvCache(Definition& definition, Describe describ
   describe(definition.Output("value_scale_cache"), std::vector<ge::DataType>(key.size(), ge::DT_FLOAT));
   describe(definition.Output("last_status"), std::vector<ge::DataType>(key.size(), ge::DT_INT64));
 }
+
+template <typename Definition, typename Describe>
+void DescribeA2MsQuantScatterPaKvCache(Definition& definition, Describe describe) {
+  DescribeAllMsQuantScatterPaKvCache(definition, describe, kA2KeyTypes, kA2ValueTypes, kA2KeyCacheTypes,
+                                     kA2ValueCacheTypes, kA2IndexTypes);
+}
+#ifdef MS_SCATTER_PA_WITH_ASCEND950
+template <typename Definition, typename Describe>
+void Describe950MsQuantScatterPaKvCache(Definition& definition, Describe describe) {
+  DescribeAllMsQuantScatterPaKvCache(definition, describe, k950KeyTypes, k950ValueTypes, k950KeyCacheTypes,
+                                     k950ValueCacheTypes, k950IndexTypes);
+}
+#endif
 
 }  // namespace quant
 }  // namespace mssp_host

@@ -214,6 +214,21 @@ MSSP_FN uint32_t EncodeHifloat8(uint32_t bits) {
   return sign | Hifloat8Prefix(next, next_size >= 8 ? 1 : next_size >= 4 ? 2 : 3);
 }
 
+// float32 of an 8-bit float, by MsspElementType, and the other way.
+MSSP_FN uint32_t DecodeCode(uint32_t code, int32_t element_type) {
+  if (element_type == MSSP_HIFLOAT8) {
+    return DecodeHifloat8(code);
+  }
+  return DecodeFloat8(code, element_type == MSSP_FLOAT8_E5M2 ? 2 : 3);
+}
+
+MSSP_FN uint32_t EncodeCode(uint32_t bits, int32_t element_type) {
+  if (element_type == MSSP_HIFLOAT8) {
+    return EncodeHifloat8(bits);
+  }
+  return EncodeFloat8(bits, element_type == MSSP_FLOAT8_E5M2 ? 2 : 3);
+}
+
 }  // namespace mssp
 
 #endif  // MS_SCATTER_PA_FLOAT_H_

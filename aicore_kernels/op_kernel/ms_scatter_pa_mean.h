@@ -185,7 +185,7 @@ class MeanWriter {
     Sync<AscendC::HardEvent::MTE3_S>();
     for (int64_t i = 0; i < count; ++i) {
       const uint32_t index = static_cast<uint32_t>(i);
-      to.SetValue(index, static_cast<uint8_t>(Encode(bits.GetValue(index), element_type)));
+      to.SetValue(index, static_cast<uint8_t>(EncodeCode(bits.GetValue(index), element_type)));
     }
     Sync<AscendC::HardEvent::S_MTE3>();
   }
@@ -243,22 +243,8 @@ class MeanWriter {
     table_type_ = element_type;
     AscendC::LocalTensor<uint32_t> table = table_.Get<uint32_t>();
     for (uint32_t code = 0; code < kTableSize; ++code) {
-      table.SetValue(code, Decode(code, element_type));
+      table.SetValue(code, DecodeCode(code, element_type));
     }
-  }
-
-  __aicore__ inline static uint32_t Decode(uint32_t code, int32_t element_type) {
-    if (element_type == MSSP_HIFLOAT8) {
-      return DecodeHifloat8(code);
-    }
-    return DecodeFloat8(code, element_type == MSSP_FLOAT8_E5M2 ? 2 : 3);
-  }
-
-  __aicore__ inline static uint32_t Encode(uint32_t bits, int32_t element_type) {
-    if (element_type == MSSP_HIFLOAT8) {
-      return EncodeHifloat8(bits);
-    }
-    return EncodeFloat8(bits, element_type == MSSP_FLOAT8_E5M2 ? 2 : 3);
   }
 
   AscendC::TQue<AscendC::TPosition::VECIN, kBuffers> queue_;

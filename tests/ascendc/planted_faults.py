@@ -385,7 +385,7 @@ HOST: tuple[Fault, ...] = tuple(
         ("A3 is not registered", r', "ascend910_93"\}', "}", definition, ""),
         ("the 950 is not registered", r"definition\.AICore\(\)\.AddConfig\(soc, config\);", "(void)soc;", definition, ""),
         ("the 950 has no configuration of its own", r"AddConfig\(soc, config\)", "AddConfig(soc)", definition, ""),
-        ("the 950 has A2's dtypes", r"mssp_host::k950(\w+Types)", r"mssp_host::kA2\1", definition, ""),
+        ("the 950 has A2's dtypes", r"mssp_host::Describe950(\w+)", r"mssp_host::DescribeA2\1", definition, ""),
         ("the 950 has static shapes", r"DynamicShapeSupportFlag\(true\)", "DynamicShapeSupportFlag(false)",
          definition, ""),
         ("A2's indices are all int32",
@@ -575,7 +575,7 @@ KERNEL: tuple[Fault, ...] = tuple(
         ("the table of codes is read while it is filled", r"Sync<AscendC::HardEvent::S_V>\(\);\s*Sync<AscendC::HardEvent::S_MTE2>\(\);",
          "", rope_hifloat8, "mean"),
         ("hifloat8 is rounded like float8", r"if \(element_type == MSSP_HIFLOAT8\) \{\s*return Encode",
-         "if (element_type == MSSP_FLOAT16) { return Encode", rope_hifloat8, "mean"),
+         "if (element_type == MSSP_FLOAT16) { return Encode", rope_hifloat8, "float"),
         ("ties round away from zero", r"rest == half && \(whole & 1\) != 0", "rest == half", float_arithmetic, "float"),
         ("a core's share is wrong by one", r"core \+ 1(, cores)?\);", r"core + 2\1);", compressed, "copy_pairs"),
     )

@@ -1,9 +1,9 @@
 // What the tests need beside the library's interface: the rounding of each type, the tables, and flush-to-zero.
 #include <cstdint>
+#include <utility>
 
-#include "hifloat8.h"
 #include "op_info.h"
-#include "small_float.h"
+#include "simd/mean_columns.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -12,46 +12,43 @@
 
 namespace {
 
-template <typename Format>
+template <int kType>
 void Round(const float* values, uint16_t* codes, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) codes[i] = static_cast<uint16_t>(Format::FromFloat(values[i]));
+  using Column = typename mssp::ColumnOf<kType>::Type;
+  for (int64_t i = 0; i < n; ++i) {
+    codes[i] = static_cast<uint16_t>(Column::Mean(static_cast<typename Column::Sum>(values[i]), 1));
+  }
 }
 
-template <typename Format>
+template <int kType>
 void Widen(const uint16_t* codes, float* values, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) values[i] = Format::ToFloat(codes[i]);
+  using Column = typename mssp::ColumnOf<kType>::Type;
+  for (int64_t i = 0; i < n; ++i) {
+    values[i] = static_cast<float>(Column::Widen(static_cast<typename Column::Element>(codes[i])));
+  }
 }
+
+struct OfType {
+  void (*round)(const float* values, uint16_t* codes, int64_t n);
+  void (*widen)(const uint16_t* codes, float* values, int64_t n);
+};
+
+template <int... kTypes>
+OfType Of(int32_t type, std::integer_sequence<int, kTypes...>) {
+  static constexpr OfType kAll[] = {{Round<kTypes>, Widen<kTypes>}...};
+  return kAll[type];
+}
+
+using AllTypes = std::make_integer_sequence<int, MSSP_NUM_ELEMENT_TYPES>;
 
 }  // namespace
 
 EXPORT void ShimRound(int32_t type, const float* values, uint16_t* codes, int64_t n) {
-  switch (type) {
-    case MSSP_FLOAT16:
-      return Round<mssp::Float16>(values, codes, n);
-    case MSSP_BFLOAT16:
-      return Round<mssp::BFloat16>(values, codes, n);
-    case MSSP_HIFLOAT8:
-      return Round<mssp::HiFloat8>(values, codes, n);
-    case MSSP_FLOAT8_E5M2:
-      return Round<mssp::Float8E5M2>(values, codes, n);
-    default:
-      return Round<mssp::Float8E4M3FN>(values, codes, n);
-  }
+  Of(type, AllTypes()).round(values, codes, n);
 }
 
 EXPORT void ShimWiden(int32_t type, const uint16_t* codes, float* values, int64_t n) {
-  switch (type) {
-    case MSSP_FLOAT16:
-      return Widen<mssp::Float16>(codes, values, n);
-    case MSSP_BFLOAT16:
-      return Widen<mssp::BFloat16>(codes, values, n);
-    case MSSP_HIFLOAT8:
-      return Widen<mssp::HiFloat8>(codes, values, n);
-    case MSSP_FLOAT8_E5M2:
-      return Widen<mssp::Float8E5M2>(codes, values, n);
-    default:
-      return Widen<mssp::Float8E4M3FN>(codes, values, n);
-  }
+  Of(type, AllTypes()).widen(codes, values, n);
 }
 
 // The floating-point control register of the calling thread.

@@ -25,23 +25,13 @@ void HostModelDivide(const uint32_t* a, int64_t n, int64_t count, uint32_t* out)
 
 void HostModelDecode(int32_t element_type, uint32_t* out) {
   for (uint32_t code = 0; code < 256; ++code) {
-    if (element_type == MSSP_HIFLOAT8) {
-      out[code] = mssp::DecodeHifloat8(code);
-    } else {
-      out[code] = mssp::DecodeFloat8(code, element_type == MSSP_FLOAT8_E5M2 ? 2 : 3);
-    }
+    out[code] = mssp::DecodeCode(code, element_type);
   }
 }
 
 void HostModelEncode(int32_t element_type, const uint32_t* bits, int64_t count, uint8_t* out) {
   for (int64_t i = 0; i < count; ++i) {
-    uint32_t code = 0;
-    if (element_type == MSSP_HIFLOAT8) {
-      code = mssp::EncodeHifloat8(bits[i]);
-    } else {
-      code = mssp::EncodeFloat8(bits[i], element_type == MSSP_FLOAT8_E5M2 ? 2 : 3);
-    }
-    out[i] = static_cast<uint8_t>(code);
+    out[i] = static_cast<uint8_t>(mssp::EncodeCode(bits[i], element_type));
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include "../op_host/ms_scatter_pa_kv_cache_tiling.h"
 #include "machine.h"
+#include "tensor_names.h"
 
 using Address = uint8_t*;
 using Kernel = void(Address key, Address value, Address key_cache, Address value_cache, Address slot_mapping,
@@ -16,9 +17,6 @@ extern "C" Kernel ms_scatter_pa_kv_cache_strided;
 
 namespace {
 
-const char* const kNames[] = {
-    "key",      "value", "key_cache",   "value_cache", "slot_mapping", "compress_lens", "compress_seq_offsets",
-    "seq_lens", "mode",  "last_status", "status"};
 constexpr int kTensors = mssp_host::kInputs + 1;
 constexpr int kStatus = mssp_host::kInputs;
 
@@ -61,7 +59,7 @@ int HostModelRun(const MsScatterPaKvCacheTiling* tiling, int strided, int64_t bl
     for (int i = 0; i < kTensors; ++i) {
       const bool written =
           i == mssp_host::kKeyCache || i == mssp_host::kValueCache || i == mssp_host::kLastStatus || i == kStatus;
-      machine.AddRegion(kNames[i], tensors[i].data, tensors[i].bytes, written);
+      machine.AddRegion(kTensorNames[i], tensors[i].data, tensors[i].bytes, written);
     }
     host_model::SetCurrent(&machine);
     const auto address = [&](int i) { return static_cast<uint8_t*>(tensors[i].data); };
