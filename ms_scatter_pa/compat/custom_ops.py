@@ -56,7 +56,8 @@ def reshape_and_cache(
     Raises:
         TypeError: as ``npu_scatter_pa_kv_cache``, and ``cache_mode`` or ``head_num`` that is no int.
         ValueError: as ``npu_scatter_pa_kv_cache``, and another ``cache_mode`` than 0 and 1.
-        IndexError: a slot at or past NB * BS; nothing is written. It surfaces as ``npu_scatter_pa_kv_cache`` says.
+        IndexError: a slot at or past NB * BS; nothing is written. It surfaces as ``npu_scatter_pa_kv_cache`` says, and the
+            sentence has that name: the call does not wait for it.
 
     Example:
         >>> import numpy as np

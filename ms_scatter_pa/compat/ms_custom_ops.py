@@ -62,6 +62,26 @@ def _rotation(head_size: Any, rotary_coeff: Any, cos_format: Any) -> tuple[int, 
     )
 
 
+@_primexpr
+def _check_rotary(query: Any, key: Any, cos: Any, sin: Any) -> None:
+    """What of the shapes is known: a dynamic graph leaves dimensions open."""
+
+    def differ(a: Any, b: Any) -> bool:
+        return all(isinstance(dim, int) and dim >= 0 for dim in (a, b)) and a != b
+
+    for name, shape in (("cos", cos), ("sin", sin)):
+        if len(shape) != 2:
+            raise ValueError(f"{name}: given {list(shape)}, expected [T, head_size]")
+    if differ(sin[0], cos[0]) or differ(sin[1], cos[1]):
+        raise ValueError(f"sin: given {list(sin)}, expected {list(cos)} as cos has")
+    for name, shape in (("query", query), ("key", key)):
+        if len(shape) != 2:
+            continue  # the operator's to refuse, or to take as rows
+        known = isinstance(shape[1], int) and isinstance(cos[1], int) and shape[1] >= 0 and cos[1] > 0
+        if differ(shape[0], cos[0]) or (known and shape[1] % cos[1]):
+            raise ValueError(f"{name}: given {list(shape)}, expected [{cos[0]}, a multiple of {cos[1]}], by cos")
+
+
 def _halves_to_rows(x: Any, half: int) -> Any:
     """[T, N * 2 * half] to [T * 2, N * half]."""
     heads = x.shape[-1] // (2 * half)
@@ -113,8 +133,10 @@ def apply_rotary_pos_emb_atb(
 
     Raises:
         ValueError: another ``rotary_coeff`` or ``cos_format``; a ``rotary_coeff`` of 4 where D is 8, which may mean either;
-            the operator's own errors for shapes.
+            shapes that do not fit. What a dynamic graph knows only at run time, and dtypes, ``ops.ApplyRotaryPosEmb``
+            refuses in its own words.
     """
+    _check_rotary(query.shape, key.shape, cos.shape, sin.shape)
     kind, each_half = _rotation(cos.shape[-1], rotary_coeff, cos_format)
     rotate = ops.ApplyRotaryPosEmb(kind)
     none = seq_len - seq_len  # lengths of 0 do not add up to T: so row t is token t's, wherever sequences begin

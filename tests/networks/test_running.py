@@ -221,6 +221,22 @@ class Rotate(nn.Cell):
         return ms_custom_ops.apply_rotary_pos_emb_atb(query, key, cos, sin, lens, coefficient, 0)
 
 
+@pytest.mark.parametrize(
+    ("broken", "text"),
+    [
+        ({"query": (2, 32)}, r"query: given \[2, 32\], expected \[3, a multiple of 16\], by cos"),
+        ({"key": (3, 24)}, r"key: given \[3, 24\], expected \[3, a multiple of 16\]"),
+        ({"sin": (3, 8)}, r"sin: given \[3, 8\], expected \[3, 16\] as cos has"),
+        ({"cos": (48,)}, r"cos: given \[48\], expected \[T, head_size\]"),
+    ],
+)
+def test_rotary_refuses_shapes_by_the_names_of_its_arguments(mode, broken, text):
+    shapes = {"query": (3, 32), "key": (3, 16), "cos": (3, 16), "sin": (3, 16), **broken}
+    tensors = [Tensor(np.ones(shape, np.float16)) for shape in shapes.values()]
+    with pytest.raises(ValueError, match=text):
+        Rotate()(*tensors, Tensor([3], ms.int32), 2)
+
+
 @pytest.mark.parametrize("coefficient", [2, 8, 4])
 def test_rotary_with_a_row_for_each_token(mode, coefficient):
     """Two sequences of three tokens that begin alike: rows are not taken for a table."""
