@@ -16,7 +16,8 @@ demo: $(STAMP)
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests
 
-# Without what takes long: graphs that raise, sanitizers, planted faults, long runs, examples. Two minutes on two cores.
+# Without what takes long: graphs but in tests/modes, sanitizers, planted faults, long runs, examples, programs started.
+# About two minutes on two cores.
 quick: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests
 

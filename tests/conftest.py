@@ -12,35 +12,71 @@ os.environ.setdefault("GLOG_v", "4")
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Left out by `make quick`: a file, or every file of a folder.
+# Left out by `make quick`: how a test's file, or file and name, begins below this folder.
 SLOW = (
+    "ascendc/test_address_spaces.py",
     "ascendc/test_compressed.py",
+    "ascendc/test_counts.py",
     "ascendc/test_offsets.py",
+    "ascendc/test_op_host.py",
+    "ascendc/test_paged.py::test_no_undefined",
     "ascendc/test_planted_faults.py",
+    "ascendc/test_planted_paged_faults.py",
+    "ascendc/test_real_library.py",
     "ascendc/test_sanitizers.py",
+    "ascendc/test_simulator_programs.py",
     "benchmarks/",
     "contract/test_graph_writes.py",
+    "contract/test_page_refusals.py::test_graph",
     "contract/test_refusals_of_graphs.py",
     "contract/test_stateful.py",
     "dropin/",
     "examples/",
     "kernels/test_aarch64_compiles.py",
     "kernels/test_sanitizers.py",
+    "modes/test_branches_inside_a_graph.py",
+    "modes/test_gradients.py",
+    "modes/test_holding_caches.py",
+    "modes/test_no_memory.py",
     "modes/test_recorded_errors.py",
+    "modes/test_views_inside_a_graph.py",
+    "networks/test_running.py",
     "packaging/test_build_ascend.py",
+    "packaging/test_doctor.py::test_a_closed_",
+    "packaging/test_doctor.py::test_a_full_disk",
+    "packaging/test_doctor.py::test_a_library_that_loads",
+    "packaging/test_doctor.py::test_a_write_with_a_library",
+    "packaging/test_doctor.py::test_in_the_source_folder",
+    "packaging/test_doctor.py::test_where_no_home",
     "packaging/test_installation.py",
     "packaging/test_wheel.py",
+    "pages/test_memory.py",
+    "pages/test_show_hostile_files.py",
+    "registration/test_call_costs.py",
+    "registration/test_cann_operator.py",
+    "registration/test_extension.py",
     "registration/test_on_host_model.py",
+    "registration/test_paged_on_host_model.py",
     "robustness/",
     "serving/test_verify.py",
 )
+GRAPHS = {"graph", "graph_cell"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = ROOT / "tests"
     for item in items:
-        if item.path.is_relative_to(tests) and str(item.path.relative_to(tests)).startswith(SLOW):
+        if not item.path.is_relative_to(tests):
+            continue
+        path = item.path.relative_to(tests).as_posix()
+        if f"{path}::{item.name}".startswith(SLOW) or (not path.startswith("modes/") and in_a_graph(item)):
             item.add_marker(pytest.mark.slow)
+
+
+def in_a_graph(item: pytest.Item) -> bool:
+    """Whether the test is the graph's half of one for both modes; `make quick` has PyNative's, and graphs in ``modes``."""
+    parameters = getattr(item, "callspec", None)
+    return parameters is not None and any(isinstance(x, str) and x in GRAPHS for x in parameters.params.values())
 
 
 @pytest.fixture(autouse=True)

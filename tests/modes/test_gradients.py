@@ -145,8 +145,7 @@ class QuantisedLayer(nn.Cell):
         return ops.depend(y, written).sum() + read
 
 
-@pytest.mark.parametrize("on_error", ["raise", "record"])
-@pytest.mark.parametrize("scaling", ["static", "dynamic"])
+@pytest.mark.parametrize(("scaling", "on_error"), [("static", "raise"), ("dynamic", "record")])
 def test_gradients_of_a_layer_that_quantises_and_gathers(scaling: str, on_error: str, mode: str) -> None:
     net = QuantisedLayer(f"{scaling}.{on_error}.{mode}", scaling, on_error)
     x, slots = Tensor(np.ones((3, N, D), np.float32)), Tensor(np.array([BS, BS + 2, BS + 1], np.int32))
