@@ -14,7 +14,7 @@ constexpr int64_t kRepeatsReserved = 8 * 1024;    // and on 950 parts what repea
 constexpr int64_t kLargeBuffer = 200 * 1024;
 constexpr int64_t kZeroBytes = 4096;
 constexpr int64_t kWindow = 512;
-constexpr int64_t kMostPairs = 248;  // repetitions of one vector instruction end at 255
+constexpr int64_t kMostHeadRows = 248;  // repetitions of one vector instruction end at 255
 constexpr int64_t kMostElements = 4096;
 constexpr int64_t kMostReadElements = 2048;
 constexpr int64_t kLeastElements = 1024;
@@ -230,19 +230,19 @@ bool IsScaled(const MsspPagedSideTiling& side) {
   return side.row_bytes > 0 && (side.scaling == MSSP_STATIC || side.scaling == MSSP_DYNAMIC);
 }
 
-// Sets the tile for so many elements at a time; returns the longest list of pairs, in whole blocks of numbers.
+// Sets the tile for so many elements at a time; returns the longest list of head rows, in whole blocks of numbers.
 int64_t SetTiles(int64_t elements, MsspPagedTiling* tiling) {
   int64_t most = 0;
   for (MsspPagedSideTiling& side : tiling->side) {
     if (side.row_bytes == 0 || side.head_size > elements) {
       continue;
     }
-    int64_t pairs = MsspMin(elements / side.head_size, kMostPairs);
-    if (pairs >= tiling->num_head) {
-      pairs -= pairs % tiling->num_head;
+    int64_t head_rows = MsspMin(elements / side.head_size, kMostHeadRows);
+    if (head_rows >= tiling->num_head) {
+      head_rows -= head_rows % tiling->num_head;
     }
-    side.tile_pairs = pairs;
-    most = MsspMax(most, pairs);
+    side.tile_head_rows = head_rows;
+    most = MsspMax(most, head_rows);
   }
   tiling->tile_elements = static_cast<int32_t>(elements);
   return WholeLists(most);
@@ -259,8 +259,8 @@ int64_t StaticFloats(const MsspPagedTiling& tiling) {
   return floats;
 }
 
-int64_t StaticBytes(const MsspPagedTiling& tiling, int64_t pairs) {
-  const int64_t list = WholeLists(tiling.num_head + pairs);
+int64_t StaticBytes(const MsspPagedTiling& tiling, int64_t head_rows) {
+  const int64_t list = WholeLists(tiling.num_head + head_rows);
   return tiling.scale_floats == 0 ? 0 : 2 * tiling.scale_floats * kFloat + list * (kFloat + 2 * MSSP_DATA_BLOCK);
 }
 
@@ -291,19 +291,19 @@ const char* ComputeQuantTiling(const PagedCall& call, MsspPagedTiling* tiling) {
   if (wrong == nullptr && !HasCount(call.shapes[quant::kSlotMapping], tiling->num_rows)) {
     wrong = "slot_mapping: expected one slot per token";
   }
-  int64_t pairs = 0;
-  if (wrong == nullptr && !Multiply(tiling->num_rows, 2 * tiling->num_head, &pairs)) {
+  int64_t head_rows = 0;
+  if (wrong == nullptr && !Multiply(tiling->num_rows, 2 * tiling->num_head, &head_rows)) {
     wrong = "key, value: too large";
   }
   if (wrong == nullptr) {
-    wrong = ShareOutPaged(call, pairs, tiling);
+    wrong = ShareOutPaged(call, head_rows, tiling);
   }
   if (wrong != nullptr) {
     return wrong;
   }
   tiling->scale_floats = static_cast<int32_t>(MsspMin(StaticFloats(*tiling), INT32_MAX));
   // Of each element: two rows of float32 coming in, two codes going out, and its float32, code, float16, mask,
-  // magnitude, folded magnitude and flag. Of each pair: scales coming in and going out.
+  // magnitude, folded magnitude and flag. Of each head row: scales coming in and going out.
   for (int64_t elements = kMostElements; elements >= MsspMax(kLeastElements, LongestHead(*tiling)); elements /= 2) {
     const int64_t most = SetTiles(elements, tiling);
     const int64_t tile = elements * (8 + 2 + 4 + 1 + 2 + 12) + elements / 8;

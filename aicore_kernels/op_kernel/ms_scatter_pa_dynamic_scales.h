@@ -8,29 +8,29 @@ namespace mssp {
 
 class DynamicScales {
  public:
-  __aicore__ inline void Init(AscendC::TPipe* pipe, int64_t elements, int64_t most_pairs) {
+  __aicore__ inline void Init(AscendC::TPipe* pipe, int64_t elements, int64_t most_head_rows) {
     const int64_t width = static_cast<int64_t>(sizeof(float));
-    most_pairs_ = WholeBlocks(most_pairs);
+    most_head_rows_ = WholeBlocks(most_head_rows);
     pipe->InitBuffer(magnitudes_, static_cast<uint32_t>(elements * width));
     pipe->InitBuffer(folded_, static_cast<uint32_t>(elements * width));
     pipe->InitBuffer(flags_, static_cast<uint32_t>(elements * width));
-    pipe->InitBuffer(small_, static_cast<uint32_t>(4 * most_pairs_ * width));
+    pipe->InitBuffer(small_, static_cast<uint32_t>(4 * most_head_rows_ * width));
   }
 
   // For rows that become codes of up to `largest`.
   __aicore__ inline void Start(float largest) {
     VectorBarrier();
-    AscendC::Duplicate(Small(0), 0.0f, static_cast<int32_t>(3 * most_pairs_));
-    AscendC::Duplicate(Small(3), largest, static_cast<int32_t>(most_pairs_));
+    AscendC::Duplicate(Small(0), 0.0f, static_cast<int32_t>(3 * most_head_rows_));
+    AscendC::Duplicate(Small(3), largest, static_cast<int32_t>(most_head_rows_));
     VectorBarrier();
   }
 
-  // The scales of x, [pairs][head_size].
-  __aicore__ inline void Compute(const Floats& scales, const Floats& x, int64_t pairs, int64_t head_size) {
+  // The scales of x, [head_rows][head_size].
+  __aicore__ inline void Compute(const Floats& scales, const Floats& x, int64_t head_rows, int64_t head_size) {
     const int64_t lanes = MsspMin(head_size, MSSP_VECTOR_FLOATS);
-    const Words words = Fold(x, pairs, head_size);
+    const Words words = Fold(x, head_rows, head_size);
     const int64_t pitch = head_size > MSSP_VECTOR_FLOATS ? MSSP_VECTOR_FLOATS : head_size;
-    const int32_t count = static_cast<int32_t>(pairs * pitch);
+    const int32_t count = static_cast<int32_t>(head_rows * pitch);
     // Vector units may lose a NaN in a maximum, so what is above infinity is counted in integers.
     Words flags = flags_.Get<int32_t>();
     AscendC::Maxs(flags, words, kInfinityWord, count);
@@ -40,20 +40,20 @@ class DynamicScales {
     AscendC::Cast(flags_.Get<float>(), flags, AscendC::RoundMode::CAST_RINT, static_cast<uint32_t>(count));
     AscendC::Mins(words, words, kInfinityWord, count);
     VectorBarrier();
-    Reduce(Small(0), words.ReinterpretCast<float>(), lanes, pairs, pitch);
-    Reduce(Small(1), flags_.Get<float>(), lanes, pairs, pitch);
+    Reduce(Small(0), words.ReinterpretCast<float>(), lanes, head_rows, pitch);
+    Reduce(Small(1), flags_.Get<float>(), lanes, head_rows, pitch);
     VectorBarrier();
-    Divide(scales, Small(0), Small(3), static_cast<int32_t>(WholeBlocks(pairs)));
+    Divide(scales, Small(0), Small(3), static_cast<int32_t>(WholeBlocks(head_rows)));
     VectorBarrier();
-    OneForZero(scales, static_cast<int32_t>(WholeBlocks(pairs)));
-    NanForFlag(scales, static_cast<int32_t>(WholeBlocks(pairs)));
+    OneForZero(scales, static_cast<int32_t>(WholeBlocks(head_rows)));
+    NanForFlag(scales, static_cast<int32_t>(WholeBlocks(head_rows)));
   }
 
  private:
-  // The magnitudes' bits, which rise with them, by vectors' maximum: at most 64 of them left of each pair.
-  __aicore__ inline Words Fold(const Floats& x, int64_t pairs, int64_t head_size) {
+  // The magnitudes' bits, which rise with them, by vectors' maximum: at most 64 of them left of each head row.
+  __aicore__ inline Words Fold(const Floats& x, int64_t head_rows, int64_t head_size) {
     AscendC::LocalTensor<uint32_t> bits = magnitudes_.Get<uint32_t>();
-    const int32_t count = static_cast<int32_t>(pairs * head_size);
+    const int32_t count = static_cast<int32_t>(head_rows * head_size);
     AscendC::ShiftLeft(bits, x.ReinterpretCast<uint32_t>(), 1U, count);
     VectorBarrier();
     AscendC::ShiftRight(bits, bits, 1U, count);
@@ -70,20 +70,21 @@ class DynamicScales {
     params.dstRepStride = 8;
     params.src0RepStride = static_cast<uint8_t>(head_size / MSSP_BLOCK_FLOATS);
     params.src1RepStride = params.src0RepStride;
-    AscendC::Max(folded, words, words, static_cast<uint64_t>(MSSP_VECTOR_FLOATS), static_cast<uint8_t>(pairs), params);
+    AscendC::Max(folded, words, words, static_cast<uint64_t>(MSSP_VECTOR_FLOATS), static_cast<uint8_t>(head_rows),
+                 params);
     VectorBarrier();
     params.src0RepStride = 8;
     for (int64_t column = MSSP_VECTOR_FLOATS; column < head_size; column += MSSP_VECTOR_FLOATS) {
       const uint64_t mask = static_cast<uint64_t>(MsspMin(head_size - column, MSSP_VECTOR_FLOATS));
-      AscendC::Max(folded, folded, words[static_cast<uint32_t>(column)], mask, static_cast<uint8_t>(pairs), params);
+      AscendC::Max(folded, folded, words[static_cast<uint32_t>(column)], mask, static_cast<uint8_t>(head_rows), params);
       VectorBarrier();
     }
     return folded;
   }
 
-  __aicore__ inline static void Reduce(const Floats& to, const Floats& from, int64_t lanes, int64_t pairs,
+  __aicore__ inline static void Reduce(const Floats& to, const Floats& from, int64_t lanes, int64_t head_rows,
                                        int64_t pitch) {
-    AscendC::WholeReduceMax(to, from, static_cast<int32_t>(lanes), static_cast<int32_t>(pairs), 1, 1,
+    AscendC::WholeReduceMax(to, from, static_cast<int32_t>(lanes), static_cast<int32_t>(head_rows), 1, 1,
                             static_cast<int32_t>(pitch / MSSP_BLOCK_FLOATS), AscendC::ReduceOrder::ORDER_ONLY_VALUE);
   }
 
@@ -115,16 +116,16 @@ class DynamicScales {
     VectorBarrier();
   }
 
-  // One of four lists with a number for each pair: maxima, flags, ones, the largest code.
+  // One of four lists with a number for each head row: maxima, flags, ones, the largest code.
   __aicore__ inline Floats Small(int64_t list) {
-    return small_.Get<float>()[static_cast<uint32_t>(list * most_pairs_)];
+    return small_.Get<float>()[static_cast<uint32_t>(list * most_head_rows_)];
   }
 
   FloatBuffer magnitudes_;
   FloatBuffer folded_;
   FloatBuffer flags_;
   FloatBuffer small_;
-  int64_t most_pairs_;
+  int64_t most_head_rows_;
 };
 
 }  // namespace mssp

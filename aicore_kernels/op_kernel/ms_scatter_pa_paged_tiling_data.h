@@ -7,18 +7,18 @@
 constexpr int64_t MSSP_VECTOR_FLOATS = 64;  // float32 lanes of one repetition of a vector instruction
 constexpr int64_t MSSP_BLOCK_FLOATS = 8;    // float32 lanes of 32 bytes
 
-// K or V. A pair is one head of one token; rows are [tokens][heads][head_size]. A cache block is
+// K or V. A head row is one head of one token; rows are [tokens][heads][head_size]. A cache block is
 // [groups][block_size][group_bytes], as for the write.
 struct MsspPagedSideTiling {
-  int64_t row_bytes;    // a row, all heads; 0: the side is absent
-  int64_t head_bytes;   // a row, one head
-  int64_t cache_bytes;  // the same row in the cache
-  int64_t code_bytes;   // one head of it
-  int64_t group_bytes;  // what stays together in the cache
-  int64_t groups;       // of a row in the cache
-  int64_t head_size;    // elements
-  int64_t tile_pairs;   // heads that are scaled at a time; whole tokens where one fits
-  int32_t row_type;     // MsspElementType
+  int64_t row_bytes;       // a row, all heads; 0: the side is absent
+  int64_t head_bytes;      // a row, one head
+  int64_t cache_bytes;     // the same row in the cache
+  int64_t code_bytes;      // one head of it
+  int64_t group_bytes;     // what stays together in the cache
+  int64_t groups;          // of a row in the cache
+  int64_t head_size;       // elements
+  int64_t tile_head_rows;  // heads that are scaled at a time; whole tokens where one fits
+  int32_t row_type;        // MsspElementType
   int32_t cache_type;
   int32_t scaling;      // MsspScalingKind
   int32_t granularity;  // MsspGranularity, of a static scale

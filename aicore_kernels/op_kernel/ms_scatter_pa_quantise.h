@@ -1,5 +1,5 @@
-// The quantising write of one side. A tile is a row of consecutive pairs (heads of tokens), all of them written: loaded
-// in one burst, scaled and rounded as a whole, stored where the slots say.
+// The quantising write of one side. A tile is a row of consecutive head rows (heads of tokens), all of them written:
+// loaded in one burst, scaled and rounded as a whole, stored where the slots say.
 #ifndef MS_SCATTER_PA_QUANTISE_H_
 #define MS_SCATTER_PA_QUANTISE_H_
 
@@ -35,9 +35,9 @@ class Quantiser {
     layout_ = tiling.layout;
     blocks_.Init(tiling.block_size, tiling.block_shift);
     const int64_t elements = tiling.tile_elements;
-    const int64_t most = WholeBlocks(MsspMax(tiling.side[0].tile_pairs, tiling.side[1].tile_pairs));
+    const int64_t most = WholeBlocks(MsspMax(tiling.side[0].tile_head_rows, tiling.side[1].tile_head_rows));
     const int64_t width = static_cast<int64_t>(sizeof(float));
-    most_pairs_ = most;
+    most_head_rows_ = most;
     pipe->InitBuffer(in_queue_, kBuffers, static_cast<uint32_t>(elements * width));
     pipe->InitBuffer(out_queue_, kBuffers, static_cast<uint32_t>(elements));
     pipe->InitBuffer(scale_in_, kBuffers, static_cast<uint32_t>(most * width));
@@ -50,7 +50,7 @@ class Quantiser {
     VectorBarrier();
   }
 
-  // Pairs [begin, end) of the side, tokens before heads.
+  // Head rows [begin, end) of the side, tokens before heads.
   __aicore__ inline void Write(const QuantSide& side, int64_t begin, int64_t end) {
     if (side.tiling.scaling == MSSP_DYNAMIC) {
       dynamic_.Start(LargestCode(side.tiling.cache_type));
@@ -61,7 +61,7 @@ class Quantiser {
     const int64_t whole_end = end / heads_;  // tokens before it are the core's to their last head
     const int64_t last_heads = end - whole_end * heads_;
     const int64_t token_end = last_heads > 0 ? whole_end + 1 : whole_end;
-    const int64_t most_tokens = side.tiling.tile_pairs / heads_;
+    const int64_t most_tokens = side.tiling.tile_head_rows / heads_;
     while (at.block < token_end) {
       slots_->Cover(at.block, token_end);
       const int64_t heads = at.block < whole_end ? heads_ : last_heads;
@@ -74,13 +74,13 @@ class Quantiser {
       tile.token = at.block;
       tile.head = at.offset;
       tile.tokens = 1;
-      tile.pairs = MsspMin(heads - at.offset, side.tiling.tile_pairs);
+      tile.head_rows = MsspMin(heads - at.offset, side.tiling.tile_head_rows);
       tile.is_run = false;
       if (at.offset == 0 && heads == heads_ && most_tokens > 0) {
         Extend(&tile, MsspMin(MsspMin(whole_end, slots_->End()), at.block + most_tokens));
       }
       WriteTile(side, tile);
-      at.offset += tile.tokens == 1 ? tile.pairs : heads_;
+      at.offset += tile.tokens == 1 ? tile.head_rows : heads_;
       at.block += tile.tokens - 1;
       if (at.offset == heads) {
         ++at.block;
@@ -94,7 +94,7 @@ class Quantiser {
     int64_t token;
     int64_t head;
     int64_t tokens;
-    int64_t pairs;
+    int64_t head_rows;
     bool is_run;  // its slots follow each other in one block, and groups are stored for all of them at once
   };
 
@@ -114,15 +114,15 @@ class Quantiser {
       ++end;
     }
     tile->tokens = end - tile->token;
-    tile->pairs = tile->tokens * heads_;
+    tile->head_rows = tile->tokens * heads_;
   }
 
   __aicore__ inline void WriteTile(const QuantSide& side, const Tile& tile) {
     const MsspPagedSideTiling& tiling = side.tiling;
-    const int64_t count = tile.pairs * tiling.head_size;
+    const int64_t count = tile.head_rows * tiling.head_size;
     const int64_t first = tile.token * heads_ + tile.head;
     Bytes loaded = in_queue_.template AllocTensor<uint8_t>();
-    const int64_t bytes = tile.pairs * tiling.head_bytes;
+    const int64_t bytes = tile.head_rows * tiling.head_bytes;
     Load(loaded, side.rows, first * tiling.head_bytes, 1, bytes, bytes);
     in_queue_.EnQue(loaded);
     loaded = in_queue_.template DeQue<uint8_t>();
@@ -150,9 +150,9 @@ class Quantiser {
     const Floats x = x_.Get<float>();
     const bool dynamic = side.tiling.scaling == MSSP_DYNAMIC;
     if (!dynamic) {
-      statics_->template Apply<PairOperation::kDivide>(x, false, tile.pairs, tile.head);
+      statics_->template Apply<HeadRowOperation::kDivide>(x, false, tile.head_rows, tile.head);
       if (statics_->HasOffset()) {
-        statics_->template Apply<PairOperation::kAdd>(x, true, tile.pairs, tile.head);
+        statics_->template Apply<HeadRowOperation::kAdd>(x, true, tile.head_rows, tile.head);
       }
     }
     const Bytes codes = tile.is_run ? codes_buffer_.Get<uint8_t>() : out;
@@ -178,22 +178,22 @@ class Quantiser {
     const int64_t width = static_cast<int64_t>(sizeof(float));
     Bytes kept = scale_out_.template AllocTensor<uint8_t>();
     const Floats scales = kept.ReinterpretCast<float>();
-    const Bytes spread = kept[static_cast<uint32_t>(most_pairs_ * width)];
+    const Bytes spread = kept[static_cast<uint32_t>(most_head_rows_ * width)];
     if (side.tiling.scaling == MSSP_DYNAMIC) {
-      dynamic_.Compute(scales, x_.Get<float>(), tile.pairs, side.tiling.head_size);
+      dynamic_.Compute(scales, x_.Get<float>(), tile.head_rows, side.tiling.head_size);
     } else {
       Bytes given = scale_in_.template AllocTensor<uint8_t>();
-      Load(given, side.scales, first * width, 1, tile.pairs * width, tile.pairs * width);
+      Load(given, side.scales, first * width, 1, tile.head_rows * width, tile.head_rows * width);
       scale_in_.EnQue(given);
       given = scale_in_.template DeQue<uint8_t>();
-      AscendC::DataCopy(scales, given.ReinterpretCast<float>(), static_cast<uint32_t>(WholeBlocks(tile.pairs)));
+      AscendC::DataCopy(scales, given.ReinterpretCast<float>(), static_cast<uint32_t>(WholeBlocks(tile.head_rows)));
       VectorBarrier();
       scale_in_.FreeTensor(given);
     }
-    Spread(spread.ReinterpretCast<float>(), scales, tile.pairs);
+    Spread(spread.ReinterpretCast<float>(), scales, tile.head_rows);
     if (side.tiling.scaling == MSSP_DYNAMIC) {
-      ForPairs<PairOperation::kDivide>(x_.Get<float>(), spread.ReinterpretCast<float>(), tile.pairs,
-                                       side.tiling.head_size);
+      ForHeadRows<HeadRowOperation::kDivide>(x_.Get<float>(), spread.ReinterpretCast<float>(), tile.head_rows,
+                                             side.tiling.head_size);
     }
     scale_out_.EnQue(kept);
     kept = scale_out_.template DeQue<uint8_t>();
@@ -203,30 +203,30 @@ class Quantiser {
 
   __aicore__ inline void StoreScales(const QuantSide& side, const Tile& tile, const Bytes& kept) {
     const int64_t width = static_cast<int64_t>(sizeof(float));
-    const int64_t spread = most_pairs_ * width;
+    const int64_t spread = most_head_rows_ * width;
     const int64_t end = tile.token + tile.tokens;
-    int64_t pair = 0;
+    int64_t head_row = 0;
     for (int64_t token = tile.token; token < end;) {
       const int64_t slot = slots_->Get(token);
       if (layout_ == MSSP_NHSD) {
         const Place place = blocks_.Find(slot);
-        const int64_t heads = tile.tokens == 1 ? tile.pairs : heads_;
+        const int64_t heads = tile.tokens == 1 ? tile.head_rows : heads_;
         const int64_t to = (place.block * heads_ + tile.head) * blocks_.Size() + place.offset;
-        Store(side.scale_cache, to * width, kept, spread + pair * MSSP_DATA_BLOCK, heads, width,
+        Store(side.scale_cache, to * width, kept, spread + head_row * MSSP_DATA_BLOCK, heads, width,
               blocks_.Size() * width);
-        pair += heads;
+        head_row += heads;
         ++token;
         continue;
       }
       const int64_t next = slots_->RunEnd(token, slot, end, INT64_MAX);
-      const int64_t numbers = tile.tokens == 1 ? tile.pairs : (next - token) * heads_;
+      const int64_t numbers = tile.tokens == 1 ? tile.head_rows : (next - token) * heads_;
       const int64_t to = slot * heads_ + tile.head;
-      if (MsspIsAligned(pair * width)) {
-        Store(side.scale_cache, to * width, kept, pair * width, 1, numbers * width, numbers * width);
+      if (MsspIsAligned(head_row * width)) {
+        Store(side.scale_cache, to * width, kept, head_row * width, 1, numbers * width, numbers * width);
       } else {
-        Store(side.scale_cache, to * width, kept, spread + pair * MSSP_DATA_BLOCK, numbers, width, width);
+        Store(side.scale_cache, to * width, kept, spread + head_row * MSSP_DATA_BLOCK, numbers, width, width);
       }
-      pair += numbers;
+      head_row += numbers;
       token = next;
     }
   }
@@ -238,7 +238,7 @@ class Quantiser {
     int64_t from = 0;
     for (int64_t token = tile.token; token < end;) {
       const int64_t slot = slots_->Get(token);
-      const int64_t bytes = tile.tokens == 1 ? tile.pairs * tiling.code_bytes : tiling.cache_bytes;
+      const int64_t bytes = tile.tokens == 1 ? tile.head_rows * tiling.code_bytes : tiling.cache_bytes;
       const int64_t column = tile.head * tiling.code_bytes;
       if (layout_ == MSSP_NORM) {
         const int64_t next = slots_->RunEnd(token, slot, end, INT64_MAX);
@@ -274,7 +274,7 @@ class Quantiser {
   FloatBuffer codes_buffer_;
   Blocks blocks_;
   int64_t heads_;
-  int64_t most_pairs_;
+  int64_t most_head_rows_;
   int32_t layout_;
 };
 

@@ -24,7 +24,7 @@ class StaticScales {
 
   // Numbers that are spread over blocks: those of one token, and of as many heads after them as a tile may hold.
   __aicore__ inline static int64_t BlockList(const MsspPagedTiling& tiling) {
-    return WholeBlocks(tiling.num_head + MsspMax(tiling.side[0].tile_pairs, tiling.side[1].tile_pairs));
+    return WholeBlocks(tiling.num_head + MsspMax(tiling.side[0].tile_head_rows, tiling.side[1].tile_head_rows));
   }
 
   // Brings in the side's numbers. False, and the status told, where one is bad.
@@ -60,28 +60,29 @@ class StaticScales {
 
   __aicore__ inline bool HasOffset() const { return has_offset_; }
 
-  // x[pair] OPERATION the scale (or the offset) of the pair; the first pair is head `head` of its token.
-  template <PairOperation OPERATION>
-  __aicore__ inline void Apply(const Floats& x, bool offset, int64_t pairs, int64_t head) {
+  // x[head_row] OPERATION the scale (or the offset) of the head row; the first head row is head `head` of its token.
+  template <HeadRowOperation OPERATION>
+  __aicore__ inline void Apply(const Floats& x, bool offset, int64_t head_rows, int64_t head) {
     if (per_channel_) {
       const int64_t first = (offset ? floats_ : 0) + head * head_size_;
-      ForChannels<OPERATION>(x, values_.Get<float>()[static_cast<uint32_t>(first)], pairs, heads_, head_size_);
+      ForChannels<OPERATION>(x, values_.Get<float>()[static_cast<uint32_t>(first)], head_rows, heads_, head_size_);
       return;
     }
     const int64_t first = (offset ? list_size_ : 0) + head;
-    ForPairs<OPERATION>(x, blocks_.Get<float>()[static_cast<uint32_t>(first * MSSP_BLOCK_FLOATS)], pairs, head_size_);
+    ForHeadRows<OPERATION>(x, blocks_.Get<float>()[static_cast<uint32_t>(first * MSSP_BLOCK_FLOATS)], head_rows,
+                           head_size_);
   }
 
-  // The same where all pairs are of head `head`.
-  template <PairOperation OPERATION>
-  __aicore__ inline void ApplyToOneHead(const Floats& x, bool offset, int64_t pairs, int64_t head) {
+  // The same where all head rows are of head `head`.
+  template <HeadRowOperation OPERATION>
+  __aicore__ inline void ApplyToOneHead(const Floats& x, bool offset, int64_t head_rows, int64_t head) {
     if (per_channel_) {
       const int64_t first = (offset ? floats_ : 0) + head * head_size_;
-      ForChannels<OPERATION>(x, values_.Get<float>()[static_cast<uint32_t>(first)], pairs, 1, head_size_);
+      ForChannels<OPERATION>(x, values_.Get<float>()[static_cast<uint32_t>(first)], head_rows, 1, head_size_);
       return;
     }
     const int64_t first = ((offset ? list_size_ : 0) + head) * MSSP_BLOCK_FLOATS;
-    ForPairs<OPERATION>(x, blocks_.Get<float>()[static_cast<uint32_t>(first)], pairs, head_size_, 0);
+    ForHeadRows<OPERATION>(x, blocks_.Get<float>()[static_cast<uint32_t>(first)], head_rows, head_size_, 0);
   }
 
  private:

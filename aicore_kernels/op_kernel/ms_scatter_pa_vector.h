@@ -1,4 +1,5 @@
-// Vector arithmetic on tiles of pairs (heads of tokens), [pairs][head_size] in float32; head_size is a multiple of 32.
+// Vector arithmetic on tiles of head rows (heads of tokens), [head_rows][head_size] in float32; head_size is a multiple
+// of 32.
 #ifndef MS_SCATTER_PA_VECTOR_H_
 #define MS_SCATTER_PA_VECTOR_H_
 
@@ -20,7 +21,7 @@ constexpr int32_t kOneWord = 0x3F800000;
 
 __aicore__ inline void VectorBarrier() { AscendC::PipeBarrier<PIPE_V>(); }
 
-enum class PairOperation { kDivide, kMultiply, kAdd, kSubtract };
+enum class HeadRowOperation { kDivide, kMultiply, kAdd, kSubtract };
 
 #ifdef MS_SCATTER_PA_ON_950
 // Correctly rounded, subnormal numbers included; the default there flushes them.
@@ -45,11 +46,11 @@ __aicore__ inline void Divide(const Floats& to, const Floats& a, const Floats& b
 }
 #endif
 
-// x[pair] = x[pair] OPERATION the number of the pair, which fills its 32-byte block of `blocks`; with `stride` 0 all
-// pairs have the first block's.
-template <PairOperation OPERATION>
-__aicore__ inline void ForPairs(const Floats& x, const Floats& blocks, int64_t pairs, int64_t head_size,
-                                uint8_t stride = 1) {
+// x[head_row] = x[head_row] OPERATION the number of the head row, which fills its 32-byte block of `blocks`; with
+// `stride` 0 all head rows have the first block's.
+template <HeadRowOperation OPERATION>
+__aicore__ inline void ForHeadRows(const Floats& x, const Floats& blocks, int64_t head_rows, int64_t head_size,
+                                   uint8_t stride = 1) {
   AscendC::BinaryRepeatParams params;
   params.dstBlkStride = 1;
   params.src0BlkStride = 1;
@@ -57,15 +58,15 @@ __aicore__ inline void ForPairs(const Floats& x, const Floats& blocks, int64_t p
   params.dstRepStride = static_cast<uint8_t>(head_size / MSSP_BLOCK_FLOATS);
   params.src0RepStride = params.dstRepStride;
   params.src1RepStride = stride;
-  const uint8_t repeats = static_cast<uint8_t>(pairs);
+  const uint8_t repeats = static_cast<uint8_t>(head_rows);
   for (int64_t column = 0; column < head_size; column += MSSP_VECTOR_FLOATS) {
     const uint64_t mask = static_cast<uint64_t>(MsspMin(head_size - column, MSSP_VECTOR_FLOATS));
     const Floats part = x[static_cast<uint32_t>(column)];
-    if (OPERATION == PairOperation::kDivide) {
+    if (OPERATION == HeadRowOperation::kDivide) {
       Divide(part, part, blocks, mask, repeats, params);
-    } else if (OPERATION == PairOperation::kMultiply) {
+    } else if (OPERATION == HeadRowOperation::kMultiply) {
       AscendC::Mul(part, part, blocks, mask, repeats, params);
-    } else if (OPERATION == PairOperation::kAdd) {
+    } else if (OPERATION == HeadRowOperation::kAdd) {
       AscendC::Add(part, part, blocks, mask, repeats, params);
     } else {
       AscendC::Sub(part, part, blocks, mask, repeats, params);
@@ -74,19 +75,19 @@ __aicore__ inline void ForPairs(const Floats& x, const Floats& blocks, int64_t p
   VectorBarrier();
 }
 
-// The same with a number for each channel of a row: `channels` begins with those of the first pair, and tokens of
-// `heads` pairs follow each other; a tile of one token may end before its last head.
-template <PairOperation OPERATION>
-__aicore__ inline void ForChannels(const Floats& x, const Floats& channels, int64_t pairs, int64_t heads,
+// The same with a number for each channel of a row: `channels` begins with those of the first head row, and tokens of
+// `heads` head rows follow each other; a tile of one token may end before its last head.
+template <HeadRowOperation OPERATION>
+__aicore__ inline void ForChannels(const Floats& x, const Floats& channels, int64_t head_rows, int64_t heads,
                                    int64_t head_size) {
-  for (int64_t pair = 0; pair < pairs; pair += heads) {
-    const int32_t count = static_cast<int32_t>(MsspMin(heads, pairs - pair) * head_size);
-    const Floats row = x[static_cast<uint32_t>(pair * head_size)];
-    if (OPERATION == PairOperation::kDivide) {
+  for (int64_t head_row = 0; head_row < head_rows; head_row += heads) {
+    const int32_t count = static_cast<int32_t>(MsspMin(heads, head_rows - head_row) * head_size);
+    const Floats row = x[static_cast<uint32_t>(head_row * head_size)];
+    if (OPERATION == HeadRowOperation::kDivide) {
       Divide(row, row, channels, count);
-    } else if (OPERATION == PairOperation::kMultiply) {
+    } else if (OPERATION == HeadRowOperation::kMultiply) {
       AscendC::Mul(row, row, channels, count);
-    } else if (OPERATION == PairOperation::kAdd) {
+    } else if (OPERATION == HeadRowOperation::kAdd) {
       AscendC::Add(row, row, channels, count);
     } else {
       AscendC::Sub(row, row, channels, count);

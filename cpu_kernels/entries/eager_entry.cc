@@ -461,8 +461,8 @@ PyObject* RunCall(PyObject* const* args) {
   return CanRunHere(call) ? RunHere(call) : RunInQueue(call);
 }
 
-// The thread that ends the interpreter, once it does. Then MindSpore's queue closes, and whoever still queues, with
-// MindSpore's own operators too, never comes back, nor does the process end.
+// The thread that ends the interpreter, once it does. Then MindSpore's queue closes, and a thread that still queues,
+// with MindSpore's own operators too, never comes back, and the process does not end.
 unsigned long g_ending_thread = 0;
 int64_t g_calls = 0;  // under way, of all threads
 

@@ -67,7 +67,7 @@ class PagedSideTiling(ctypes.Structure):
             (name, ctypes.c_int64)
             for name in (
                 *("row_bytes", "head_bytes", "cache_bytes", "code_bytes", "group_bytes", "groups", "head_size"),
-                "tile_pairs",
+                "tile_head_rows",
             )
         ],
         *[
