@@ -7,7 +7,6 @@ machine; everything lies in ``build/aarch64``. Needs debootstrap and qemu-user-s
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 from tools import debian, wheels
+from tools.readme import examples
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "aarch64"
@@ -140,9 +140,8 @@ def main() -> int:
     folder = site()
     install(folder, compiler)
     print("importing MindSpore under emulation (half a minute)", flush=True)
-    examples = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     smoke = WORK / "smoke.py"
-    smoke.write_text("\n".join((SMOKE, *examples, CHECKS)))
+    smoke.write_text("\n".join((SMOKE, examples(), CHECKS)))
     failed |= run(root, folder, str(smoke))
     if tests:
         failed |= run(root, folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, cwd=tests_folder())

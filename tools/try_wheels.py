@@ -15,18 +15,12 @@ import tempfile
 from pathlib import Path
 
 from tools.interpreters import find_python
+from tools.readme import examples
 
 ROOT = Path(__file__).resolve().parent.parent
 WHEELS = ROOT / "dist" / "wheels"
 WORK = ROOT / "build" / "try-wheels"
 WHERE = "\nimport ms_scatter_pa; print(ms_scatter_pa.__file__)\n"
-
-
-def examples() -> str:
-    """README's blocks of Python, one program."""
-    return "\n".join(
-        re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    )
 
 
 def try_wheel(wheel: Path, version: str) -> str:

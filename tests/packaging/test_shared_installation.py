@@ -1,7 +1,6 @@
 """One installation that several people use: a folder that is only read, and a MindSpore of one's own before the others."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +11,8 @@ import pytest
 
 from ms_scatter_pa.backends import mindspore_release
 from ms_scatter_pa.backends.cpu.library import LIBRARY_FOLDER
+from tools.readme import examples
 
-ROOT = Path(__file__).resolve().parents[2]
 OLDER = "2.9.0" if ms.__version__ != "2.9.0" else "2.8.0"
 WRITE = """
 import numpy as np
@@ -52,8 +51,7 @@ def test_nothing_is_written_into_the_installed_package(tmp_path: Path, empty: Pa
         path.chmod(path.stat().st_mode & ~0o222)
     before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in paths}
     try:
-        examples = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-        (empty / "program.py").write_text("\n".join([*examples, WRITE, DOCTOR]))
+        (empty / "program.py").write_text("\n".join((examples(), WRITE, DOCTOR)))
         result = run(["program.py"], empty, site)
         assert result.returncode == 0 and "warn" not in result.stderr.lower(), result.stderr[-2000:]
         (library,) = (site / "ms_scatter_pa" / "_lib").glob("_eager*")

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import mindspore as ms
 import pytest
 
+from tools.readme import examples
 from tools.wheels import require_release
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,10 +64,8 @@ def test_it_runs_where_no_compiler_is(wheel, environment, tmp_path):
     run([python, "-m", "pip", "install", "--quiet", "--no-index", str(wheel)], env=variables)
     empty = tmp_path / "empty"
     empty.mkdir()
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    examples = re.findall(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
-    assert len(examples) == 3
-    (empty / "program.py").write_text("\n".join(examples) + "import ms_scatter_pa; print(ms_scatter_pa.__file__)\n")
+    assert "npu_scatter_pa_kv_cache(" in examples()
+    (empty / "program.py").write_text(examples() + "\nimport ms_scatter_pa; print(ms_scatter_pa.__file__)\n")
     result = run([python, "program.py"], cwd=empty, env=variables)
     assert result.stdout.splitlines()[-1].startswith(str(environment)), result.stdout
     assert "warn" not in result.stderr.lower(), result.stderr
