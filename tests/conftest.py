@@ -32,7 +32,7 @@ SLOW = (
     "contract/test_stateful.py",
     "dropin/",
     "examples/",
-    "kernels/test_aarch64_compiles.py",
+    "kernels/test_aarch64.py",
     "kernels/test_sanitizers.py",
     "modes/test_branches_inside_a_graph.py",
     "modes/test_gradients.py",
