@@ -74,12 +74,16 @@ def _check_rotary(query: Any, key: Any, cos: Any, sin: Any) -> None:
             raise ValueError(f"{name}: given {list(shape)}, expected [T, head_size]")
     if differ(sin[0], cos[0]) or differ(sin[1], cos[1]):
         raise ValueError(f"sin: given {list(sin)}, expected {list(cos)} as cos has")
+    if len(query) == 2 and differ(cos[0], query[0]):
+        raise ValueError(f"cos: given {list(cos)}, expected {query[0]} rows, one for each token of query")
     for name, shape in (("query", query), ("key", key)):
         if len(shape) != 2:
             continue  # the operator's to refuse, or to take as rows
         known = isinstance(shape[1], int) and isinstance(cos[1], int) and shape[1] >= 0 and cos[1] > 0
         if differ(shape[0], cos[0]) or (known and shape[1] % cos[1]):
-            raise ValueError(f"{name}: given {list(shape)}, expected [{cos[0]}, a multiple of {cos[1]}], by cos")
+            raise ValueError(
+                f"{name}: given {list(shape)}, expected [{cos[0]}, a multiple of {cos[1]}], by the rows of query and cos"
+            )
 
 
 def _halves_to_rows(x: Any, half: int) -> Any:

@@ -224,7 +224,9 @@ class Rotate(nn.Cell):
 @pytest.mark.parametrize(
     ("broken", "text"),
     [
-        ({"query": (2, 32)}, r"query: given \[2, 32\], expected \[3, a multiple of 16\], by cos"),
+        ({"query": (2, 32)}, r"cos: given \[3, 16\], expected 2 rows, one for each token of query"),
+        ({"query": (3, 40)}, r"query: given \[3, 40\], expected \[3, a multiple of 16\], by the rows"),
+        ({"key": (2, 32)}, r"key: given \[2, 32\], expected \[3, a multiple of 16\], by the rows"),
         ({"key": (3, 24)}, r"key: given \[3, 24\], expected \[3, a multiple of 16\]"),
         ({"sin": (3, 8)}, r"sin: given \[3, 8\], expected \[3, 16\] as cos has"),
         ({"cos": (48,)}, r"cos: given \[48\], expected \[T, head_size\]"),
