@@ -9,7 +9,9 @@ namespace {
 #if defined(__AVX512F__)
 using Vector = __m512;
 constexpr int kLanes = 16;
-inline Vector Load(const uint16_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+inline Vector Load(const uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
 inline Vector LoadFloats(const float* p) { return _mm512_loadu_ps(p); }
 inline Vector MultiplyAdd(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
 inline float First(Vector v) { return _mm512_cvtss_f32(v); }

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("cpu_kernels", "aicore_kernels", "tests")
+FOLDERS = ("cpu_kernels", "aicore_kernels", "tests", "benchmarks")
 SUFFIXES = (".h", ".cc", ".cpp")
 
 

@@ -3,9 +3,11 @@
 #define MS_SCATTER_PA_COMPAT_ARGUMENTS_H_
 
 #include <cstdint>
+#include <exception>
 #include <initializer_list>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "builtin.h"
@@ -14,7 +16,9 @@ namespace mssp {
 namespace compat {
 
 // What MsspBuiltinRun returns: the operator throws it before it writes.
-struct Refusal {
+struct Refusal : std::exception {
+  Refusal(int32_t code_of, std::string text_of) : code(code_of), text(std::move(text_of)) {}
+
   int32_t code;
   std::string text;
 };

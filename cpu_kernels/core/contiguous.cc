@@ -80,11 +80,11 @@ void Gather(uint8_t* to, const uint8_t* from, int64_t count, int64_t stride) {
     case kItem:
       std::memcpy(to, from, static_cast<size_t>(count * kItem));
       return;
-    case 2 * kItem:
+    case int64_t{2} * kItem:
       return GatherEvery<kItem, 2>(to, from, count);
-    case 3 * kItem:
+    case int64_t{3} * kItem:
       return GatherEvery<kItem, 3>(to, from, count);
-    case 4 * kItem:
+    case int64_t{4} * kItem:
       return GatherEvery<kItem, 4>(to, from, count);
     default:
       for (int64_t i = 0; i < count; ++i) CopyElement<kItem>(to + i * kItem, from + i * stride);

@@ -222,6 +222,7 @@ int NumThreadsForOpenMp() {
     }
     if (file.eof()) return 0;
   } catch (const std::exception&) {  // no memory for a variable
+    return ParseNumThreads(std::getenv("OMP_NUM_THREADS"));
   }
 #endif
   return ParseNumThreads(std::getenv("OMP_NUM_THREADS"));

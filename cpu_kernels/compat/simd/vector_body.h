@@ -311,14 +311,14 @@ MSSP_INLINE void WeighTile(const Rows& values, const char* ahead, int64_t d, con
   for (int h = 0; h < kHeads; ++h) {
 #pragma GCC unroll 16
     for (int w = 0; w < kWidth; ++w) {
-      total[h * kWidth + w] = Single::Load(sums + h * sum_stride + d + w * MSSP_LANES);
+      total[h * kWidth + w] = Single::Load(sums + h * sum_stride + d + w * int64_t{MSSP_LANES});
       if (factors != nullptr) total[h * kWidth + w] *= factors[h];
     }
   }
   for (int64_t t = 0; t < values.count; ++t) {
     const auto* row = reinterpret_cast<const typename Format::Item*>(values.base + t * values.stride) + d;
     constexpr auto kItem = static_cast<int64_t>(sizeof(typename Format::Item));
-    if (ahead != nullptr) Fetch(ahead + t * values.stride + d * kItem, kWidth * MSSP_LANES * kItem);
+    if (ahead != nullptr) Fetch(ahead + t * values.stride + d * kItem, kItem * kWidth * MSSP_LANES);
     Floats value[kWidth];
 #pragma GCC unroll 16
     for (int w = 0; w < kWidth; ++w) value[w] = Format::Load(row + w * MSSP_LANES);
@@ -333,7 +333,7 @@ MSSP_INLINE void WeighTile(const Rows& values, const char* ahead, int64_t d, con
   for (int h = 0; h < kHeads; ++h) {
 #pragma GCC unroll 16
     for (int w = 0; w < kWidth; ++w) {
-      Single::Store(total[h * kWidth + w], sums + h * sum_stride + d + w * MSSP_LANES);
+      Single::Store(total[h * kWidth + w], sums + h * sum_stride + d + w * int64_t{MSSP_LANES});
     }
   }
 }
@@ -349,7 +349,7 @@ int64_t WeighHeads(const Rows& values, const float* weights, int64_t weight_stri
     const float* factor = factors == nullptr ? nullptr : factors + h;
     const char* ahead = h == 0 ? values.ahead : nullptr;
     int64_t d = 0;
-    for (; d + kWidth * MSSP_LANES <= values.size; d += kWidth * MSSP_LANES) {
+    for (constexpr int64_t kTile = int64_t{kWidth} * MSSP_LANES; d + kTile <= values.size; d += kTile) {
       WeighTile<Format, kHeads, kWidth>(values, ahead, d, weight, weight_stride, factor, sum, sum_stride);
     }
     for (; d + MSSP_LANES <= values.size; d += MSSP_LANES) {
@@ -482,7 +482,7 @@ MSSP_INLINE void FetchStep(const char* from, int64_t step, int64_t bytes) {
   if (from != nullptr) Fetch(from + step * bytes, bytes);
 }
 
-constexpr int64_t kStep = 4 * MSSP_LANES;
+constexpr int64_t kStep = int64_t{4} * MSSP_LANES;
 
 template <typename Format>
 constexpr int64_t kStepBytes = kStep * static_cast<int64_t>(sizeof(typename Format::Item));
@@ -525,7 +525,7 @@ void NormalizeAs(const typename Format::Item* x, const float* gamma, float facto
   for (int64_t step = 0; i + kStep <= n; i += kStep, ++step) {
     FetchStep(ahead, step, kStepBytes<Format> / 2);
     for (int k = 0; k < 4; ++k) {
-      const int64_t at = i + k * MSSP_LANES;
+      const int64_t at = i + k * int64_t{MSSP_LANES};
       Put<Format, kStream>(Format::Load(x + at) * factor * Single::Load(gamma + at), to + at);
     }
   }

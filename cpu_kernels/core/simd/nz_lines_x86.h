@@ -54,7 +54,7 @@ void RunNzHalves(const NzRun& run) {
         } else {
           const __m128i halves_of_line[] = {Load16(from + 16), Load16(from + stride), Load16(from + stride + 16),
                                             Load16(from + 2 * stride)};
-          for (int i = 0; i < 4; ++i) Stream16(line + i * 16, halves_of_line[i]);
+          for (int64_t i = 0; i < 4; ++i) Stream16(line + i * 16, halves_of_line[i]);
         }
       }
     }
