@@ -180,11 +180,14 @@ Paged CheckCommon(const Arguments& call, const Positions& at, bool mla) {
   CheckCache(call, kKeyCache, paged, attention.num_kv_heads);
   attention.key_size = HeadSize(call, kKeyCache, attention.num_kv_heads);
   const int64_t width = Product(attention.num_heads, attention.key_size);
-  // [T, hidden], [B, S, hidden], [T, num_head, head_size], [B, S, num_head, head_size]: the same memory.
+  // [T, hidden], [B, S, hidden], [T, num_head, head_size], [B, S, num_head, head_size], [B, num_head, 1, head_size]:
+  // the same memory.
   call.ExpectRank(kQuery, 2, 4, "[num_tokens, hidden] or [num_tokens, num_head, head_size]");
   const int64_t last = query.shape[query.rank - 1];
   const bool flat = query.rank < 4 && last == width;
-  const bool heads = query.rank > 2 && last == attention.key_size && query.shape[query.rank - 2] == attention.num_heads;
+  const bool one = query.rank == 4 && query.shape[2] == 1 && query.shape[1] == attention.num_heads;
+  const bool heads =
+      query.rank > 2 && last == attention.key_size && (one || query.shape[query.rank - 2] == attention.num_heads);
   if (width == 0 || !(flat || heads)) {
     call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kQuery, ShapeText(query),
                 "[num_tokens, " + std::to_string(width) + "] or [num_tokens, " + std::to_string(attention.num_heads) +

@@ -291,7 +291,7 @@ def test_index_dtypes_and_query_shapes_do_not_matter(builtins):
     for dtype in (np.int32, np.int64):
         names = ("block_tables", "context_lens", "q_seq_lens")
         np.testing.assert_array_equal(paged(builtins, **{name: PAGED[name].astype(dtype) for name in names}), want)
-    for shape in ((3, HEADS, SIZE), (1, 3, HEADS * SIZE), (3, 1, HEADS, SIZE)):
+    for shape in ((3, HEADS, SIZE), (1, 3, HEADS * SIZE), (3, 1, HEADS, SIZE), (3, HEADS, 1, SIZE)):
         got = paged(builtins, query=PAGED["query"].reshape(shape))
         np.testing.assert_array_equal(got.reshape(want.shape), want)
 
