@@ -74,7 +74,7 @@ def _ascend(report: Report) -> None:
     report.add(checks.callback(), SLOWER)
     extension = report.add(checks.ascend_extension(), SLOWER)
     if all(finding.well for finding in found):
-        report.graph = "ops.Custom with the Ascend operator (aclnnMsScatterPaKvCache)"
+        report.graph = f"ops.Custom with the Ascend operator (aclnn{checks.OP_NAME})"
         report.pynative = "pyboost extension with the Ascend operator" if extension.well else report.graph
 
 

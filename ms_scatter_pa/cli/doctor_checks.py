@@ -23,12 +23,12 @@ from ..backends.cpu.library import LIBRARY_FOLDER, advice
 from ..backends.cpu.processor import data_caches, processor_name
 from ..backends.library_file import damage, no_graph
 from ..printable import printable
-from ..rules.table import OPERATORS, TARGETS
+from ..rules.table import OPERATORS, SCATTER_PA, TARGETS
 from . import libraries
 
 LIBRARIES = LIBRARY_FOLDER
 CPU_LIBRARY = "libms_scatter_pa_cpu.so"  # which the extensions need too
-OP_NAME = "MsScatterPaKvCache"
+OP_NAME = SCATTER_PA.registered_name
 LONGEST = 4000  # characters of a finding
 
 _ASK_CPU_LIBRARY = """
