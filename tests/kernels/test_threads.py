@@ -1,5 +1,6 @@
 """Worker threads: when they start, how many, several callers at once, fork and exit."""
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -265,11 +266,13 @@ def test_signals_reach_the_application(library: CoreLibrary) -> None:
     library.scatter(make_call(rows, None, cache, None, np.arange(1024), layout="Norm", num_threads=4))
     main = threading.get_native_id()
     python_threads = {t.native_id for t in threading.enumerate()}
-    workers = [int(t) for t in os.listdir("/proc/self/task") if int(t) not in python_threads and int(t) != main]
     blocked = []
-    for task in workers:
-        status = Path(f"/proc/self/task/{task}/status").read_text()
-        blocked.append(int(next(line for line in status.splitlines() if line.startswith("SigBlk")).split()[1], 16))
+    for task in Path("/proc/self/task").iterdir():
+        if int(task.name) in python_threads or int(task.name) == main:
+            continue
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            status = (task / "status").read_text()
+            blocked.append(int(next(line for line in status.splitlines() if line.startswith("SigBlk")).split()[1], 16))
     usr1 = 1 << (signal.SIGUSR1 - 1)
     assert sum(mask & usr1 != 0 for mask in blocked) >= 3
 
