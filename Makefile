@@ -17,7 +17,7 @@ test: $(STAMP) lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 # Without what takes long: graphs but in tests/modes, sanitizers, planted faults, long runs, examples, programs started.
-# About two minutes on two cores.
+# Two to three minutes on two cores.
 quick: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests
 
