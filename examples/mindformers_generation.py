@@ -44,8 +44,9 @@ def generate(net, cache: PagedKVCache, prompts: list[list[int]], count: int) -> 
             block_tables=cache.block_tables(ids),
             slot_mapping=cache.slot_mapping(ids, lens),
             attention_mask=Tensor(MASK if step == 0 else MASK[:1, :1]),
-            key_cache=ms.mutable([key.value() for key in cache.key_caches]),
-            value_cache=ms.mutable([value.value() for value in cache.value_caches]),
+            # .data, not .value(): the latter is a copy, in which every write is lost without a word
+            key_cache=ms.mutable([key.data for key in cache.key_caches]),
+            value_cache=ms.mutable([value.data for value in cache.value_caches]),
         ).asnumpy()
         for sequence, token in zip(sequences, logits.reshape(len(ids), -1).argmax(-1).tolist(), strict=True):
             sequence.append(token)

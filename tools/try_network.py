@@ -160,15 +160,13 @@ def prepare(folder: Path) -> None:
     (folder / "ready").touch()
 
 
-def mindformers(mode: str, config: Any, weights: dict[str, Any], site: Path) -> Any:
-    """A function from a step and whether it is prefill to logits."""
-    import mindspore as ms
+def qwen3(config: Any, weights: dict[str, Any]) -> Any:
+    """MindFormers' class with these weights."""
     import numpy as np
     from mindformers.models.qwen3.configuration_qwen3 import Qwen3Config
     from mindformers.models.qwen3.modeling_qwen3_infer import InferenceQwen3ForCausalLM
-    from mindspore import Tensor, mint
+    from mindspore import Tensor
 
-    ms.set_context(mode=ms.GRAPH_MODE if mode.startswith("graph") else ms.PYNATIVE_MODE)
     net = InferenceQwen3ForCausalLM(
         Qwen3Config(
             vocab_size=config.vocab,
@@ -218,6 +216,17 @@ def mindformers(mode: str, config: Any, weights: dict[str, Any], site: Path) -> 
     for parameter in net.get_parameters():
         parameter.set_data(Tensor(values.pop(parameter.name), parameter.dtype))
     assert not values, f"no parameter has {list(values)}"
+    return net
+
+
+def mindformers(mode: str, config: Any, weights: dict[str, Any], site: Path) -> Any:
+    """A function from a step and whether it is prefill to logits."""
+    import mindspore as ms
+    import numpy as np
+    from mindspore import Tensor, mint
+
+    ms.set_context(mode=ms.GRAPH_MODE if mode.startswith("graph") else ms.PYNATIVE_MODE)
+    net = qwen3(config, weights)
     shape = (config.num_blocks, config.block_size, config.kv_heads, config.size)
     caches = [[mint.zeros(shape, dtype=ms.float16) for _ in range(config.layers)] for _ in range(2)]
     triangle = Tensor(np.triu(np.ones((128, 128)), 1).astype(np.float16) * np.float16(-10000))
@@ -367,14 +376,48 @@ def vllm_mindspore(mode: str, config: Any, weights: dict[str, Any], site: Path) 
     return step
 
 
-def example() -> dict[str, Any]:
-    """``examples/mindformers_generation.py``, for what it prints: three sequences."""
-    sys.argv = ["mindformers_generation.py", "--count", "4"]
+def example(config: Any, weights: dict[str, Any], logits_of: Any) -> dict[str, Any]:
+    """``examples/mindformers_generation.py``: its ``generate`` against the dense run, its pages, and its command line.
+
+    ``equal`` counts generated tokens that the dense run takes after the same tokens before them; ``written`` rows of the
+    caches that hold numbers, out of ``rows`` that the sequences have.
+    """
+    import mindspore as ms
+    import numpy as np
+
+    from ms_scatter_pa import PagedKVCache
+
+    path = str(ROOT / "examples" / "mindformers_generation.py")
+    ms.set_context(mode=ms.GRAPH_MODE)
+    cache = PagedKVCache(
+        num_layers=config.layers,
+        num_blocks=config.num_blocks,
+        block_size=config.block_size,
+        num_kv_heads=config.kv_heads,
+        head_size=config.size,
+        dtype=ms.float16,
+    )
+    generate = runpy.run_path(path)["generate"]
+    sequences = generate(qwen3(config, weights), cache, [list(prompt) for prompt in PROMPTS], STEPS + 1)
+    result = {"equal": 0, "tokens": (STEPS + 1) * len(PROMPTS), "written": 0, "rows": 0}
+    for name, (prompt, sequence) in enumerate(zip(PROMPTS, sequences, strict=True)):
+        want = logits_of(config, weights, sequence).argmax(-1)  # at every position, what comes behind it
+        generated = sequence[len(prompt) :]
+        result["equal"] += int((want[len(prompt) - 1 : -1] == generated).sum())
+        table = cache.block_tables([name]).asnumpy()[0]
+        positions = np.arange(len(sequence) - 1)  # the last token has not been through the network
+        slots = table[positions // config.block_size] * config.block_size + positions % config.block_size
+        for page in (*cache.key_caches, *cache.value_caches):
+            rows = page.asnumpy().reshape(config.num_blocks * config.block_size, -1)[slots]
+            result["written"] += int(rows.any(axis=1).sum())
+            result["rows"] += len(rows)
+    sys.argv = [path, "--count", "4"]
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        runpy.run_path(str(ROOT / "examples" / "mindformers_generation.py"), run_name="__main__")
+        runpy.run_path(path, run_name="__main__")
     lines = [line.split() for line in said.getvalue().splitlines() if line.replace(" ", "").isdigit()]
-    return {"worst": 0.0, "equal": sum(len(line) for line in lines), "tokens": 3 + 1 + 5 + 3 * 4, "margin": 0.0}
+    assert [len(line) for line in lines] == [3 + 4, 1 + 4, 5 + 4], said.getvalue()
+    return result
 
 
 def one(stack: str, mode: str, folder: Path) -> dict[str, Any]:
@@ -395,7 +438,7 @@ def one(stack: str, mode: str, folder: Path) -> dict[str, Any]:
     config = Config()
     weights = make_weights(config, SEED[stack], head_norms=stack == "mindformers")
     if mode == "example":
-        return example()
+        return example(config, weights, logits_of)
     make = {"mindformers": mindformers, "vllm-mindspore": vllm_mindspore}[stack]
     step = make(mode, config, weights, folder / "site")
     batch = Batch(config, [list(prompt) for prompt in PROMPTS])
@@ -461,8 +504,17 @@ def print_table(folder: Path) -> int:
         "example",
     ]
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
-    good &= run.returncode == 0
-    print(f"\nexamples/mindformers_generation.py: {'runs' if run.returncode == 0 else 'fails'}.")
+    lines = [line for line in run.stdout.splitlines() if line.startswith("RESULT ")]
+    if lines:
+        result = json.loads(lines[0].removeprefix("RESULT "))
+        good &= result["equal"] == result["tokens"] and result["written"] == result["rows"]
+        said = f"{result['equal']} of {result['tokens']} tokens as the dense run's, "
+        said += f"{result['written']} of {result['rows']} rows of the caches written"
+    else:
+        good = False
+        said = "failed"
+        print(run.stderr[-3000:], file=sys.stderr)
+    print(f"\nexamples/mindformers_generation.py: {said}.")
     for stack, names in EMPTY.items():
         print(f"\nEmpty stand-ins for {stack}: {', '.join(names)}.")
     return 0 if good else 1
