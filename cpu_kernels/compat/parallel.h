@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "../core/call_sizes.h"
 #include "../core/float_environment.h"
 #include "../core/policy.h"
+#include "../core/simd/partial_stores.h"
 #include "../core/threads.h"
 
 namespace mssp {
@@ -35,9 +37,11 @@ void ForEachTask(int64_t tasks, int64_t bytes, int64_t floats, const Work& work)
 }
 
 // Whether results of so many bytes go past the caches: they would not stay there. In rows of `row_bytes`, written by
-// aligned stores of 16 bytes, as MindSpore's large tensors allow.
+// aligned stores of 16 bytes, as MindSpore's large tensors allow; on whole lines where the processor punishes others.
 inline bool StreamsTo(const void* to, int64_t bytes, int64_t row_bytes) {
-  return ShouldStreamTo(bytes) && reinterpret_cast<uintptr_t>(to) % 16 == 0 && row_bytes % 16 == 0;
+  if (!ShouldStreamTo(bytes)) return false;
+  const int64_t border = StreamsParts() ? 16 : kLine;
+  return reinterpret_cast<uintptr_t>(to) % border == 0 && row_bytes % border == 0;
 }
 
 // The same for rows: pieces of them, a few for each thread.

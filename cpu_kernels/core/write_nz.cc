@@ -14,6 +14,7 @@ namespace {
 constexpr int64_t kMinRun = 4;
 constexpr int64_t kTileTokens = 16;
 constexpr int64_t kMaxBlockTile = 32;
+constexpr int64_t kMaxGivenWay = 128;  // more would leave one thread with too little
 
 class NzWriter {
  public:
@@ -134,7 +135,8 @@ class NzWriter {
 // Where threads share the tokens out, `token` gives way to the first one that begins a run or a block, if that is near:
 // the parts of a block would end in the middle of lines.
 int64_t NextRun(const TokenWriter& writer, int64_t token) {
-  const int64_t bound = std::min(token + kMaxBlockTile, writer.num_tokens);
+  const int64_t near = std::max(kMaxBlockTile, std::min(writer.side.block_size, kMaxGivenWay));
+  const int64_t bound = std::min(token + near, writer.num_tokens);
   for (int64_t t = token; t < bound; ++t) {
     const int64_t slot = writer.slots[t];
     if (t == 0 || slot % writer.side.block_size == 0 || slot != writer.slots[t - 1] + 1) return t;

@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shlex
 import sys
 import warnings
@@ -30,6 +31,7 @@ LIBRARIES = LIBRARY_FOLDER
 CPU_LIBRARY = "libms_scatter_pa_cpu.so"  # which the extensions need too
 OP_NAME = SCATTER_PA.registered_name
 LONGEST = 4000  # characters of a finding
+PARTIAL_STORES, PARTIAL_STORES_VALUES = "MS_SCATTER_PA_PARTIAL_STORES", ("streamed", "ordinary")
 
 _ASK_CPU_LIBRARY = """
 import ctypes
@@ -179,8 +181,9 @@ def cpu_library() -> Finding:
     if said["missing"]:
         missing = ", ".join(names[name] for name in said["missing"])
         return Finding("CPU library", False, f"of another version: without {missing}", advice())
-    found = f"interface {said['version']}, instruction set {said['features']}, {_partial_stores(said)} ({path})"
-    return Finding("CPU library", True, found)
+    parts = [f"interface {said['version']}", f"instruction set {said['features']}", f"{said['threads']} threads"]
+    parts += [*_partial_stores(said), *_ignored_variables(said)]
+    return Finding("CPU library", True, f"{', '.join(parts)} ({path})")
 
 
 @_guarded("graph")
@@ -190,11 +193,30 @@ def graph() -> Finding:
     return Finding("graph", problem is None, problem or "MindSpore takes the CPU library's path")
 
 
-def _partial_stores(said: Any) -> str:
-    """How parts of cache lines are stored, and the two times that are compared where nothing else says it."""
+def _partial_stores(said: Any) -> list[str]:
+    """How parts of cache lines are stored, and who decided: a variable, or two times of one more measurement."""
     ordinary, streamed = said["times"]
-    times = f", a streamed one takes {streamed:.0f} ns, an ordinary one {ordinary:.0f}" if streamed else ""
-    return f"stores of part of a line {'streamed' if said['parts'] else 'ordinary'}{times}"
+    if not streamed:  # a processor without such stores
+        return []
+    why = f"a streamed one takes {streamed:.0f} ns, an ordinary one {ordinary:.0f}"
+    if os.environ.get(PARTIAL_STORES) in PARTIAL_STORES_VALUES:
+        why = f"as {PARTIAL_STORES} says; {why}"
+    return [f"stores of part of a line {'streamed' if said['parts'] else 'ordinary'} ({why})"]
+
+
+def _ignored_variables(said: Any) -> list[str]:
+    """A sentence for each variable whose value means nothing here: the library takes no notice of it."""
+    fitting = {
+        "MS_SCATTER_PA_CPU": re.escape(said["features"]),
+        PARTIAL_STORES: "|".join(PARTIAL_STORES_VALUES),
+        "MS_SCATTER_PA_NUM_THREADS": r"\s*\+?0*[1-9].*",  # as the C library reads a number
+    }
+    given = {name: os.environ.get(name, "") for name in fitting}
+    return [
+        f"{name}={given[name]!r} is ignored"
+        for name, pattern in fitting.items()
+        if given[name] and not re.fullmatch(pattern, given[name])
+    ]
 
 
 @_guarded("processor")

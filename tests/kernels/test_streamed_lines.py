@@ -98,28 +98,54 @@ def test_parts_of_lines_are_streamed_only_where_that_is_cheap(
             assert set(lines.values()) <= {LINE}
 
 
-@pytest.mark.parametrize("distance", range(0, LINE, 16))
-@pytest.mark.parametrize("layout", ["Norm", "PA_NZ", "NHSD"])
-def test_blocks_that_are_filled_are_streamed_but_for_their_ends(
-    streaming: Recorder, layout: str, distance: int
-) -> None:
-    """The lines between units, rows and heads of one block are whole ones, wherever the cache begins."""
-    heads, size, block_size = 3, 32, 64
+FILLED = [
+    *((layout, heads, size) for layout in ("Norm", "PA_NZ", "NHSD") for heads, size in ((3, 32), (1, 80))),
+    ("PA_NZ", 1, 16),  # one unit
+    ("NHSD", 3, 33),  # heads that begin at no multiple of 16 bytes
+]
+
+
+def filled_blocks(
+    recorder: Recorder, layout: str, heads: int, size: int, distance: int, *, blocks: int, block_size: int, threads: int
+) -> int:
+    """Fills so many blocks that lie apart, parts of lines by ordinary stores; how many lines were streamed, all whole."""
     shape = {
-        "Norm": (2, block_size, heads, size),
-        "PA_NZ": (2, heads * size // 16, block_size, 16),
-        "NHSD": (2, heads, block_size, size),
+        "Norm": (2 * blocks, block_size, heads, size),
+        "PA_NZ": (2 * blocks, heads * size // 16, block_size, 16),
+        "NHSD": (2 * blocks, heads, block_size, size),
     }[layout]
     cache = aligned(int(np.prod(shape)) * 2, distance).view(np.float16).reshape(shape)
-    rows = np.ones((block_size, heads, size), np.float16)
-    slots = block_size + np.arange(block_size)
-    streaming.library.c.MsspSetPartialStores(0)
-    streaming.take()
+    rows = np.ones((blocks * block_size, heads, size), np.float16)
+    slots = (np.arange(1, 2 * blocks, 2)[:, None] * block_size + np.arange(block_size)).reshape(-1)
+    recorder.library.c.MsspSetPartialStores(0)
+    recorder.take()
     generated = Generated([(rows, cache)], [cache], slots, {"layout": layout, "scatter_mode": "None"}, "float16")
-    assert streaming.library.scatter(generated.call([cache])) == [0, 0, 0, 0]
-    lines = streamed_bytes(streaming.take())
-    assert set(lines.values()) == {LINE}
-    assert len(lines) * LINE >= cache[1].nbytes - LINE
+    assert recorder.library.scatter(generated.call([cache], threads)) == [0, 0, 0, 0]
+    lines = streamed_bytes(recorder.take())
+    assert set(lines.values()) <= {LINE}
+    return len(lines)
+
+
+@pytest.mark.parametrize("distance", range(0, LINE, 16))
+@pytest.mark.parametrize(("layout", "heads", "size"), FILLED)
+def test_blocks_that_are_filled_are_streamed_but_for_their_ends(
+    streaming: Recorder, layout: str, heads: int, size: int, distance: int
+) -> None:
+    """The lines between units, rows and heads of one block are whole ones, wherever the cache begins."""
+    lines = filled_blocks(streaming, layout, heads, size, distance, blocks=1, block_size=64, threads=1)
+    assert lines * LINE > 64 * heads * size * 2 - 2 * LINE
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("block_size", [32, 64, 128])
+@pytest.mark.parametrize("distance", [0, 16])
+def test_threads_divide_runs_of_pa_nz_between_blocks(
+    streaming: Recorder, distance: int, block_size: int, threads: int
+) -> None:
+    """A block in two parts would have two parts of lines more in every unit."""
+    blocks = 8
+    lines = filled_blocks(streaming, "PA_NZ", 8, 32, distance, blocks=blocks, block_size=block_size, threads=threads)
+    assert lines * LINE > blocks * (block_size * 8 * 32 * 2 - 2 * LINE)
 
 
 def aligned(nbytes: int, distance: int) -> npt.NDArray[np.uint8]:

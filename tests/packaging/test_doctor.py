@@ -80,6 +80,17 @@ def test_a_cpu_machine_is_well(capsys):
     assert "only for an NPU: python -m ms_scatter_pa build-ascend" in printed
 
 
+def test_values_that_mean_nothing_are_named():
+    variables = {"PARTIAL_STORES": "Ordinary", "CPU": "avx1024", "NUM_THREADS": "3"}
+    environment = os.environ | {f"MS_SCATTER_PA_{name}": value for name, value in variables.items()}
+    command = [sys.executable, "-m", "ms_scatter_pa", "doctor"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0
+    assert ", 3 threads" in result.stdout and "NUM_THREADS=" not in result.stdout
+    assert "MS_SCATTER_PA_PARTIAL_STORES='Ordinary' is ignored" in result.stdout
+    assert "MS_SCATTER_PA_CPU='avx1024' is ignored" in result.stdout
+
+
 def test_json(capsys):
     assert main(["doctor", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

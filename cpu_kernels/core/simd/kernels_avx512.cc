@@ -103,15 +103,16 @@ inline TwoTokens LoadTwoTokens(const char* from, int64_t stride) {
   return {{_mm512_maskz_shuffle_i64x2(0xFF, a, b, 0x44), _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0xEE)}};
 }
 
-// The same where a line of the cache begins kHead bytes into two tokens: each line joins two and two. Where the whole
-// write fills its block a unit's last line goes on in the next unit, in the rows of the first tokens.
+// The same where a line of the cache begins kHead bytes into two tokens, even in number as the units are: each line
+// joins two and two. Where the whole write fills its block a unit's last line goes on in the next unit, in the rows of
+// the first tokens.
 template <int kHead>
 void RunNzShifted(const NzRun& run) {
   constexpr int kWords = kHead / 8;
   const int64_t twos = run.tokens / 2;
   const int64_t stride = run.token_stride;
   const char* const first_row = run.from - run.before * stride;
-  for (int64_t u = 0; u + 2 <= run.units; u += 2) {
+  for (int64_t u = 0; u < run.units; u += 2) {
     char* to = run.to + u * run.unit_stride;
     const char* from = run.from + u * kUnitBytes;
     TwoTokens last;
@@ -151,30 +152,17 @@ void RunNzShifted(const NzRun& run) {
       StoreWords<kWords, 8>(to - kHead + run.unit_stride, last.units[1]);
     }
   }
-  if (run.units & 1) {
-    if (StreamsParts()) {
-      RunNzUnits<Store::kStream16>(run, 0, 2 * twos, run.units - 1);
-    } else {
-      RunNzUnits<Store::kOrdinary>(run, 0, 2 * twos, run.units - 1);
-    }
-  }
-  if (run.tokens & 1) RunNzUnits<Store::kOrdinary>(run, run.tokens - 1, 1, 0);
 }
 
 void RunNz(const NzRun& run, bool stream) {
   if (!stream || !IsAligned(run.to, 16)) return RunNzUnits<Store::kOrdinary>(run, 0, run.tokens, 0);
   if (run.unit_stride % kLine == 0 && run.tokens >= 2) {
-    switch (reinterpret_cast<uintptr_t>(run.to) % kLine) {
-      case 0:
-        if (run.units % 2 == 0 && run.tokens % 2 == 0) return RunNzTwos(run);
-        return RunNzHalves<0, CopyUnit<Store::kStream32>>(run);
-      case 16:
-        return RunNzShifted<48>(run);
-      case 32:
-        return RunNzHalves<2, CopyUnit<Store::kStream32>>(run);
-      default:
-        return RunNzShifted<16>(run);
-    }
+    const auto shift = reinterpret_cast<uintptr_t>(run.to) % kLine;
+    const bool is_even = run.units % 2 == 0 && run.tokens % 2 == 0;
+    if (is_even && shift == 0) return RunNzTwos(run);
+    if (is_even && shift == 16) return RunNzShifted<48>(run);
+    if (is_even && shift == 48) return RunNzShifted<16>(run);
+    return RunNzLines<CopyUnit<Store::kStream32>>(run);
   }
   if (!StreamsParts()) return RunNzUnits<Store::kOrdinary>(run, 0, run.tokens, 0);
   if (!IsAligned(run.to, 32)) return RunNzUnits<Store::kStream16>(run, 0, run.tokens, 0);

@@ -4,6 +4,7 @@
 #define MS_SCATTER_PA_CORE_SIMD_STREAM_JOINED_X86_H_
 
 #include <cstdint>
+#include <cstring>
 
 #include "stream_x86.h"
 
@@ -16,8 +17,10 @@ inline void StreamJoined(char* to, const char* end, int64_t before, const char* 
     for (int64_t i = before; i < kLine; i += 16) Stream16(to + i, Load16(next - before + i));
     return;
   }
-  StreamPart(to, end - before, before);
-  StreamPart(to + before, next, kLine - before);
+  alignas(kLine) char line[kLine];
+  std::memcpy(line, end - before, static_cast<size_t>(before));
+  std::memcpy(line + before, next, static_cast<size_t>(kLine - before));
+  StreamLine(to, LoadLine(line));
 }
 
 }  // namespace
