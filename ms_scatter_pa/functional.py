@@ -84,8 +84,8 @@ def npu_scatter_pa_kv_cache(
     Raises:
         TypeError: an argument that is no Tensor, a dtype that is not taken, dtypes that differ.
         ValueError: shapes, lengths or modes that do not fit, a cache that is strided in another axis than the first, an
-            argument that shares memory with one, on request a slot that is written twice.
-        MemoryError: none for the call's own copies of index tensors and of rows strided in their last dimension.
+            argument that shares memory with a cache, on request a slot that is written twice.
+        MemoryError: no memory for the call's own copies of index tensors and of rows strided in their last dimension.
         IndexError: a slot at or past NB * BS.
             Values are checked in the kernel, before anything is written: in PyNative the error surfaces at the call
             when nothing was queued, else at the next synchronization, in a graph as a RuntimeError whose text begins

@@ -71,7 +71,7 @@ def npu_gather_pa_kv_cache(
         ValueError: shapes or modes that do not fit; lengths that are negative, fall, need more columns than W or whose
             sum is not T; a ``seq_offset`` that is no multiple of BS; a scale that is not positive and finite; arguments
             that overlap.
-        MemoryError: none for the call's own copies of index tensors and scales.
+        MemoryError: no memory for the call's own copies of index tensors and scales.
         IndexError: an entry of ``block_tables`` that is needed and no block; the text names its row and column.
             Nothing is written then. Errors arrive as ``npu_scatter_pa_kv_cache`` says.
 
@@ -170,7 +170,7 @@ def quant_scatter_pa_kv_cache(
         TypeError: an argument that is no Tensor, a dtype that is not taken.
         ValueError: shapes or modes that do not fit, scales that contradict each other, a static scale that is not
             positive and finite, arguments that overlap.
-        MemoryError: none for the call's own copies of index tensors, scales and strided rows.
+        MemoryError: no memory for the call's own copies of index tensors, scales and strided rows.
         IndexError: a slot at or past NB * BS.
             Nothing is written then. Errors arrive as ``npu_scatter_pa_kv_cache`` says.
 

@@ -66,7 +66,7 @@ enum MsspStatusCode {
   MSSP_BAD_SCALE = 5,
   // position: flat index in the offset; value: its float32 bits, or a seq_offset; limit: the argument's position
   MSSP_BAD_OFFSET = 6,
-  // none for the call's own copies of its arguments; the others are 0
+  // no memory for the call's own copies of its arguments; the others are 0
   MSSP_NO_MEMORY = 7,
 };
 // A status is int64 [code, position, value, limit].

@@ -1,6 +1,7 @@
 """Arrows run downward only: which room of the package may import which, read from the sources; and what the wheel holds."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,36 @@ def test_every_room_is_listed_and_no_arrow_leads_back():
         ready = [room for room in ARROWS if room not in order and ARROWS[room] <= set(order)]
         assert ready, f"a circle among {sorted(set(ARROWS) - set(order))}"
         order += ready
+
+
+# Folder of the C++ sources -> folders whose headers it may include, besides its own.
+INCLUDES = {
+    "core": {"aicore_kernels/op_kernel", "aicore_kernels/op_host"},
+    "compat": {"core"},
+    "entries": {"core", "compat", "aicore_kernels/op_host"},
+}
+SHARED_HEADERS = {"ms_scatter_pa_op_info.h", "ms_scatter_pa_cache_shape.h"}  # of aicore_kernels
+
+
+@pytest.mark.parametrize("folder", INCLUDES)
+def test_a_cpp_file_includes_only_what_its_folder_may(folder):
+    kernels = ROOT / "cpu_kernels"
+    sources = [path for path in (kernels / folder).rglob("*") if path.suffix in (".h", ".cc")]
+    assert sources
+    for path in sources:
+        for name in re.findall(r'^#include "(.+)"$', path.read_text(encoding="utf-8"), re.MULTILINE):
+            target = next(
+                (base / name for base in (path.parent, kernels, kernels / "core") if (base / name).exists()), None
+            )
+            if target is None:  # MindSpore's
+                continue
+            relative = target.resolve().relative_to(ROOT)
+            if relative.parts[0] == "aicore_kernels":
+                room = "/".join(relative.parts[:2])
+                assert target.name in SHARED_HEADERS, f"{path.relative_to(ROOT)} includes {name}"
+            else:
+                room = relative.parts[1]
+            assert room == folder or room in INCLUDES[folder], f"{path.relative_to(ROOT)} includes {name}"
 
 
 def test_only_the_backends_ask_for_the_device():

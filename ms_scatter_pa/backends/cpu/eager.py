@@ -24,7 +24,7 @@ _ERRORS: dict[str, type[Exception]] = {"IndexError": IndexError, "MemoryError": 
 
 
 class _Tensor(ctypes.Structure):
-    """``MsspTensor`` of ``cpu_kernels/call_from_tensors.h``."""
+    """``MsspTensor`` of ``cpu_kernels/entries/call_from_tensors.h``."""
 
     _fields_ = [
         ("data", ctypes.c_void_p),
