@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ CASES = {
     "float8_cache": ([], "one scale per head", "no scales"),
     "interleaved_pool": ([], "block by block in one pool", "both modes wrote one sequence of 7 tokens"),
     "kv_compression": ([], "Alibi  the local ones", "Omni   the others"),
+    "network_for_npus": ([], "PyNative: prefill of [5, 2] tokens", "graph: prefill of [5, 2] tokens and 4 steps"),
     "paged_attention": ([], "graph", "differs from plain attention"),
     "prefix_gather": ([], "differs from attention without a cache", "a second prompt reuses 3 blocks"),
     "prefix_sharing": (["--count", "12"], "Neither I nor you:", "Neither you nor I:"),
@@ -65,6 +67,8 @@ def results(tmp_path_factory) -> dict[str, list]:
 @pytest.mark.parametrize("name", CASES)
 def test_example(name, results):
     passed, said = results[name]
+    if name == "network_for_npus" and version("mindspore").startswith("2.7.1"):
+        pytest.skip("FlashAttentionScore of MindSpore 2.7.1 takes no mask of floats")
     assert passed, said
     for words in CASES[name][1:]:
         assert words.lower() in said.lower()
