@@ -1,6 +1,9 @@
 // QuantV2: int8 of x * scale + offset, rounded half to even and kept within -128..127. Where the offset is int8, as the
 // kernel behind MindSpore's infer_boost has it: the scale divides, and the offset is added to what is rounded.
+#include <array>
 #include <cmath>
+#include <string>
+#include <vector>
 
 #include "arguments.h"
 #include "parallel.h"
@@ -32,6 +35,12 @@ std::vector<float> Channels(const Arguments& call, int i, int64_t width) {
   return numbers;
 }
 
+// MindSpore hands the kernel a number in place of the name that was given.
+std::string RoundingName(int64_t mode) {
+  constexpr std::array<const char*, 4> kNames = {"ROUND", "TRUNC", "FLOOR", "CEIL"};
+  return mode >= 0 && mode < 4 ? kNames[static_cast<size_t>(mode)] : std::to_string(mode);
+}
+
 }  // namespace
 
 void QuantV2(const Arguments& call) {
@@ -41,9 +50,8 @@ void QuantV2(const Arguments& call) {
   const int64_t width = x.shape[x.rank - 1];
   const int64_t rows = width == 0 ? 0 : CountOf(x) / width;
   if (call.Int(kSqrtMode) != 0) call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kSqrtMode, "True", "False, as MindSpore says");
-  if (call.Int(kRoundingMode) != 0) {
-    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kRoundingMode, std::to_string(call.Int(kRoundingMode)),
-                "ROUND, as MindSpore says");
+  if (const int64_t mode = call.Int(kRoundingMode); mode != 0) {
+    call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kRoundingMode, RoundingName(mode), "ROUND, as MindSpore says");
   }
   call.ExpectOutput(0, CountOf(x), MSSP_BUILTIN_INT8);
   if (rows == 0) return;

@@ -5,6 +5,7 @@ Exit status: 0 calls take the intended path, 1 they work by a slower one, 2 they
 
 import argparse
 import json
+import textwrap
 from dataclasses import asdict, dataclass, field
 
 from . import doctor_checks as checks
@@ -78,11 +79,17 @@ def _ascend(report: Report) -> None:
         report.pynative = "pyboost extension with the Ascend operator" if extension.well else report.graph
 
 
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(line, 120, subsequent_indent=" " * 6, break_long_words=False, break_on_hyphens=False)
+
+
 def text(report: Report) -> str:
     """The report for people."""
     lines = []
     for finding in report.findings:
-        lines.append(f"{'ok  ' if finding.well else finding.mark}  {finding.name}: {finding.found}")
+        line = f"{'ok  ' if finding.well else finding.mark}  {finding.name}: {finding.found}"
+        operators = finding.name == "networks" and finding.well  # two long lists; elsewhere are paths to copy
+        lines.extend(_wrapped(line) if operators else [line])
         if finding.advice:
             lines.append(f"      -> {finding.advice}")
     lines.append("")

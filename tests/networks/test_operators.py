@@ -5,7 +5,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, mint, nn, ops
-from mindspore.ops.auto_generate import PagedAttention
+from mindspore.ops.auto_generate import PagedAttention, QuantV2
 from mindspore.ops.auto_generate.gen_ops_prim import AddRmsNorm, PagedAttentionMask
 from mindspore.ops.operations.nn_ops import FlashAttentionScore
 
@@ -189,6 +189,40 @@ def test_paged_attention_mask():
         extra = bias[b, :, :, : lens[b]].astype(np.float64)
         want = dense.attention(query[b].reshape(1, HEADS, SIZE), *rows, 0.25, dense.everything, extra)
         close(got[b].reshape(want.shape), want)
+
+
+@pytest.mark.parametrize("rounding", ["FLOOR", "CEIL", "TRUNC"])
+def test_another_rounding_is_refused_by_its_name(rounding):
+    with pytest.raises(ValueError, match=f"QuantV2's rounding_mode: given {rounding}, expected ROUND"):
+        run(QuantV2(), numbers(3, 8), numbers(8), numbers(8), after=(False, rounding, ms.int8))
+
+
+@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
+def test_behind_a_refused_call(mode, dynamic):
+    """PyNative goes on; a graph that raised fails from then on, as MindSpore has it, and a new one does not."""
+    rows = Tensor(numbers(3, KV_HEADS * SIZE))
+    good, bad = Tensor([0, 5, 2], ms.int32), Tensor([0, 5, 99], ms.int32)
+
+    def made() -> Call:
+        net = Call(ops.ReshapeAndCache())
+        if dynamic and mode == "graph":
+            row, page = (Tensor(shape=[None] * rank, dtype=ms.float16) for rank in (2, 4))
+            net.set_inputs(row, row, page, page, Tensor(shape=[None], dtype=ms.int32))
+        return net
+
+    def written(net: Call, slots: Tensor) -> np.ndarray:
+        cache = Tensor(np.zeros((4, 4, KV_HEADS, SIZE), np.float16))
+        net(rows, rows, cache, Tensor(np.zeros(cache.shape, np.float16)), slots).asnumpy()
+        return cache.asnumpy().reshape(16, -1)[[0, 5, 2]]
+
+    net = made()
+    np.testing.assert_array_equal(written(net, good), rows.asnumpy())
+    with pytest.raises(IndexError, match=r"slot_mapping\[2\]"):
+        written(net, bad)
+    if mode == "graph" and ms.__version__.startswith("2.10."):
+        with pytest.raises(RuntimeError):
+            written(net, good)
+    np.testing.assert_array_equal(written(made() if mode == "graph" else net, good), rows.asnumpy())
 
 
 INT8 = """

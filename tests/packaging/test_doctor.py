@@ -91,6 +91,16 @@ def test_values_that_mean_nothing_are_named():
     assert "MS_SCATTER_PA_CPU='avx1024' is ignored" in result.stdout
 
 
+def test_the_names_of_operators_are_in_short_lines():
+    names = ", ".join(f"Operator{i}" for i in range(100))
+    path = f"/a folder/{'x' * 200}/b.so"
+    findings = [doctor.Finding("networks", True, names), doctor.Finding("networks", False, path)]
+    lines = doctor.text(doctor.Report(findings)).split("\n\n")[0].splitlines()
+    assert max(map(len, lines[:-1])) <= 120 and lines[1].startswith("      Operator")
+    assert " ".join(line.strip() for line in lines[:-1]) == f"ok    networks: {names}"
+    assert path in lines[-1]
+
+
 def test_json(capsys):
     assert main(["doctor", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
