@@ -201,7 +201,7 @@ def _items(body: list[str]) -> list[str]:
             items[-1] += " " + _inline(line.strip())
             continue
         name, colon, text = line.partition(": ")
-        names = colon and re.fullmatch(r"[\w*., ]+", name)
+        names = colon and re.fullmatch(r"[\w*.]+(, [\w*.]+)*", name)
         items.append(f"- `{name}`: {_inline(text)}" if names else _inline(line))
     return items
 

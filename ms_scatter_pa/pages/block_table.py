@@ -46,7 +46,7 @@ class BlockAllocator:
 
     Args:
         num_blocks: how many blocks the cache has, >= 1.
-        journal: of the books that this allocator's change together with; by default it has its own.
+        journal: shared with other allocators, so that a call that fails changes none of them; by default one of its own.
 
     Raises:
         ValueError: num_blocks < 1. TypeError: no integer.

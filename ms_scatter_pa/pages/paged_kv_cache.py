@@ -141,7 +141,7 @@ class PagedKVCache(BlockManager):
 
     @property
     def key_caches(self) -> list[Any]:
-        """The key cache of each layer: Parameters (Tensors for float8 and hifloat8), the same objects for life."""
+        """The key cache of each layer: Parameters (Tensors for float8 and hifloat8), the same objects as long as the cache exists."""
         return self._storage.key_caches
 
     @property
