@@ -15,14 +15,13 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore.ops import CustomRegOp
 
-from ms_scatter_pa import ScatterPaKvCache
+from ms_scatter_pa import ScatterPaKvCache, make_cache
 from ms_scatter_pa.backends.graph_tools import mark_writes, numbers
-from ms_scatter_pa.backends.reg_info import cpu_input_names
+from ms_scatter_pa.backends.reg_info import cpu_input_names, cpu_reg_info
 
 LAYERS = 32
-BLOCK_SIZE, HEADS, HEAD_SIZE = 16, 8, 128
+HEADS, HEAD_SIZE = 8, 128
 EMPTY = "an operator of as many inputs that does nothing"
 _EMPTY = """#include <cstdint>
 extern "C" int Nothing(int, void**, int*, int64_t**, const char**, void*, void*) { return 0; }
@@ -41,16 +40,9 @@ def _empty_library() -> Path:
 @cache
 def _empty_operator() -> Any:
     """An ``ops.Custom`` with the write's inputs that does nothing."""
-    names = cpu_input_names(False, False)
-    registration = CustomRegOp("Nothing").target("CPU")
-    for index, name in enumerate(names):
-        registration = registration.input(index, name, "required")
-    registration = registration.output(0, "status", "required")
-    dtypes = [*("int64" if name in ("options", "slot_mapping") else "float16" for name in names), "int64"]
-    registration = registration.dtype_format(*((dtype, "DefaultFormat") for dtype in dtypes))
     function = f"{_empty_library()}:Nothing"
-    operator = ops.Custom(function, (4,), ms.int64, "aot", reg_info=registration.get_op_info())
-    return mark_writes(operator, names, {"key_cache", "value_cache"})
+    operator = ops.Custom(function, (4,), ms.int64, "aot", reg_info=cpu_reg_info(False, False))
+    return mark_writes(operator, cpu_input_names(False, False), {"key_cache", "value_cache"})
 
 
 class _Empty(nn.Cell):  # type: ignore[misc]
@@ -74,10 +66,10 @@ class _Layers(nn.Cell):  # type: ignore[misc]
         return key + 1
 
 
-def _caches(layout: str, number: int) -> list[Parameter]:
-    shape = (8, HEADS * HEAD_SIZE // 16, BLOCK_SIZE, 16) if layout == "PA_NZ" else (8, BLOCK_SIZE, HEADS, HEAD_SIZE)
+def _caches(layout: str, number: int) -> list[Any]:
+    sizes: dict[str, Any] = {"num_blocks": 8, "block_size": 16, "num_head": HEADS, "head_size": HEAD_SIZE}
     names = (f"key_cache_{number}", f"value_cache_{number}")
-    return [Parameter(Tensor(np.zeros(shape, np.float16)), name, requires_grad=False) for name in names]
+    return [make_cache(layout, dtype="float16", name=name, **sizes) for name in names]
 
 
 def _networks() -> dict[str, nn.Cell]:

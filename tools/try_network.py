@@ -376,41 +376,19 @@ def vllm_mindspore(mode: str, config: Any, weights: dict[str, Any], site: Path) 
     return step
 
 
-def example(config: Any, weights: dict[str, Any], logits_of: Any) -> dict[str, Any]:
+def example(config: Any, weights: dict[str, Any]) -> dict[str, Any]:
     """``examples/mindformers_generation.py``: its ``generate`` against the dense run, its pages, and its command line.
 
     ``equal`` counts generated tokens that the dense run takes after the same tokens before them; ``written`` rows of the
     caches that hold numbers, out of ``rows`` that the sequences have.
     """
     import mindspore as ms
-    import numpy as np
 
-    from ms_scatter_pa import PagedKVCache
+    from tests.networks.llm import GENERATION_EXAMPLE, run_generation_example
 
-    path = str(ROOT / "examples" / "mindformers_generation.py")
+    path = str(GENERATION_EXAMPLE)
     ms.set_context(mode=ms.GRAPH_MODE)
-    cache = PagedKVCache(
-        num_layers=config.layers,
-        num_blocks=config.num_blocks,
-        block_size=config.block_size,
-        num_kv_heads=config.kv_heads,
-        head_size=config.size,
-        dtype=ms.float16,
-    )
-    generate = runpy.run_path(path)["generate"]
-    sequences = generate(qwen3(config, weights), cache, [list(prompt) for prompt in PROMPTS], STEPS + 1)
-    result = {"equal": 0, "tokens": (STEPS + 1) * len(PROMPTS), "written": 0, "rows": 0}
-    for name, (prompt, sequence) in enumerate(zip(PROMPTS, sequences, strict=True)):
-        want = logits_of(config, weights, sequence).argmax(-1)  # at every position, what comes behind it
-        generated = sequence[len(prompt) :]
-        result["equal"] += int((want[len(prompt) - 1 : -1] == generated).sum())
-        table = cache.block_tables([name]).asnumpy()[0]
-        positions = np.arange(len(sequence) - 1)  # the last token has not been through the network
-        slots = table[positions // config.block_size] * config.block_size + positions % config.block_size
-        for page in (*cache.key_caches, *cache.value_caches):
-            rows = page.asnumpy().reshape(config.num_blocks * config.block_size, -1)[slots]
-            result["written"] += int(rows.any(axis=1).sum())
-            result["rows"] += len(rows)
+    result = run_generation_example(qwen3(config, weights), config, weights, PROMPTS, STEPS + 1)
     sys.argv = [path, "--count", "4"]
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
@@ -438,7 +416,7 @@ def one(stack: str, mode: str, folder: Path) -> dict[str, Any]:
     config = Config()
     weights = make_weights(config, SEED[stack], head_norms=stack == "mindformers")
     if mode == "example":
-        return example(config, weights, logits_of)
+        return example(config, weights)
     make = {"mindformers": mindformers, "vllm-mindspore": vllm_mindspore}[stack]
     step = make(mode, config, weights, folder / "site")
     batch = Batch(config, [list(prompt) for prompt in PROMPTS])

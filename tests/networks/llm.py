@@ -1,12 +1,18 @@
 """A small decoder: its weights, what it computes in float64 on whole sequences, and a batch that is served step by step."""
 
+import runpy
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from ms_scatter_pa import PagedKVCache
 
 from . import dense
 
 Array = np.ndarray
+GENERATION_EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mindformers_generation.py"
 
 
 @dataclass(frozen=True)
@@ -136,3 +142,37 @@ class Batch:
 def worst_error(got: Array, want: Array) -> float:
     """Relative to the largest logit of a row."""
     return float((np.abs(got - want) / np.abs(want).max(axis=-1, keepdims=True)).max())
+
+
+def run_generation_example(
+    net: Any, config: Config, weights: dict[str, Array], prompts: list[list[int]], count: int
+) -> dict[str, int]:
+    """``generate`` of ``examples/mindformers_generation.py``, in the mode that is set, against the dense run.
+
+    Returns:
+        ``equal``: generated tokens, of ``tokens``, that the dense run takes after the same tokens before them. ``written``:
+        rows of the caches that hold numbers, of ``rows`` that the sequences have.
+    """
+    cache = PagedKVCache(
+        num_layers=config.layers,
+        num_blocks=config.num_blocks,
+        block_size=config.block_size,
+        num_kv_heads=config.kv_heads,
+        head_size=config.size,
+        dtype="float16",
+    )
+    generate = runpy.run_path(str(GENERATION_EXAMPLE))["generate"]
+    sequences = generate(net, cache, [list(prompt) for prompt in prompts], count)
+    result = {"equal": 0, "tokens": count * len(prompts), "written": 0, "rows": 0}
+    for name, (prompt, sequence) in enumerate(zip(prompts, sequences, strict=True)):
+        assert len(sequence) == len(prompt) + count
+        best = logits_of(config, weights, sequence).argmax(-1)  # at every position, the token behind it
+        result["equal"] += int((best[len(prompt) - 1 : -1] == sequence[len(prompt) :]).sum())
+        table = cache.block_tables([name]).asnumpy()[0]
+        positions = np.arange(len(sequence) - 1)  # the last token has not been through the network
+        slots = table[positions // config.block_size] * config.block_size + positions % config.block_size
+        for page in (*cache.key_caches, *cache.value_caches):
+            rows = page.asnumpy().reshape(config.num_blocks * config.block_size, -1)[slots]
+            result["written"] += int(rows.any(axis=1).sum())
+            result["rows"] += len(rows)
+    return result

@@ -1,20 +1,16 @@
 """Caches that belong to a PagedKVCache, handed to a network as arguments: what is written reaches them."""
 
-import runpy
-from pathlib import Path
-
 import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
-from ms_scatter_pa import PagedKVCache, compat
+from ms_scatter_pa import compat
 
 from . import vllm_style
-from .llm import Config, logits_of
+from .llm import GENERATION_EXAMPLE, Config, run_generation_example
 from .test_networks import CONFIG, WEIGHTS, needs
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mindformers_generation.py"
 PROMPTS = [[5, 17, 80], [9], [1, 2, 3, 4, 5]]
 COUNT = 6
 
@@ -70,31 +66,18 @@ class AsMindFormers:
 def test_the_generation_example_gives_the_tokens_of_a_dense_run(mode):
     needs(graph=mode == "graph", mask=True)
     ms.set_context(mode=ms.GRAPH_MODE if mode == "graph" else ms.PYNATIVE_MODE)
-    c = CONFIG
-    cache = PagedKVCache(
-        num_layers=c.layers,
-        num_blocks=c.num_blocks,
-        block_size=c.block_size,
-        num_kv_heads=c.kv_heads,
-        head_size=c.size,
-        dtype=ms.float16,
-    )
-    net = AsMindFormers(c, WEIGHTS, eager=mode == "pynative")
-    sequences = runpy.run_path(str(EXAMPLE))["generate"](net, cache, PROMPTS, COUNT)
-    for name, (prompt, sequence) in enumerate(zip(PROMPTS, sequences, strict=True)):
-        assert len(sequence) == len(prompt) + COUNT
-        best = logits_of(c, WEIGHTS, sequence).argmax(-1)  # at every position, the token behind it
-        assert sequence[len(prompt) :] == best[len(prompt) - 1 : -1].tolist()
-        table, positions = cache.block_tables([name]).asnumpy()[0], np.arange(len(sequence) - 1)
-        slots = table[positions // c.block_size] * c.block_size + positions % c.block_size
-        for page in (*cache.key_caches, *cache.value_caches):
-            assert page.asnumpy().reshape(c.num_blocks * c.block_size, -1)[slots].any(axis=1).all()
+    net = AsMindFormers(CONFIG, WEIGHTS, eager=mode == "pynative")
+    result = run_generation_example(net, CONFIG, WEIGHTS, PROMPTS, COUNT)
+    assert (result["equal"], result["written"]) == (result["tokens"], result["rows"])
 
 
 def table() -> list[tuple[str, str, str]]:
     """docs/networks.md's: how a cache is passed, the mode, and what becomes of a write."""
     text = (
-        (EXAMPLE.parents[1] / "docs" / "networks.md").read_text().split("## How a cache is passed")[1].split("\n## ")[0]
+        (GENERATION_EXAMPLE.parents[1] / "docs" / "networks.md")
+        .read_text()
+        .split("## How a cache is passed")[1]
+        .split("\n## ")[0]
     )
     lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")]
     (_, *modes), *rows = ([cell.strip().strip("`*") for cell in line] for line in lines)
