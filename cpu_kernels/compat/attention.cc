@@ -560,6 +560,18 @@ class Attention {
 
 }  // namespace
 
+int64_t MostQueries(const AttentionCall& call) {
+  int64_t most = 0;
+  for (const Sequence& sequence : call.sequences) most = std::max(most, sequence.num_queries);
+  return most;
+}
+
+int64_t MostKeys(const AttentionCall& call) {
+  int64_t most = 0;
+  for (const Sequence& sequence : call.sequences) most = std::max(most, sequence.num_keys);
+  return most;
+}
+
 void Attend(const AttentionCall& call) { Attention(call).Run(); }
 
 }  // namespace compat

@@ -74,6 +74,10 @@ struct AttentionCall {
   std::vector<Sequence> sequences;
 };
 
+// Of the longest sequence.
+int64_t MostQueries(const AttentionCall& call);
+int64_t MostKeys(const AttentionCall& call);
+
 // A query that sees no key gets zeros.
 void Attend(const AttentionCall& call);
 

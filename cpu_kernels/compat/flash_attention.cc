@@ -306,18 +306,6 @@ class FlashAttention {
     AddMaskTensor();
   }
 
-  int64_t MostQueries() const {
-    int64_t most = 0;
-    for (const Sequence& s : attention_.sequences) most = std::max(most, s.num_queries);
-    return most;
-  }
-
-  int64_t MostKeys() const {
-    int64_t most = 0;
-    for (const Sequence& s : attention_.sequences) most = std::max(most, s.num_keys);
-    return most;
-  }
-
   void ExpectTypeOfMask() const {
     call_.ExpectType(kAttnMask, {MSSP_BUILTIN_BOOL, MSSP_BUILTIN_UINT8, MSSP_BUILTIN_FLOAT16, MSSP_BUILTIN_BFLOAT16,
                                  MSSP_BUILTIN_FLOAT32});
@@ -330,7 +318,7 @@ class FlashAttention {
     ExpectTypeOfMask();
     const int64_t side = mask.rank == 0 ? 0 : mask.shape[mask.rank - 1];
     const bool square = mask.rank >= 2 && mask.shape[mask.rank - 2] == side && CountOf(mask) == Product(side, side);
-    if (square && IsTriangle(mask, side, MostQueries(), MostKeys())) return;
+    if (square && IsTriangle(mask, side, MostQueries(attention_), MostKeys(attention_))) return;
     call_.Refuse(MSSP_BUILTIN_VALUE_ERROR, kAttnMask, ShapeText(mask) + (square ? " of other numbers" : ""),
                  "None or a causal triangle, as of 2048 x 2048, in sparse_mode " + std::to_string(sparse_mode_) +
                      "; sparse_mode 0 and 1 take other masks");
@@ -339,8 +327,8 @@ class FlashAttention {
   void AddMaskTensor() {
     const auto& mask = call_.In(kAttnMask);
     ExpectTypeOfMask();
-    const int64_t queries = MostQueries();
-    const int64_t keys = MostKeys();
+    const int64_t queries = MostQueries(attention_);
+    const int64_t keys = MostKeys(attention_);
     const bool ragged = layout_ == kTh || layout_ == kTnd;
     const bool two = mask.rank == 2;
     const int64_t rows = mask.rank >= 2 ? mask.shape[mask.rank - 2] : 0;

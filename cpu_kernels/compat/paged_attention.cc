@@ -300,18 +300,6 @@ std::vector<int64_t> QueryLengths(const Arguments& call, const Paged& paged) {
   return lens;
 }
 
-int64_t LongestContext(const AttentionCall& attention) {
-  int64_t longest = 0;
-  for (const Sequence& sequence : attention.sequences) longest = std::max(longest, sequence.num_keys);
-  return longest;
-}
-
-int64_t MostQueries(const AttentionCall& attention) {
-  int64_t most = 0;
-  for (const Sequence& sequence : attention.sequences) most = std::max(most, sequence.num_queries);
-  return most;
-}
-
 enum class MaskOf { kTokens, kHeads, kEither };
 
 // A mask that is added to the scores, a column for each key of the longest context: of tokens [num_tokens, keys], or
@@ -321,7 +309,7 @@ void AddMask(const Arguments& call, int argument, MaskOf kind, bool mla, Attenti
   const auto& mask = call.In(argument);
   call.ExpectType(argument, {MSSP_BUILTIN_FLOAT16, MSSP_BUILTIN_BFLOAT16, MSSP_BUILTIN_FLOAT32});
   const auto batch = static_cast<int64_t>(attention->sequences.size());
-  const int64_t longest = LongestContext(*attention);
+  const int64_t longest = MostKeys(*attention);
   int64_t tokens = 0;
   for (const Sequence& sequence : attention->sequences) tokens += sequence.num_queries;
   const int64_t keys = mask.rank > 0 ? mask.shape[mask.rank - 1] : 0;
