@@ -32,6 +32,7 @@ def pages_cases(library: CoreLibrary) -> list[Callable[[], harness.Case]]:
         lambda: _copy_on_write_in_layers(library),
         lambda: _swap(library),
         lambda: _read(library),
+        lambda: _read_quantised(library),
         _slot_mapping,
         _allocate,
     ]
@@ -124,9 +125,14 @@ def _swap(library: CoreLibrary) -> harness.Case:
 
 
 def _read(library: CoreLibrary) -> harness.Case:
-    """The limit copies into memory of its own too, which the system has to clear before."""
     cache = _moved_cache()
-    size = MOVED_BLOCKS * BLOCK_BYTES
+    limit = _copy_to_new_memory(library, MOVED_BLOCKS * BLOCK_BYTES)
+    contenders = [limit, harness.Contender("PagedKVCache", [lambda: cache.read("a", 0)])]
+    return harness.Case("read of 32 MiB", GROUP, 32, contenders, goal=MOVING, allowance=CALL)
+
+
+def _copy_to_new_memory(library: CoreLibrary, size: int) -> harness.Contender:
+    """Memory of its own, as ``read`` gives, which the system has to clear before."""
     source = aligned_memory(size)
     source.fill(1)
     function: Any = library.c.MsspStreamingCopy
@@ -136,11 +142,28 @@ def _read(library: CoreLibrary) -> harness.Case:
         function(ctypes.c_void_p(target.ctypes.data), ctypes.c_void_p(source.ctypes.data), size, 0, 1)
         return target
 
-    contenders = [
-        harness.Contender("limit, streaming copy to new memory", [copy]),
-        harness.Contender("PagedKVCache", [lambda: cache.read("a", 0)]),
-    ]
-    return harness.Case("read of 32 MiB", GROUP, 32, contenders, goal=MOVING, allowance=CALL)
+    return harness.Contender("limit, streaming copy to new memory", [copy])
+
+
+def _read_quantised(library: CoreLibrary) -> harness.Case:
+    """The limit copies the bytes of the floats that ``read`` gives, four times those of the codes."""
+    cache = PagedKVCache(
+        num_layers=1,
+        num_blocks=MOVED_BLOCKS,
+        block_size=BLOCK_SIZE,
+        num_kv_heads=HEADS,
+        head_size=HEAD_SIZE,
+        dtype="int8",
+        key_only=True,
+        scales="dynamic",
+    )
+    tokens = MOVED_BLOCKS // 2 * BLOCK_SIZE
+    cache.allocate("a", tokens)
+    rows = Tensor(np.random.default_rng(0).standard_normal((tokens, HEADS, HEAD_SIZE)).astype(np.float16))
+    cache.write(0, rows, None, cache.slot_mapping(["a"], [tokens]))
+    size = tokens * HEADS * HEAD_SIZE * 4
+    contenders = [_copy_to_new_memory(library, size), harness.Contender("PagedKVCache", [lambda: cache.read("a", 0)])]
+    return harness.Case("read of int8 as 32 MiB of float32", GROUP, 32, contenders, goal=MOVING, allowance=CALL)
 
 
 def _slots(blocks: Any) -> Any:

@@ -8,9 +8,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
-from ..cache import Array
+from ..cache import Array, to_numpy
 from ..functional import npu_scatter_pa_kv_cache
-from ..paged_functional import quant_scatter_pa_kv_cache
+from ..paged_functional import npu_gather_pa_kv_cache, quant_scatter_pa_kv_cache
 from ..rules.options import dtype_name
 from ..rules.table import SCALED_ROWS, CacheMode
 from .block_manager import BlockManager, SeqId
@@ -19,8 +19,8 @@ from .integers import Int64Array, integer, narrowed
 from .journal import Actions, Journal
 from .occupancy import Occupancy, Pages
 from .padding import PADDING_SLOT, joined, pad_rows
-from .scales import check_scales, dequantised, static_scales
-from .storage import CacheGeometry, CacheStorage, Rows
+from .scales import check_scales, static_scales
+from .storage import CacheGeometry, CacheStorage, Rows, new_rows
 
 _INT32_LIMIT = 2**31  # slots that int32 counts
 
@@ -218,13 +218,12 @@ class PagedKVCache(BlockManager):
             if dtype is not None or raw:
                 raise ValueError("dtype, raw: given for a cache without scales, which holds rows as they were written")
             return self._journal.look(self._read, seq_id, layer)
-        rows, scales = self._journal.look(self._read_codes, seq_id, layer)
         if raw:
-            return rows, scales
+            return self._journal.look(self._read_codes, seq_id, layer)
         name = "float32" if dtype is None else _name(dtype)
         if name not in SCALED_ROWS:
             raise ValueError(f"dtype: given {name}, expected one of {', '.join(SCALED_ROWS)}")
-        return tuple(dequantised(*side, name) for side in zip(rows, scales, strict=True))
+        return self._journal.look(self._read_numbers, seq_id, layer, name)
 
     def slot_mapping(
         self,
@@ -346,6 +345,25 @@ class PagedKVCache(BlockManager):
         pages = self._storage.read_scales(layer, entry.blocks.tolist(), on_host=seq_id in self._swapped)
         key, value = pages
         return rows, (_flat(key)[: entry.num_tokens], None if value is None else _flat(value)[: entry.num_tokens])
+
+    def _read_numbers(self, seq_id: SeqId, layer: int, dtype: str) -> Rows:
+        entry = self._anywhere(seq_id)
+        self._storage.check_pool(layer)
+        caches = [self.key_caches[layer], self.value_caches[layer]]
+        blocks, scales = entry.blocks, self._scales(layer)
+        if seq_id in self._swapped:
+            caches, scale_caches = self._storage.from_host(layer, blocks.tolist())
+            scales |= scale_caches
+            blocks = np.arange(len(blocks))
+        sizes = self._storage.geometry.head_sizes
+        heads = self._storage.geometry.num_kv_heads
+        rows = [None if size is None else new_rows((entry.num_tokens, heads, size), dtype) for size in sizes]
+        table, length = Tensor(blocks[None], ms.int64), Tensor([entry.num_tokens], ms.int64)
+        mode = cast(CacheMode, self.layout)
+        npu_gather_pa_kv_cache(caches[0], caches[1], table, length, rows[0], rows[1], cache_mode=mode, **scales)
+        key, value = (None if tensor is None else to_numpy(tensor) for tensor in rows)
+        assert key is not None
+        return key, value
 
     def _scales(self, layer: int) -> dict[str, Any]:
         """What ``quant_scatter_pa_kv_cache`` and ``npu_gather_pa_kv_cache`` are told of a layer."""

@@ -1,8 +1,7 @@
-"""The scales of a quantised ``PagedKVCache``: what may be given, and codes back to numbers."""
+"""The scales of a quantised ``PagedKVCache``: what may be given."""
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from ..cache import Array
@@ -60,16 +59,3 @@ def static_scales(scales: tuple[Any, Any], geometry: CacheGeometry) -> StaticSca
     key, value = found
     assert key is not None
     return key, value
-
-
-def dequantised(codes: Array | None, scale: Array | None, dtype: str) -> Array | None:
-    """Codes [T, N, D] times a scale [1], [N], [N, D] or [T, N], in float32 and rounded once."""
-    if codes is None or scale is None:
-        return None
-    if scale.ndim == 2 and scale.shape != codes.shape[1:]:
-        scale = scale[..., None]  # of tokens and heads
-    elif scale.ndim == 1:
-        scale = scale[:, None]
-    with np.errstate(all="ignore"):
-        numbers = codes.astype(np.float32) * scale
-        return numbers.astype(getattr(ml_dtypes, dtype, None) or dtype)

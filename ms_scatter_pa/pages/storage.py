@@ -158,16 +158,19 @@ class CacheStorage:
 
     def read(self, layer: int, blocks: Sequence[int], *, on_host: bool = False) -> Rows:
         """What ``blocks`` hold of K and V, each [blocks, block_size, num_kv_heads, head_size]."""
-        self.check_pool(layer)
-        caches = (self.key_caches[layer], self.value_caches[layer])
-        pages = [None if c is None else _empty((len(blocks), *c.shape[1:]), numpy_dtype(c.dtype)) for c in caches]
-        if blocks:
-            targets = [blocks_of(page) for page in pages if page is not None]
-            sources = self._of_layer(layer, on_host)[: len(targets)]
-            copy_blocks(list(zip(sources, targets, strict=True)), blocks, None)
-        key, value = (None if page is None else _to_rows(page, self) for page in pages)
+        key, value = (None if p is None else _to_rows(p, self) for p in self._pages(layer, blocks, on_host))
         assert key is not None
         return key, value
+
+    def from_host(self, layer: int, blocks: Sequence[int]) -> tuple[list[Any], dict[str, Any]]:
+        """Copies of blocks on the host as caches of K and V, and their scale caches as the operators name them."""
+        caches = (self.key_caches[layer], self.value_caches[layer])
+        pages = zip(self._pages(layer, blocks, True), caches, strict=True)
+        copies = [None if page is None else from_numpy(page, cache.dtype) for page, cache in pages]
+        if not self.geometry.keeps_scales:
+            return copies, {}
+        names = ("key_scale_cache", "value_scale_cache")
+        return copies, dict(zip(names, map(Tensor, self._scale_pages(layer, blocks, True)), strict=False))
 
     def write(self, layer: int, blocks: Sequence[int], rows: Rows, *, on_host: bool = False) -> None:
         """Writes what ``read`` gave, of a cache in any layout, to ``blocks``."""
@@ -180,11 +183,7 @@ class CacheStorage:
 
     def read_scales(self, layer: int, blocks: Sequence[int], *, on_host: bool = False) -> Rows:
         """The scales of ``blocks`` of K and V, each float32 [blocks, block_size, num_kv_heads]."""
-        caches = [c for c in (self.key_scale_caches[layer], self.value_scale_caches[layer]) if c is not None]
-        pages = [np.empty((len(blocks), *cache.shape[1:]), np.float32) for cache in caches]
-        if blocks:
-            sources = self._of_layer(layer, on_host)[-len(pages) :]
-            copy_blocks(list(zip(sources, map(blocks_of, pages), strict=True)), blocks, None)
+        pages = self._scale_pages(layer, blocks, on_host)
         key, *value = (page[..., 0].transpose(0, 2, 1) if self.layout == "NHSD" else page for page in pages)
         return key, value[0] if value else None
 
@@ -217,6 +216,26 @@ class CacheStorage:
         if state["host"] is not None:
             for blocks, content in zip(self._host_blocks(), state["host"], strict=True):
                 blocks.memory[...] = content
+
+    def _pages(self, layer: int, blocks: Sequence[int], on_host: bool) -> list[Array | None]:
+        """What ``blocks`` hold of K and V, each [blocks, ...] in the caches' layout."""
+        self.check_pool(layer)
+        caches = (self.key_caches[layer], self.value_caches[layer])
+        pages = [None if c is None else _empty((len(blocks), *c.shape[1:]), numpy_dtype(c.dtype)) for c in caches]
+        if blocks:
+            targets = [blocks_of(page) for page in pages if page is not None]
+            sources = self._of_layer(layer, on_host)[: len(targets)]
+            copy_blocks(list(zip(sources, targets, strict=True)), blocks, None)
+        return pages
+
+    def _scale_pages(self, layer: int, blocks: Sequence[int], on_host: bool) -> list[Array]:
+        """The same of the scale caches that there are."""
+        caches = [c for c in (self.key_scale_caches[layer], self.value_scale_caches[layer]) if c is not None]
+        pages = [np.empty((len(blocks), *cache.shape[1:]), np.float32) for cache in caches]
+        if blocks:
+            sources = self._of_layer(layer, on_host)[-len(pages) :]
+            copy_blocks(list(zip(sources, map(blocks_of, pages), strict=True)), blocks, None)
+        return pages
 
     def _check_pools(self) -> None:
         for layer in range(self.geometry.num_layers):
@@ -263,6 +282,11 @@ def _dtype_name(dtype: Any) -> str:
 
 def _host_like(blocks: Blocks, num_blocks: int) -> Blocks:
     return blocks_of(aligned_memory(num_blocks * blocks.block_bytes).reshape(num_blocks, blocks.block_bytes))
+
+
+def new_rows(shape: tuple[int, ...], dtype: str) -> Tensor:
+    """A float Tensor to be filled, on memory that ``to_numpy`` gives without a copy where MindSpore can."""
+    return Tensor.from_numpy(_empty(shape, numpy_dtype(dtype)))
 
 
 def _empty(shape: tuple[int, ...], dtype: Any) -> Array:

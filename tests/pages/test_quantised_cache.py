@@ -104,6 +104,46 @@ def test_raw_and_other_dtypes(code: str) -> None:
             assert side.tobytes() == dequantise(codes, scale[..., None], None, numpy_type(dtype)).tobytes()
 
 
+@pytest.mark.parametrize("layout", CACHE_MODES)
+@pytest.mark.parametrize("scaling", ["dynamic", "tensor", "head", "channel"])
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_read_is_the_codes_times_their_scales(layout: str, scaling: str, interleaved: bool) -> None:
+    """On the device and on the host, for every code and dtype of the rows, of no token and of a block in part."""
+    shape = {"dynamic": (), "tensor": (1,), "head": (HEADS,), "channel": (HEADS, SIZE)}[scaling]
+    pair = (RNG.random((LAYERS, *shape), np.float32) + np.float32(0.01),) * 2
+    for code in CODES:
+        scales = "dynamic" if scaling == "dynamic" else pair
+        cache = PagedKVCache(
+            **SIZES, dtype=code, layout=layout, scales=scales, num_host_blocks=8, interleaved=interleaved
+        )
+        cache.allocate("empty", 0)
+        written(cache, "a", 6)
+        for place in ("device", "host"):
+            rows, found = cache.read("a", 1, raw=True)
+            for dtype in ("float32", "float16", "bfloat16"):
+                for got, codes, scale in zip(cache.read("a", 1, dtype=dtype), rows, found, strict=True):
+                    columns = scale if scale.shape in ((1,), (HEADS, SIZE)) else scale[..., None]
+                    want = dequantise(codes, columns, None, numpy_type(dtype))
+                    assert got.dtype == want.dtype and got.shape == want.shape
+                    assert got.tobytes() == want.tobytes(), (code, dtype, place)
+                assert [side.shape for side in cache.read("empty", 1, dtype=dtype)] == [(0, HEADS, SIZE)] * 2
+            cache.swap_out(["a"]) if place == "device" else None
+
+
+def test_what_was_read_stays() -> None:
+    """Memory of its own, that no later write changes and the caller may."""
+    cache = PagedKVCache(**SIZES, dtype="int8", scales="dynamic")
+    written(cache, "a", 5)
+    key, _ = cache.read("a", 0)
+    before = key.copy()
+    cache.free("a")
+    written(cache, "a", 5, seed=1)
+    other, _ = cache.read("a", 0)
+    assert key.tobytes() == before.tobytes() != other.tobytes()
+    key[...] = 0
+    assert cache.read("a", 0)[0].tobytes() == other.tobytes()
+
+
 def test_the_gather_reads_it_too() -> None:
     """The fused gather with the cache's block tables gives what ``read`` gives."""
     cache = PagedKVCache(**SIZES, dtype="int8", scales="dynamic")
