@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.children import HANGS_AFTER
+
 os.environ.setdefault("GLOG_v", "4")
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -117,7 +119,7 @@ def _synchronize() -> None:
 def run_python(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Runs a script in a Python of its own, with ``tests`` importable."""
 
-    def run(script: str, *, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+    def run(script: str, *, timeout: float = HANGS_AFTER) -> "subprocess.CompletedProcess[str]":
         path = tmp_path / "script.py"
         path.write_text(script)
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -138,7 +140,7 @@ def run_python(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str
 def run_module() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Runs a module of the tests in a Python of its own."""
 
-    def run(module: str, *arguments: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+    def run(module: str, *arguments: str, timeout: float = HANGS_AFTER) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", module, *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT)
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ms_scatter_pa import read_status
-from tests.support.children import parse_results
+from tests.support.children import HANGS_AFTER, parse_results
 from tests.support.page_graph_raises import IN_GRAPH, content, name_of
 from tests.support.page_refusals import TABLE, PageRefusal
 from tests.support.refusals import as_on_the_page
@@ -40,7 +40,7 @@ def test_recorded(refusal: PageRefusal) -> None:
 
 @pytest.fixture(scope="module")
 def in_graphs(run_module: Any) -> dict[str, dict[str, Any]]:
-    done = run_module("tests.support.page_graph_raises", timeout=400)
+    done = run_module("tests.support.page_graph_raises", timeout=HANGS_AFTER)
     assert done.returncode == 0, done.stderr[-3000:]
     return {line["what"]: line for line in parse_results(done.stdout)}
 

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.children import parse_results
+from tests.support.children import HANGS_AFTER, parse_results
 from tests.support.graph_raises import jobs
 from tests.support.refusals import Refusal
 
 
 @pytest.fixture(scope="module")
 def results(run_module: Any) -> dict[tuple[str, str], dict[str, Any]]:
-    done = run_module("tests.support.graph_raises", timeout=400)
+    done = run_module("tests.support.graph_raises", timeout=HANGS_AFTER)
     assert done.returncode == 0, done.stderr[-3000:]
     return {(line["what"], line["entry"]): line for line in parse_results(done.stdout)}
 

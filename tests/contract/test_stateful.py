@@ -16,6 +16,7 @@ from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache, write_refer
 from ms_scatter_pa.backends.cpu.eager import call_through_pointers
 from tests.support.arrays import to_array, to_tensor
 from tests.support.cases import Case, Spec, assert_same_bits
+from tests.support.children import HANGS_AFTER
 from tests.support.entries import graph_function, graph_mode
 from tests.support.random_calls import cases
 
@@ -168,7 +169,7 @@ def _itemsize(spec: Spec, cache: str) -> int:
     return _storage(spec, cache).itemsize
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(HANGS_AFTER)
 def test_random_sequences_of_writes_leave_what_the_model_has() -> None:
     from hypothesis.stateful import run_state_machine_as_test
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.children import HANGS_AFTER
+
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tools" / "make_api_reference.py"
 
@@ -85,7 +87,7 @@ def test_every_example_in_a_docstring_runs():
         if ">>>" in path.read_text(encoding="utf-8")
     ]
     command = [sys.executable, "-c", RUN_ALL, *modules]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANGS_AFTER, check=False)
     assert result.returncode == 0, result.stderr
     ran = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines() if line.startswith("ms_scatter_pa")}
     assert list(ran) == modules, result.stdout

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cpu_kernels import build_config
+from tests.support.children import HANGS_AFTER
 
 HERE = Path(__file__).resolve().parent
 
@@ -32,7 +33,7 @@ def run(code: str, tmp_path: Path, **environment: str) -> subprocess.CompletedPr
         env={**os.environ, "GLOG_v": "3", **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANGS_AFTER,
         check=False,
     )
 

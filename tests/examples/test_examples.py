@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.children import HANGS_AFTER
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 # File, arguments, and what it must print.
@@ -58,7 +60,7 @@ def results(tmp_path_factory) -> dict[str, list]:
         jobs.append([name, str(EXAMPLES / f"{name}.py"), arguments])
     command = [sys.executable, "-c", RUN_ALL, json.dumps(jobs)]
     environment = {**os.environ, "GLOG_v": "4"}
-    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=HANGS_AFTER)
     line = next((line for line in result.stdout.splitlines() if line.startswith("RESULTS ")), None)
     assert line is not None, result.stdout[-2000:] + result.stderr[-2000:]
     return json.loads(line.removeprefix("RESULTS "))

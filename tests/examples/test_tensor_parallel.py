@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from serving.byte_model import read_model
+from tests.support.children import HANGS_AFTER
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -24,7 +25,7 @@ def example(monkeypatch):
 def test_two_processes_write_what_one_writes(tmp_path):
     command = [sys.executable, str(EXAMPLES / "tensor_parallel.py"), "--count", "16"]
     environment = {**os.environ, "GLOG_v": "3"}
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=HANGS_AFTER)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "went up the hil" in result.stdout
     for rank in range(2):

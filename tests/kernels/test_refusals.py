@@ -11,6 +11,7 @@ from ms_scatter_pa.backends.cpu import eager, paged_bindings
 from ms_scatter_pa.backends.cpu.bindings import BlockCopy, Call, CoreLibrary, Status, make_call
 from ms_scatter_pa.reference import write_reference
 from ms_scatter_pa.rules.table import BAD_SHAPES, CACHE_MODES, COMPRESSED_MODES, NO_MEMORY, SCATTER_PA
+from tests.support.children import HANGS_AFTER
 
 Array = npt.NDArray[Any]
 WRITTEN = [0, 0, 0, 0]
@@ -321,7 +322,7 @@ def endless_pairs(offsets: list[int], counts: list[int]) -> tuple[Call, Array]:
     return call, cache
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(HANGS_AFTER)
 @pytest.mark.parametrize("heads", [([2], [2**42 - 4]), ([1, 2], [2**42 - 3, 2**42 - 3]), ([3, 0], [2**42 - 3, 2**42])])
 def test_rows_that_are_dropped_take_no_time(library: CoreLibrary, heads: tuple[list[int], list[int]]) -> None:
     """Omni drops what lies between the head and the tail; so much that no thread would ever end with it."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.kernels.fuzz import run as fuzz
+from tests.support.children import HANGS_AFTER
 
 HERE = Path(__file__).resolve().parent
 
@@ -13,7 +14,7 @@ RANDOM_INPUTS = 20_000
 
 
 def run_program(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANGS_AFTER)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

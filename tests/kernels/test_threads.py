@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from ms_scatter_pa.backends.cpu.bindings import CoreLibrary, make_call
+from tests.support.children import HANGS_AFTER
 
 HEADS, SIZE, BLOCKS, BLOCK_SIZE = 4, 64, 64, 16
 
@@ -44,7 +45,7 @@ def run_python(library_path: Path, code: str, **environment: str) -> str:
         env={**clean, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANGS_AFTER,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

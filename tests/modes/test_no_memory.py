@@ -15,6 +15,7 @@ from mindspore import Tensor, mint, ops
 from ms_scatter_pa import npu_gather_pa_kv_cache, npu_scatter_pa_kv_cache, quant_scatter_pa_kv_cache, read_status
 from ms_scatter_pa.backends.cpu import eager, paged
 from ms_scatter_pa.rules.table import GATHER_PA, NO_MEMORY, QUANT_SCATTER_PA
+from tests.support.children import HANGS_AFTER
 
 PROGRAM = Path(__file__).with_name("graphs_without_memory.py")
 MANY = 2**44
@@ -82,7 +83,7 @@ def test_a_memory_error_or_a_status(entry: str, queued: bool) -> None:
 
 def test_graphs_and_built_in_operators() -> None:
     """The process may have less memory than a copy of the slots takes."""
-    done = subprocess.run([sys.executable, str(PROGRAM)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, str(PROGRAM)], capture_output=True, text=True, timeout=HANGS_AFTER)
     assert done.returncode == 0, done.stderr[-3000:]
     lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
     for name in ("write", "quantise"):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.children import HANGS_AFTER
+
 PROGRAM = """
 import sys
 import mindspore as ms, numpy as np
@@ -60,7 +62,7 @@ WRITE, GATHER, QUANTISE = "ScatterPaKvCache", "GatherPaKvCache", "QuantScatterPa
 def test_every_call_is_in_the_profile(tmp_path: Path, ways: list[str], wanted: dict[str, int]) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     command = [sys.executable, "program.py", *ways]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=HANGS_AFTER, check=False)
     assert done.returncode == 0, done.stderr
     for folder in ("first", "second"):
         (table,) = (tmp_path / folder).rglob("cpu_op_detail_info_*.csv")

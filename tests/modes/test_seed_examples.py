@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.children import HANGS_AFTER
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
@@ -21,7 +23,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 )
 def test_the_example_runs_and_checks_itself(name: str, words: list[str]) -> None:
     command = [sys.executable, str(EXAMPLES / f"{name}.py")]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=HANGS_AFTER, check=False)
     assert result.returncode == 0, result.stderr[-2000:]
     for word in words:
         assert word in result.stdout

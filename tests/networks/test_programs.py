@@ -8,6 +8,8 @@ import zipfile
 
 import pytest
 
+from tests.support.children import HANGS_AFTER
+
 PROGRAMS = {
     "arguments": "import sys; print(sys.argv, __name__, __file__, __package__, __spec__ and __spec__.name, sys.path)",
     "main": (
@@ -71,7 +73,7 @@ def both(tmp_path):
                 input="given",
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=HANGS_AFTER,
                 check=False,
             )
             said = (re.sub("0x[0-9a-f]+", "an address", text) for text in (result.stdout, result.stderr))

@@ -13,6 +13,7 @@ from mindspore import Tensor, mint, nn
 from ms_scatter_pa import compat
 from ms_scatter_pa.compat import ms_custom_ops
 from ms_scatter_pa.compat.names import MISSING
+from tests.support.children import HANGS_AFTER
 
 from . import dense
 
@@ -52,7 +53,7 @@ def test_run(tmp_path):
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=HANGS_AFTER,
             check=False,
         )
         assert result.returncode == 0, result.stderr

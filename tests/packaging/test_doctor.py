@@ -22,6 +22,7 @@ from ms_scatter_pa.cli import doctor, doctor_checks, libraries
 from ms_scatter_pa.compat import BUILTINS
 from ms_scatter_pa.pages.occupancy import Occupancy, Pages
 from tests.stand_ins import cann_tree, opbuild
+from tests.support.children import HANGS_AFTER
 
 
 @pytest.fixture(autouse=True)
@@ -393,7 +394,7 @@ def copied(tmp_path):
         environment = os.environ | {"PYTHONPATH": str(package.parent)}
         command = [sys.executable, "-m", "ms_scatter_pa", "doctor"]
         return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=100
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=HANGS_AFTER
         )
 
     return package, run_doctor

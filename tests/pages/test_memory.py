@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.support.children import HANGS_AFTER
+
 CODE = """
 import resource, sys
 import mindspore as ms, numpy as np
@@ -34,7 +36,11 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 def test_no_copy_of_the_cache(layout: str, mode: int) -> None:
     """The cache is 375 MiB."""
     run = subprocess.run(
-        [sys.executable, "-c", CODE, layout, str(mode)], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", CODE, layout, str(mode)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=HANGS_AFTER,
     )
     assert run.returncode == 0, run.stderr
     assert int(run.stdout.split()[-1]) < 60

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from ms_scatter_pa.cli.show import MAX_BLOCKS, MAX_NUMBERS, main
 from ms_scatter_pa.drawing.draw import to_svg, to_text
 from ms_scatter_pa.pages.occupancy import Occupancy, Pages, runs_of, table_runs
+from tests.support.children import HANGS_AFTER
 
 LAYOUT = {"format": "ms_scatter_pa.cache_layout", "version": 1, "num_blocks": 4, "block_size": 2}
 
@@ -187,7 +188,7 @@ def test_256_mebibytes_are_enough(name: str, tmp_path: Path) -> None:
     (file, content), status, more = LARGE[name]
     (tmp_path / file).write_bytes(content)
     command = [sys.executable, "-c", MEASURE, file, "--block-size", "16", *more]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=HANGS_AFTER, check=True)
     ended, mebibytes = map(int, done.stderr.splitlines()[-1].split())
     assert ended == status and mebibytes <= 256, done.stderr
 

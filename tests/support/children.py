@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 Job = TypeVar("Job")
 AT_ONCE = 12
+HANGS_AFTER = 600  # seconds without an end; on a slow machine the slowest takes a fifth of it
 
 
 def print_results(jobs: Sequence[Job], run: Callable[[Job], dict[str, Any]]) -> None:
