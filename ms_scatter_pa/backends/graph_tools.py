@@ -16,7 +16,10 @@ from mindspore.ops.primitive import PrimitiveWithInfer, _primexpr, constexpr
 from ..rules.scenario import UNKNOWN
 from ..rules.table import SCATTER_PA, STATUS_FIELDS
 from . import backend
+from .bytecode_capture import keep_out
 from .moved_names import jit_context, jit_trace, set_jit_context
+
+keep_out()
 
 
 class CompileTime(PrimitiveWithInfer):  # type: ignore[misc]

@@ -15,12 +15,10 @@ BYTECODE = pytest.param(
     "bytecode", marks=pytest.mark.skipif(sys.version_info >= (3, 12), reason="MindSpore has none on Python 3.12")
 )
 # Before 2.8 MindSpore calls a Cell with its arguments in the wrong places.
+NO_BYTECODE_OF_A_CELL = sys.version_info >= (3, 12) or ms.__version__.startswith("2.7.")
+NO_BYTECODE_REASON = "MindSpore has none on Python 3.12, and before 2.8 none that calls a Cell rightly"
 BYTECODE_OF_A_CELL = pytest.param(
-    "bytecode",
-    marks=pytest.mark.skipif(
-        sys.version_info >= (3, 12) or ms.__version__.startswith("2.7."),
-        reason="MindSpore has none on Python 3.12, and before 2.8 none that calls a Cell rightly",
-    ),
+    "bytecode", marks=pytest.mark.skipif(NO_BYTECODE_OF_A_CELL, reason=NO_BYTECODE_REASON)
 )
 
 
@@ -57,6 +55,45 @@ def test_jit_of_a_cell_writes_its_parameters(capture_mode: str, on_error: str) -
         run(*tensors(key, value, slot_mapping))
         want = put(want[0], slot_mapping, key), put(want[1], slot_mapping, value)
         assert same(cell.key_cache, want[0]) and same(cell.value_cache, want[1])
+
+
+BESIDE_A_CAPTURED_CELL = """
+import mindspore as ms
+from mindspore import Tensor
+from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache
+from tests.support.small import cache_array, parameters, put, same, step, tensors
+
+cell = ScatterPaKvCache(*parameters(1), cache_mode="Norm")
+ms.jit(cell, capture_mode="bytecode")(*tensors(*step(1)))  # from here on MindSpore looks at the Cell's modules too
+caches = tensors(cache_array(1), cache_array(2))
+
+def wrong(key, value, slot_mapping):
+    return npu_scatter_pa_kv_cache(key, value, *caches, slot_mapping, cache_mode="PA_NZ")
+
+def right(key, value, slot_mapping):
+    slots = Tensor(slot_mapping.asnumpy().tolist())  # int64; asnumpy is no part of a graph
+    return npu_scatter_pa_kv_cache(key, value, *caches, slots, cache_mode="Norm")
+
+wrong, right = (ms.jit(function, capture_mode="bytecode") for function in (wrong, right))
+for seed in range(2):
+    key, value, slot_mapping = step(seed)
+    try:
+        wrong(*tensors(key, value, slot_mapping))
+    except ValueError as error:
+        assert str(error).startswith("key_cache: given shape [4, 8, 2, 16]"), error
+    else:
+        raise AssertionError("not refused")
+    before = caches[0].asnumpy()
+    right(*tensors(key, value, slot_mapping))
+    assert same(caches[0], put(before, slot_mapping, key))
+print("refused and written")
+"""
+
+
+@pytest.mark.skipif(NO_BYTECODE_OF_A_CELL, reason=NO_BYTECODE_REASON)
+def test_bytecode_capture_runs_the_rules_as_they_are(run_python: Any) -> None:
+    result = run_python(BESIDE_A_CAPTURED_CELL)
+    assert "refused and written" in result.stdout, result.stdout + result.stderr
 
 
 TRACED = """
