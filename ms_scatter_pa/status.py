@@ -8,7 +8,7 @@ import numpy as np
 
 from . import backends
 from .backends.cpu import library
-from .rules.table import GATHER_PA, QUANT_SCATTER_PA, SCATTER_PA, STATUS_CODES, STATUS_FIELDS, WRITTEN
+from .rules.table import GATHER_PA, QUANT_SCATTER_PA, SCATTER_PA, STATUS_FIELDS, WRITTEN
 
 _SENTENCES = {
     SCATTER_PA.name: "MsspFormatStatus",
@@ -33,7 +33,7 @@ def read_status(status: Any, *, device_target: str | None = None, operator: str 
         ``"written"`` for code 0; else a sentence that names the argument, the position, the value and the limit.
 
     Raises:
-        ValueError: not four integers, an unknown code, or a device target that no backend has.
+        ValueError: not four integers, a code that the operator does not give, or a device target that no backend has.
 
     Source: docs/contract.md, section 6.
 
@@ -55,7 +55,7 @@ def read_status(status: Any, *, device_target: str | None = None, operator: str 
         raise ValueError(f"device_target: given {target!r}, expected one of {tuple(backends.WHEN_BAD)}")
     sentence = _sentence(operator, numbers)
     if sentence.startswith(_UNKNOWN):
-        raise ValueError(f"status: given code {code}, expected 0 to {len(STATUS_CODES) - 1}")
+        raise ValueError(f"status: given code {code}, which {operator} does not give")
     return f"{sentence}; {backends.WHEN_BAD[target]}"
 
 

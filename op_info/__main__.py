@@ -48,7 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; name the files that are not current")
     check = parser.parse_args(arguments).check
     status = 0
-    for path, text in outputs(load()).items():
+    texts = outputs(load())
+    for path, text in texts.items():
         file = ROOT / path
         if file.is_file() and file.read_text(encoding="utf-8") == text:
             continue
@@ -59,6 +60,15 @@ def main(arguments: list[str] | None = None) -> int:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
             print(f"wrote {path}")
+    for stale in sorted({*(ROOT / "op_info" / "msopgen").glob("*.json")} - {ROOT / path for path in texts}):
+        if check:
+            print(
+                f"{stale.relative_to(ROOT)} is of no operator that op_info has: run python -m op_info", file=sys.stderr
+            )
+            status = 1
+        else:
+            stale.unlink()
+            print(f"removed {stale.relative_to(ROOT)}")
     return status
 
 

@@ -252,10 +252,12 @@ def _each(numbers: object) -> str:
 
 
 def _ascend_positions(operator, cpp: Cpp) -> list[str]:  # type: ignore[no-untyped-def]
-    """Positions of the inputs and the outputs of the op definition, for op_host."""
+    """Positions of the function's arguments, for the kernels, and of the op definition's tensors, for op_host."""
     namespace = cpp.namespace.replace("mssp", "mssp_host", 1)
+    places = (f"{cpp.prefix}_ARGUMENT_{a.name.upper()} = {i}" for i, a in enumerate(operator.arguments))
     return [
-        f"// {operator.name}",
+        f"// {operator.name}: the function's arguments, which a status names; the inputs and outputs of the op definition.",
+        "enum { " + ", ".join(places) + " };",
         "#if defined(__cplusplus) && !defined(__CCE_AICORE__)",
         *(f"namespace {part} {{" for part in namespace.split("::")),
         "",

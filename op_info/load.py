@@ -8,6 +8,9 @@ import yaml
 
 from ms_scatter_pa.rules.schema import Argument, DType, MeanPath, Operator, Target
 
+MOST_CUSTOM_TENSORS = 12
+"""What ``ops.Custom`` takes, the output included."""
+
 FOLDER = Path(__file__).resolve().parent
 SHARED = ("common.yaml", "targets.yaml")
 
@@ -64,7 +67,7 @@ def load() -> Table:
     """Reads every file.
 
     Raises:
-        ValueError: codes that are not 0, 1, 2 ..., or a dtype that the table lacks.
+        ValueError: codes that are not 0, 1, 2 ..., a dtype that the table lacks, or what an operator cannot have.
     """
     common = _read("common.yaml")
     dtypes = tuple(_dtype(row) for row in common["dtypes"])
@@ -137,7 +140,7 @@ def _operator(row: dict[str, Any], groups: dict[str, tuple[str, ...]]) -> Operat
     arguments = tuple(Argument(**{**argument, "ranks": tuple(argument["ranks"])}) for argument in row["arguments"])
     extra = row["ascend_inputs"]
     dtype_groups = {name: _names(group, groups) for name, group in row["dtype_groups"].items()}
-    return Operator(
+    operator = Operator(
         name=row["name"],
         arguments=arguments,
         modes=tuple(row["modes"]),
@@ -149,6 +152,36 @@ def _operator(row: dict[str, Any], groups: dict[str, tuple[str, ...]]) -> Operat
         ascend_arguments=tuple(row.get("ascend_arguments", ())),
         scaled_rows=groups["scaled_rows"] if "key_cache" in dtype_groups else (),
     )
+    _check(operator)
+    return operator
+
+
+_GROUPS = ("key", "value", "key_cache", "value_cache", "index", "scale")
+
+
+def _check(operator: Operator) -> None:
+    """Refuses what the generator and MindSpore cannot work with."""
+    file, names = f"{operator.name}.yaml", [argument.name for argument in operator.arguments]
+    unknown = [group for group in operator.dtype_groups if group not in _GROUPS]
+    if unknown:
+        raise ValueError(f"{file}: given dtype_groups {', '.join(unknown)}, expected some of {', '.join(_GROUPS)}")
+    for argument in operator.arguments:
+        if argument.dtype_group not in operator.dtype_groups:
+            raise ValueError(
+                f"{file}: {argument.name} is of the dtype_group {argument.dtype_group}, which the file lacks"
+            )
+    for name in operator.ascend_arguments:
+        if name not in names:
+            raise ValueError(f"{file}: ascend_arguments has {name}, which is no argument")
+    tensors = len(operator.ascend_input_names) + 1
+    if tensors > MOST_CUSTOM_TENSORS:
+        raise ValueError(
+            f"{file}: {tensors} tensors on Ascend, status included, expected at most {MOST_CUSTOM_TENSORS}, which ops.Custom "
+            "takes: name fewer in ascend_arguments"
+        )
+    for option in ("record", "keeps_last_status", *(f"{g}_type" for g in operator.dtype_groups if g != "scale")):
+        if option not in operator.options:
+            raise ValueError(f"{file}: options lack {option}, which C++ of every operator reads")
 
 
 def _names(group: str | list[str], groups: dict[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -20,8 +20,8 @@ struct GatherIndex {
 };
 
 // Where a scale and an offset stand among the function's arguments, which a status names.
-constexpr int64_t kFirstScale = 7;
-constexpr int64_t kFirstOffset = 9;
+constexpr int64_t kFirstScale = MSSP_GATHER_ARGUMENT_KEY_SCALE;
+constexpr int64_t kFirstOffset = MSSP_GATHER_ARGUMENT_KEY_OFFSET;
 
 __aicore__ inline bool LoadScales(const MsspPagedTiling& tiling, const GatherTensors& tensors, int32_t side,
                                   StaticScales* statics, Status* status) {

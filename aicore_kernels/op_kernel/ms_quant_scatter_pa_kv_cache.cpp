@@ -15,8 +15,8 @@ struct QuantTensors {
 };
 
 // Where a scale and an offset stand among the function's arguments, which a status names.
-constexpr int64_t kFirstScale = 5;
-constexpr int64_t kFirstOffset = 7;
+constexpr int64_t kFirstScale = MSSP_QUANT_ARGUMENT_KEY_SCALE;
+constexpr int64_t kFirstOffset = MSSP_QUANT_ARGUMENT_KEY_OFFSET;
 
 __aicore__ inline bool LoadScales(const MsspPagedTiling& tiling, const QuantTensors& tensors, int32_t side,
                                   StaticScales* statics, Status* status) {

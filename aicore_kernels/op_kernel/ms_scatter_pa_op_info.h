@@ -109,7 +109,22 @@ MSSP_FN int64_t MsspIndexSize(int32_t type) {
   }
 }
 
-// npu_gather_pa_kv_cache
+// npu_gather_pa_kv_cache: the function's arguments, which a status names; the inputs and outputs of the op definition.
+enum {
+  MSSP_GATHER_ARGUMENT_KEY_CACHE = 0,
+  MSSP_GATHER_ARGUMENT_VALUE_CACHE = 1,
+  MSSP_GATHER_ARGUMENT_BLOCK_TABLES = 2,
+  MSSP_GATHER_ARGUMENT_SEQ_LENS = 3,
+  MSSP_GATHER_ARGUMENT_KEY = 4,
+  MSSP_GATHER_ARGUMENT_VALUE = 5,
+  MSSP_GATHER_ARGUMENT_SEQ_OFFSET = 6,
+  MSSP_GATHER_ARGUMENT_KEY_SCALE = 7,
+  MSSP_GATHER_ARGUMENT_VALUE_SCALE = 8,
+  MSSP_GATHER_ARGUMENT_KEY_OFFSET = 9,
+  MSSP_GATHER_ARGUMENT_VALUE_OFFSET = 10,
+  MSSP_GATHER_ARGUMENT_KEY_SCALE_CACHE = 11,
+  MSSP_GATHER_ARGUMENT_VALUE_SCALE_CACHE = 12
+};
 #if defined(__cplusplus) && !defined(__CCE_AICORE__)
 namespace mssp_host {
 namespace gather {
@@ -134,7 +149,17 @@ enum Output { kStatusOutput, kKeyOutput, kValueOutput, kLastStatusOutput, kOutpu
 }  // namespace mssp_host
 #endif
 
-// npu_scatter_pa_kv_cache
+// npu_scatter_pa_kv_cache: the function's arguments, which a status names; the inputs and outputs of the op definition.
+enum {
+  MSSP_ARGUMENT_KEY = 0,
+  MSSP_ARGUMENT_VALUE = 1,
+  MSSP_ARGUMENT_KEY_CACHE = 2,
+  MSSP_ARGUMENT_VALUE_CACHE = 3,
+  MSSP_ARGUMENT_SLOT_MAPPING = 4,
+  MSSP_ARGUMENT_COMPRESS_LENS = 5,
+  MSSP_ARGUMENT_COMPRESS_SEQ_OFFSETS = 6,
+  MSSP_ARGUMENT_SEQ_LENS = 7
+};
 #if defined(__cplusplus) && !defined(__CCE_AICORE__)
 namespace mssp_host {
 
@@ -156,7 +181,21 @@ enum Output { kStatusOutput, kKeyCacheOutput, kValueCacheOutput, kLastStatusOutp
 }  // namespace mssp_host
 #endif
 
-// quant_scatter_pa_kv_cache
+// quant_scatter_pa_kv_cache: the function's arguments, which a status names; the inputs and outputs of the op
+// definition.
+enum {
+  MSSP_QUANT_ARGUMENT_KEY = 0,
+  MSSP_QUANT_ARGUMENT_VALUE = 1,
+  MSSP_QUANT_ARGUMENT_KEY_CACHE = 2,
+  MSSP_QUANT_ARGUMENT_VALUE_CACHE = 3,
+  MSSP_QUANT_ARGUMENT_SLOT_MAPPING = 4,
+  MSSP_QUANT_ARGUMENT_KEY_SCALE = 5,
+  MSSP_QUANT_ARGUMENT_VALUE_SCALE = 6,
+  MSSP_QUANT_ARGUMENT_KEY_OFFSET = 7,
+  MSSP_QUANT_ARGUMENT_VALUE_OFFSET = 8,
+  MSSP_QUANT_ARGUMENT_KEY_SCALE_CACHE = 9,
+  MSSP_QUANT_ARGUMENT_VALUE_SCALE_CACHE = 10
+};
 #if defined(__cplusplus) && !defined(__CCE_AICORE__)
 namespace mssp_host {
 namespace quant {

@@ -16,9 +16,6 @@ struct BlockRun {
   int64_t offset;  // in the block
 };
 
-// Where seq_offset stands among the function's arguments, which a status names.
-constexpr int64_t kSeqOffsetPlace = 6;
-
 template <typename IndexT>
 class Sequences {
  public:
@@ -68,7 +65,7 @@ class Sequences {
       const int64_t offset = Offset();
       const int64_t column = offset < 0 ? 0 : MsspDivide(offset, block_size_, shift_);
       if (offset < 0 || column * block_size_ != offset) {
-        status_->Record(MSSP_BAD_OFFSET, sequence_, offset, kSeqOffsetPlace);
+        status_->Record(MSSP_BAD_OFFSET, sequence_, offset, MSSP_GATHER_ARGUMENT_SEQ_OFFSET);
         return false;
       }
       const int64_t room = MsspMax(width_ - column, 0) * block_size_;

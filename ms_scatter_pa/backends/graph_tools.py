@@ -158,12 +158,24 @@ def _zeros(inputs: Any) -> Any:
     return tuple([ops.zeros_like(given) for given in inputs])
 
 
+def _backward_of_4(a, b, c, d, out, dout):  # type: ignore[no-untyped-def]
+    return _zeros((a, b, c, d))
+
+
+def _backward_of_5(a, b, c, d, e, out, dout):  # type: ignore[no-untyped-def]
+    return _zeros((a, b, c, d, e))
+
+
 def _backward_of_6(a, b, c, d, e, f, out, dout):  # type: ignore[no-untyped-def]
     return _zeros((a, b, c, d, e, f))
 
 
 def _backward_of_7(a, b, c, d, e, f, g, out, dout):  # type: ignore[no-untyped-def]
     return _zeros((a, b, c, d, e, f, g))
+
+
+def _backward_of_8(a, b, c, d, e, f, g, h, out, dout):  # type: ignore[no-untyped-def]
+    return _zeros((a, b, c, d, e, f, g, h))
 
 
 def _backward_of_9(a, b, c, d, e, f, g, h, i, out, dout):  # type: ignore[no-untyped-def]
@@ -195,8 +207,11 @@ def _backward_of_15(a, b, c, d, e, f, g, h, i, j, k, m, n, p, q, out, dout):  # 
 
 
 _BACKWARDS = {
+    4: _backward_of_4,
+    5: _backward_of_5,
     6: _backward_of_6,
     7: _backward_of_7,
+    8: _backward_of_8,
     9: _backward_of_9,
     10: _backward_of_10,
     11: _backward_of_11,
@@ -210,7 +225,11 @@ _BACKWARDS = {
 def no_gradient(input_names: Sequence[str]) -> Any:
     """The backward of an operator with these inputs: zero for each, since the status is an integer and nothing flows
     through a cache. MindSpore counts a backward's parameters, hence one function for each number of inputs."""
-    return _BACKWARDS[len(input_names)]
+    count = len(input_names)
+    if count not in _BACKWARDS:
+        # Not a KeyError: a graph turns it into "object has no attribute".
+        raise RuntimeError(f"no backward for an operator of {count} inputs: write _backward_of_{count} in {__name__}")
+    return _BACKWARDS[count]
 
 
 def mark_writes(operator: Any, input_names: tuple[str, ...], written: set[str]) -> Any:

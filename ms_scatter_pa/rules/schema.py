@@ -3,7 +3,7 @@
 Standard library only.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["float", "int"]
@@ -82,7 +82,7 @@ class Operator:
     name: str
     arguments: tuple[Argument, ...]
     modes: tuple[str, ...]
-    dtype_groups: dict[str, tuple[str, ...]]
+    dtype_groups: dict[str, tuple[str, ...]] = field(hash=False)
     options: tuple[str, ...]
     registered_name: str
     ascend_inputs: tuple[tuple[str, str], ...]
@@ -133,7 +133,7 @@ class Target:
     unified_buffer_bytes: int
     parts: str
     dtypes: tuple[str, ...]
-    mean: dict[str, MeanPath]
+    mean: dict[str, MeanPath] = field(hash=False)
     mixed: tuple[tuple[str, str], ...] | None = None
     codes: tuple[str, ...] = ()
 

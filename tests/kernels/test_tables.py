@@ -1,29 +1,38 @@
 """The library's C interface: its structs, its headers, and what it exports."""
 
 import ctypes
+import inspect
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 from cpu_kernels import build_config
-from ms_scatter_pa.backends.cpu.bindings import Call, CoreLibrary, Side, Status
-from ms_scatter_pa.backends.cpu.paged_bindings import GatherCall, PagedSide, QuantCall, Scaling
+from ms_scatter_pa.backends.cpu import bindings, paged_bindings
+from ms_scatter_pa.backends.cpu.bindings import CoreLibrary
 from ms_scatter_pa.rules.table import OPERATORS
+
+
+def _structs(module: ModuleType) -> list[tuple[str, type[ctypes.Structure]]]:
+    """A module's own, which have the names of C without its prefix."""
+    found = inspect.getmembers(module, inspect.isclass)
+    return [(n, s) for n, s in found if issubclass(s, ctypes.Structure) and s.__module__ == module.__name__]
 
 
 def test_structs_are_those_of_ctypes(tmp_path: Path) -> None:
     """Compiles assertions about the C interface, in C, which it promises to be."""
-    lines = ['#include "paged_call.h"', '#include "scatter_pa.h"', "#include <stddef.h>"]
-    structs = [("MsspSide", Side), ("MsspCall", Call), ("MsspStatus", Status), ("MsspScaling", Scaling)]
-    structs += [("MsspPagedSide", PagedSide), ("MsspGatherCall", GatherCall), ("MsspQuantCall", QuantCall)]
+    lines = ['#include "plain_entry.h"', "#include <stddef.h>"]
+    structs = [(f"Mssp{name}", struct) for module in (bindings, paged_bindings) for name, struct in _structs(module)]
+    assert len(structs) >= 9
     for c_name, struct in structs:
         lines.append(f'_Static_assert(sizeof({c_name}) == {ctypes.sizeof(struct)}, "{c_name}");')
         for field in struct._fields_:
             offset = getattr(struct, field[0]).offset
-            lines.append(f'_Static_assert(offsetof({c_name}, {field[0]}) == {offset}, "{field[0]}");')
+            member = field[0].rstrip("_")  # one is a keyword of Python
+            lines.append(f'_Static_assert(offsetof({c_name}, {member}) == {offset}, "{member}");')
     source = tmp_path / "interface.c"
     source.write_text("\n".join(lines) + "\n")
-    core = build_config.ROOT / "core"
-    subprocess.run(["g++", "-x", "c", "-std=c11", "-fsyntax-only", "-Werror", f"-I{core}", str(source)], check=True)
+    includes = [f"-I{build_config.ROOT}", f"-I{build_config.ROOT / 'entries'}"]
+    subprocess.run(["g++", "-x", "c", "-std=c11", "-fsyntax-only", "-Werror", *includes, str(source)], check=True)
 
 
 def test_headers_of_the_c_interface_are_c(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import ms_scatter_pa
+from ms_scatter_pa.rules.table import GATHER_PA, OPERATORS, QUANT_SCATTER_PA, SCATTER_PA
 
 PACKAGE = Path(ms_scatter_pa.__file__).resolve().parent
 IMPORTS = """
@@ -36,13 +37,14 @@ def write(key, cache, slot_mapping, scale):
     return quant_scatter_pa_kv_cache(key, None, cache, None, slot_mapping, key_scale=scale, cache_mode="Norm")
 print(write(Tensor(np.ones((1, 1, 4), np.float16)), cache, Tensor([1]), Tensor([1.0], ms.float32)).asnumpy().tolist())
 """
+EXAMPLES = {SCATTER_PA.name: WRITE, GATHER_PA.name: GATHER, QUANT_SCATTER_PA.name: QUANT}
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-@pytest.mark.parametrize("example", [WRITE, GATHER, QUANT], ids=["write", "gather", "quantising write"])
-def test_a_graph_compiles_only_where_the_white_list_allows_it(tmp_path, example, allowed):
+@pytest.mark.parametrize("operator", [operator.name for operator in OPERATORS])
+def test_a_graph_compiles_only_where_the_white_list_allows_it(tmp_path, operator, allowed):
     program = tmp_path / "program.py"  # the graph compiler reads sources from files
-    program.write_text(IMPORTS + example)
+    program.write_text(IMPORTS + EXAMPLES[operator])
     environment = os.environ | {"MS_CUSTOM_AOT_WHITE_LIST": str(PACKAGE if allowed else tmp_path)}
     result = subprocess.run(
         [sys.executable, str(program)], env=environment, capture_output=True, text=True, check=False

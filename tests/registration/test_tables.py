@@ -15,7 +15,7 @@ from ms_scatter_pa.rules.table import ARGUMENTS, DTYPES, INDEX_DTYPES, SCATTER_P
 from op_info import __main__ as generator
 from op_info import cpp_headers, op_host
 from op_info.documents import msopgen_json, replace_block, support_summary, support_table
-from op_info.load import load
+from op_info.load import _check, load
 from tests.stand_ins import cann_tree
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -24,6 +24,30 @@ ASCEND = [target for target in TARGETS if target.device == "Ascend"]
 
 def test_every_generated_file_is_current():
     assert generator.main(["--check"]) == 0
+
+
+def test_a_description_of_no_operator_is_named(monkeypatch, capsys):
+    texts = generator.outputs(load())
+    name = next(path for path in texts if path.startswith("op_info/msopgen/"))
+    del texts[name]
+    monkeypatch.setattr(generator, "outputs", lambda table: texts)
+    assert generator.main(["--check"]) == 1
+    assert f"{name} is of no operator that op_info has" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        ({"dtype_groups": {"rows": ("int8",)}}, "given dtype_groups rows, expected some of key, value"),
+        ({"dtype_groups": {"key": ("int8",)}}, "value is of the dtype_group value, which the file lacks"),
+        ({"ascend_arguments": ("keys",)}, "ascend_arguments has keys, which is no argument"),
+        ({"ascend_inputs": tuple((f"input{i}", "int64") for i in range(4))}, "13 tensors on Ascend, status included"),
+        ({"options": SCATTER_PA.options[:-1]}, "options lack index_type"),
+    ],
+)
+def test_an_operator_that_cannot_be_is_refused(change, refused):
+    with pytest.raises(ValueError, match=refused):
+        _check(replace(SCATTER_PA, **change))
 
 
 def test_a_file_that_is_not_current_is_named(monkeypatch, capsys):

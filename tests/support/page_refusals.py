@@ -64,6 +64,13 @@ def given() -> Arguments:
     return dynamic() | {"key": zeros((3, 2, 16), "int8"), "key_scale": zeros((3, 2), "float32")}
 
 
+BASES: dict[Callable[..., Any], tuple[Callable[[], Arguments], ...]] = {
+    npu_gather_pa_kv_cache: (gather, dequantising),
+    quant_scatter_pa_kv_cache: (static, dynamic, given),
+}
+"""Function -> legal calls of it."""
+
+
 @dataclass(frozen=True)
 class PageRefusal:
     """One refusal; docs/refusals.md has its sentence.
@@ -93,7 +100,7 @@ class PageRefusal:
 
     @property
     def operator(self) -> Callable[..., Any]:
-        return npu_gather_pa_kv_cache if self.base in (gather, dequantising) else quant_scatter_pa_kv_cache
+        return next(function for function, bases in BASES.items() if self.base in bases)
 
     def call(self) -> Arguments:
         arguments = self.base()
@@ -259,11 +266,6 @@ TABLE = (
         in_graph=False,
     ),
 )
-
-WRITTEN = {
-    "npu_gather_pa_kv_cache": ("key", "value"),
-    "quant_scatter_pa_kv_cache": ("key_cache", "value_cache", "key_scale_cache", "value_scale_cache"),
-}
 
 
 def refused(refusal: PageRefusal) -> str:

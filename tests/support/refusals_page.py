@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from ms_scatter_pa import npu_gather_pa_kv_cache, npu_scatter_pa_kv_cache, quant_scatter_pa_kv_cache
+import ms_scatter_pa
+from ms_scatter_pa import npu_scatter_pa_kv_cache
+from ms_scatter_pa.rules.table import OPERATORS, SCATTER_PA
 
 from . import page_refusals
 from .refusals import PAGE, TABLE, TITLES, Refusal, as_on_the_page
@@ -30,7 +32,7 @@ def page() -> str:
             if refusal.kind == kind:
                 parts.append(f"| {refusal.what} | `{refusal.argument}` | `{refused(refusal)}` |\n")
         parts.append("\n")
-    for operator in (npu_gather_pa_kv_cache, quant_scatter_pa_kv_cache):
+    for operator in (getattr(ms_scatter_pa, row.name) for row in OPERATORS if row is not SCATTER_PA):
         parts.append(f"## {operator.__name__}\n\n| mistake | argument | message |\n|---|---|---|\n")
         for other in page_refusals.TABLE:
             if other.operator is operator:

@@ -5,7 +5,7 @@ A kernel there cannot raise. Every call records, whatever ``on_error`` is, and t
 """
 
 import os
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,11 @@ from .operator_package import aclnn_header, find_package, missing_package
 from .paged_launch import PagedLaunch, gather_launch, quant_launch
 from .views import refuse_view
 
+_GATHER_TENSORS, _QUANT_TENSORS = len(GATHER_PA.arguments), len(QUANT_SCATTER_PA.arguments)
+
 
 def make_operator(operator: Operator) -> Any:
-    """One of the two, for both modes.
+    """An operator of the table, for both modes.
 
     Raises:
         RuntimeError: it is not installed, or MindSpore does not see it.
@@ -55,7 +57,7 @@ def make_custom(operator: Operator, library: Path, reg_info: dict[str, Any]) -> 
     return mark_writes(custom, names, {*operator.written, *operator.ascend_written})
 
 
-@lru_cache(maxsize=2)
+@cache
 def made(name: str) -> Any:
     """The operator with that name, made at the first call of either mode."""
     return make_operator({operator.name: operator for operator in OPERATORS}[name])
@@ -189,7 +191,7 @@ def _quant_launch(shapes: Any, dtypes: Any, modes: Any) -> Any:
 
 def gather_graph(*call: Any) -> Any:
     """Compiled by MindSpore, never run as Python."""
-    tensors, shapes, dtypes, modes, last_status = parts_of(call, 13)
+    tensors, shapes, dtypes, modes, last_status = parts_of(call, _GATHER_TENSORS)
     mode_shape, _, stacked, kept, empty = _gather_launch(shapes, dtypes, modes)
     if empty:
         return numbers((0, 0, 0, 0))
@@ -211,7 +213,7 @@ def gather_graph(*call: Any) -> Any:
 
 def quant_graph(*call: Any) -> Any:
     """Compiled by MindSpore, never run as Python."""
-    tensors, shapes, dtypes, modes, last_status = parts_of(call, 11)
+    tensors, shapes, dtypes, modes, last_status = parts_of(call, _QUANT_TENSORS)
     mode_shape, rows_shapes, stacked, _, empty = _quant_launch(shapes, dtypes, modes)
     if empty:
         return numbers((0, 0, 0, 0))

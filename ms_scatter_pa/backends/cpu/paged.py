@@ -26,6 +26,8 @@ from ..paged_reg_info import cpu_inputs, cpu_reg_info
 from . import eager, library
 from .graph import is_key_only
 
+_GATHER_TENSORS, _QUANT_TENSORS = len(GATHER_PA.arguments), len(QUANT_SCATTER_PA.arguments)
+
 _OPTIONS_OF_CALL: dict[str, Callable[..., Any]] = {
     GATHER_PA.name: gather_options_of_call,
     QUANT_SCATTER_PA.name: quant_options_of_call,
@@ -108,7 +110,7 @@ def _quant_options(shapes: Any, dtypes: Any, modes: Any, keeps_last_status: bool
 
 def gather_graph(*call: Any) -> Any:
     """Compiled by MindSpore, never run as Python."""
-    tensors, shapes, dtypes, modes, last_status = parts_of(call, 13)
+    tensors, shapes, dtypes, modes, last_status = parts_of(call, _GATHER_TENSORS)
     key_cache, value_cache, block_tables, seq_lens, key, value, seq_offset = tensors[:7]
     options = numbers(_gather_options(shapes, dtypes, modes, records_into(last_status)))
     if is_key_only(shapes[5], shapes[1]):
@@ -124,7 +126,7 @@ def gather_graph(*call: Any) -> Any:
 
 def quant_graph(*call: Any) -> Any:
     """Compiled by MindSpore, never run as Python."""
-    tensors, shapes, dtypes, modes, last_status = parts_of(call, 11)
+    tensors, shapes, dtypes, modes, last_status = parts_of(call, _QUANT_TENSORS)
     key, value, key_cache, value_cache, slot_mapping = tensors[:5]
     key_scale_cache, value_scale_cache = tensors[9:]
     options = numbers(_quant_options(shapes, dtypes, modes, records_into(last_status)))

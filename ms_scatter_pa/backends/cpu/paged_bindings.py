@@ -82,13 +82,15 @@ class QuantCall(ctypes.Structure):
     ]
 
 
+_FUNCTIONS = {
+    GatherCall: ("MsspGatherPaKvCache", "MsspFormatGatherStatus"),
+    QuantCall: ("MsspQuantScatterPaKvCache", "MsspFormatQuantStatus"),
+}
+
+
 def run(library: CoreLibrary, call: GatherCall | QuantCall) -> tuple[list[int], str]:
     """The status of a call and the sentence for it."""
-    run_it, say = (
-        (library.c.MsspGatherPaKvCache, library.c.MsspFormatGatherStatus)
-        if isinstance(call, GatherCall)
-        else (library.c.MsspQuantScatterPaKvCache, library.c.MsspFormatQuantStatus)
-    )
+    run_it, say = (getattr(library.c, name) for name in _FUNCTIONS[type(call)])
     run_it.restype, say.restype = Status, i64
     status: Status = run_it(ctypes.byref(call))
     buffer = ctypes.create_string_buffer(1024)
