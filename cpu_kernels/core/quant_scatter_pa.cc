@@ -30,7 +30,10 @@ constexpr SideArguments kValueSide = {quant::kValue, quant::kValueCache, quant::
 constexpr int64_t kTileBytes = int64_t{32} << 10;  // of codes
 constexpr int64_t kMinPieceBytes = int64_t{128} << 10;
 constexpr int64_t kMinPiece = 8;
-constexpr int64_t kFewTokens = 8;  // for which inverses cost as much as they save
+constexpr int64_t kFewTokens = 8;    // for which inverses cost as much as they save
+constexpr int64_t kScalesAhead = 8;  // tokens
+constexpr int64_t kPlannedTokens = 16;
+constexpr int64_t kPlannedTokensOfChannels = 512;
 
 // As the write checks them.
 MsspStatus CheckSlots(const MsspQuantCall& call) {
@@ -69,11 +72,10 @@ class SideQuantiser {
     const int32_t kind = side.scaling.kind;
     if (kind == MSSP_COPIED || kind == MSSP_GIVEN) return;
     quantise_ = kernels_.quant.quantise[side.rows_type][CodeIndex(side.cache_type)];
-    max_abs_ = kernels_.quant.max_abs[side.rows_type];
+    dynamic_ = kernels_.quant.dynamic[side.rows_type][CodeIndex(side.cache_type)];
     tile_tokens_ = std::max<int64_t>(kTileBytes / std::max<int64_t>(view_.token_bytes, 1), kNzTile);
     tile_.resize(static_cast<size_t>(tile_tokens_ * view_.token_bytes));
-    const bool channels = kind == MSSP_STATIC && side.scaling.granularity == MSSP_PER_CHANNEL;
-    if (channels && call.num_tokens >= kFewTokens) Invert();
+    if (kind == MSSP_STATIC) Plan();
   }
 
   void Write(int64_t begin, int64_t end) {
@@ -90,21 +92,38 @@ class SideQuantiser {
   }
 
  private:
-  // The inverses of all columns' scales; none where one of them has none to trust.
-  void Invert() {
+  // The inverses of all scales and what their products are good for, where there are rows enough for the search; else
+  // the inverses of channels alone.
+  void Plan() {
     const auto* const scale = static_cast<const float*>(side_.scaling.scale);
     const auto* const offset = static_cast<const float*>(side_.scaling.offset);
     const int64_t count = NumScales(shape_, side_);
-    inverses_.resize(static_cast<size_t>(count));
+    const bool channels = side_.scaling.granularity == MSSP_PER_CHANNEL;
+    if (call_.num_tokens < (channels ? kFewTokens : kPlannedTokens)) return;
     bool have = true;
-    for (int64_t i = 0; i < count; ++i) {
-      have &= HasInverse(scale[i], offset == nullptr ? 0.0f : offset[i]);
-      inverses_[static_cast<size_t>(i)] = 1.0f / scale[i];
+    for (int64_t i = 0; i < count; ++i) have &= HasInverse(scale[i], offset == nullptr ? 0.0f : offset[i]);
+    if (!have) return;
+    inverses_.resize(static_cast<size_t>(count));
+    if (offset == nullptr && call_.num_tokens >= (channels ? kPlannedTokensOfChannels : kPlannedTokens)) {
+      const int64_t group = channels ? kPlanColumns : 1;
+      products_.resize(static_cast<size_t>((count + group - 1) / group));
+      const auto plan = kernels_.quant.plan[side_.rows_type][CodeIndex(side_.cache_type)];
+      return plan(scale, count, group, inverses_.data(), products_.data());
     }
-    if (!have) inverses_.clear();
+    for (int64_t i = 0; i < count; ++i) inverses_[static_cast<size_t>(i)] = 1.0f / scale[i];
   }
 
-  const float* Inverse(int64_t column) const { return inverses_.empty() ? nullptr : inverses_.data() + column; }
+  // Of a static scale or, from `at` on, of channels.
+  ScaleRow Scales(int64_t at) const {
+    const auto* const scale = static_cast<const float*>(side_.scaling.scale);
+    const auto* const offset = static_cast<const float*>(side_.scaling.offset);
+    const bool channels = side_.scaling.granularity == MSSP_PER_CHANNEL;
+    ScaleRow row = {scale + at, offset == nullptr ? nullptr : offset + at, channels ? 1 : 0};
+    if (!inverses_.empty()) row.inverse = inverses_.data() + at;
+    const int64_t group = channels ? kPlanColumns : 1;
+    if (!products_.empty() && at % group == 0) row.products = products_.data() + at / group;
+    return row;
+  }
 
   char* TileRow(int64_t i) { return tile_.data() + i * view_.token_bytes; }
 
@@ -116,8 +135,6 @@ class SideQuantiser {
   int64_t Quantise(int64_t token, int64_t last, char* to) {
     if (slots_[token] < 0) return 1;  // padding: its codes are not stored
     const MsspScaling& scaling = side_.scaling;
-    const auto* const scale = static_cast<const float*>(scaling.scale);
-    const auto* const offset = static_cast<const float*>(scaling.offset);
     if (scaling.kind == MSSP_DYNAMIC) {
       QuantiseDynamic(token, to);
       return 1;
@@ -128,40 +145,38 @@ class SideQuantiser {
       if (side_.token_stride == side_.head_size * shape_.num_head) {
         while (token + tokens < last && slots_[token + tokens] >= 0) ++tokens;
       }
-      quantise_(to, Row(token, 0), tokens * shape_.num_head * side_.head_size, {scale, offset, 0}, kLowestStatic);
+      quantise_(to, Row(token, 0), tokens * shape_.num_head * side_.head_size, Scales(0), kLowestStatic);
       return tokens;
     }
     if (scaling.granularity == MSSP_PER_CHANNEL && together) {
-      quantise_(to, Row(token, 0), shape_.num_head * side_.head_size, {scale, offset, 1, Inverse(0)}, kLowestStatic);
+      quantise_(to, Row(token, 0), shape_.num_head * side_.head_size, Scales(0), kLowestStatic);
       return 1;
     }
     const int64_t step = scaling.granularity == MSSP_PER_TENSOR ? 0
                          : scaling.granularity == MSSP_PER_HEAD ? 1
                                                                 : side_.head_size;
     for (int64_t h = 0; h < shape_.num_head; ++h) {
-      const ScaleRow row = {scale + h * step, offset == nullptr ? nullptr : offset + h * step,
-                            scaling.granularity == MSSP_PER_CHANNEL ? 1 : 0, Inverse(h * step)};
-      quantise_(to + h * view_.head_bytes, Row(token, h), side_.head_size, row, kLowestStatic);
+      quantise_(to + h * view_.head_bytes, Row(token, h), side_.head_size, Scales(h * step), kLowestStatic);
     }
     return 1;
   }
 
-  void QuantiseDynamic(int64_t token, char* to) {
-    const int64_t slot = slots_[token];
-    const int64_t block = slot / shape_.block_size;
-    const int64_t offset = slot % shape_.block_size;
-    const float largest = kCodeTypes[CodeIndex(side_.cache_type)].largest;
-    for (int64_t h = 0; h < shape_.num_head; ++h) {
-      const float scale = DynamicScale(max_abs_(Row(token, h), side_.head_size), largest);
-      *ScaleAt(shape_, side_.scaling, block, offset, h) = scale;
-      quantise_(to + h * view_.head_bytes, Row(token, h), side_.head_size, {&scale, nullptr, 0}, kLowestDynamic);
-    }
+  // Of a slot's first head.
+  float* ScalesOf(int64_t slot) const {
+    return ScaleAt(shape_, side_.scaling, slot / shape_.block_size, slot % shape_.block_size, 0);
   }
 
-  // Not inlined: the caller's IeeeScope must be in force.
-  __attribute__((noinline)) static float DynamicScale(float most, float largest) {
-    const float scale = most / largest;
-    return FloatBits(scale) == 0 ? 1.0f : scale;
+  void QuantiseDynamic(int64_t token, char* to) {
+    const int64_t step = shape_.layout == MSSP_NHSD ? shape_.block_size : 1;
+    const int64_t soon = token + kScalesAhead;
+    if (soon < call_.num_tokens && slots_[soon] >= 0) {
+      const int64_t heads_of_line = step == 1 ? kLine / static_cast<int64_t>(sizeof(float)) : 1;
+      for (int64_t h = 0; h < shape_.num_head; h += heads_of_line) {
+        __builtin_prefetch(ScalesOf(slots_[soon]) + h * step, 1, 2);
+      }
+    }
+    float* const scales = ScalesOf(slots_[token]);
+    dynamic_(to, Row(token, 0), side_.head_size, shape_.num_head, side_.head_stride * item_size_, scales, step);
   }
 
   void StoreGivenScales(int64_t begin, int64_t end) {
@@ -189,9 +204,6 @@ class SideQuantiser {
     WriteLayout(writer, call_.layout, begin, end);
   }
 
-  static constexpr int kLowestStatic = -128;
-  static constexpr int kLowestDynamic = -127;
-
   const MsspQuantCall& call_;
   const PagedShape shape_;
   const MsspPagedSide side_;
@@ -201,10 +213,11 @@ class SideQuantiser {
   const IndexArray slots_;
   SideView view_{};
   QuantKernels::Quantise quantise_ = nullptr;
-  QuantKernels::MaxAbs max_abs_ = nullptr;
+  QuantKernels::Dynamic dynamic_ = nullptr;
   int64_t tile_tokens_ = 0;
   std::vector<char> tile_;
   std::vector<float> inverses_;
+  std::vector<Products> products_;
 };
 
 }  // namespace

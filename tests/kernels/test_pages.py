@@ -83,23 +83,80 @@ def test_quantising_write(library: CoreLibrary, layout: str, code: str, data: st
     check(library, call, make_quant_call, quant_scatter_reference, data.draw(st.integers(2, 4)))
 
 
+def check_everywhere(library: CoreLibrary, rows: Any, code: str, **scales: Any) -> None:
+    """[T, N, D] rows, one after another into blocks of one token: codes and computed scales as the reference's."""
+    tokens, heads, size = rows.shape
+    slots = np.arange(tokens)
+
+    def outcome(write: Any) -> tuple[Any, Any]:
+        cache, scale_cache = np.zeros((tokens, 1, heads, size), storage(code)), np.zeros((tokens, 1, heads), np.float32)
+        given = scales or {"key_scale_cache": scale_cache}
+        assert write(rows, None, cache, None, slots, layout="Norm", **given) == [0, 0, 0, 0]
+        return cache, scale_cache
+
+    want, want_scales = outcome(quant_scatter_reference)
+    nan = np.isnan(want.astype(np.float32))
+    for path in filter(lambda name: library.c.MsspSetCpuFeatures(name.encode()), CPU_PATHS):
+        got, got_scales = outcome(lambda *a, **k: run(library, make_quant_call(*a, **k))[0])
+        assert np.array_equal(nan, np.isnan(got.astype(np.float32))), (path, code, scales)
+        differs = np.argwhere((got.view(np.uint8) != want.view(np.uint8)) & ~nan)
+        assert not len(differs), (path, code, scales, differs[:4])
+        assert got_scales.tobytes() == want_scales.tobytes(), path
+
+
+HALVES = ["float16", "bfloat16"]
+
+
 @pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("rows_type", ["float16", "bfloat16"])
+@pytest.mark.parametrize("rows_type", HALVES)
 def test_every_number_of_16_bits(library: CoreLibrary, code: str, rows_type: str) -> None:
     """All 65536 rows, by scales that meet ties, quotients that need every bit, and the ends of the range."""
     rows = np.arange(65536, dtype=np.uint16).view(storage(rows_type)).reshape(256, 1, 256)
-    for scale in (1.0, 0.3, 1 / 3, 0.0117, 7.0, 1e-38, 1e-44, 3e38):
-        want = np.zeros((256, 1, 1, 256), storage(code))
-        scales = np.array([scale], np.float32)
-        slots = np.arange(256)
-        arguments = {"layout": "Norm", "key_scale": scales}
-        assert quant_scatter_reference(rows, None, want, None, slots, **arguments) == [0, 0, 0, 0]
-        nan = np.isnan(want.astype(np.float32))
-        for path in filter(lambda name: library.c.MsspSetCpuFeatures(name.encode()), CPU_PATHS):
-            got = np.zeros_like(want)
-            assert run(library, make_quant_call(rows, None, got, None, slots, **arguments))[0] == [0, 0, 0, 0]
-            assert np.array_equal(nan, np.isnan(got.astype(np.float32))), (path, scale)
-            assert np.array_equal(got.view(np.uint8)[~nan], want.view(np.uint8)[~nan]), (path, scale)
+    drawn = np.random.default_rng(3).uniform(0.001, 0.1, 4).tolist()
+    for scale in (1.0, 0.25, 0.03, 0.3, 1 / 3, 0.75, 0.0117, 7.0, 1e-38, 1e-44, 3e38, 2e-5, 65504 / 127, *drawn):
+        check_everywhere(library, rows, code, key_scale=np.array([scale], np.float32))
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("rows_type", HALVES)
+def test_every_number_of_16_bits_by_scales_of_channels(library: CoreLibrary, code: str, rows_type: str) -> None:
+    """All 32768 magnitudes in each of 192 channels, whose scales are drawn, or of few digits, or a largest number's."""
+    rng = np.random.default_rng(5)
+    largest = (1 + rng.integers(0, 1024, 64) / 1024).astype(np.float16).astype(np.float32) / np.float32(LARGEST[code])
+    drawn = np.exp2(rng.uniform(-12, 1, 64)).astype(np.float32)
+    few = rng.choice([1.0, 0.5, 0.75, 0.03, 0.1, 0.3, 1 / 3, 5.0, 2.0**-9], 64).astype(np.float32)
+    signs = rng.integers(0, 2, 192).astype(np.uint16) << 15
+    for part in np.split(np.arange(32768, dtype=np.uint16), 8):  # of 4096 tokens
+        key = (part[:, None, None] | signs).view(storage(rows_type))
+        check_everywhere(library, key, code, key_scale=np.concatenate([drawn, few, largest])[None])
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("rows_type", HALVES)
+def test_computed_scales_of_every_significand(library: CoreLibrary, code: str, rows_type: str) -> None:
+    """Each largest magnitude of one exponent, and of others, with the rows nearest to ties, and those beside them."""
+    dtype = storage(rows_type)
+    rng = np.random.default_rng(9)
+    most = np.concatenate([1 + np.arange(1024) / 1024, rng.uniform(1, 2, 512) * np.exp2(rng.integers(-9, 8, 512))])
+    most = most.astype(dtype).astype(np.float64)
+    if code == "int8":
+        ties = np.arange(127) + 0.5
+    else:
+        codes = np.arange(128, dtype=np.uint8).view(storage(code)).astype(np.float64)
+        codes = codes[np.isfinite(codes)]
+        ties = ((codes[1:] + codes[:-1]) / 2)[-124:]
+    nearest = (most[:, None] * ties / LARGEST[code]).astype(dtype)
+    bits = np.maximum(nearest.view(np.uint16)[:, None].astype(np.int32) + np.array([[-1], [0], [1]]), 0).astype(
+        np.uint16
+    )
+    rows = np.zeros((len(most), 384), dtype)
+    rows[:, : bits[0].size] = bits.reshape(len(most), -1).view(dtype)
+    rows[rows.astype(np.float64) > most[:, None]] = 0
+    rows[:, rng.integers(0, 384)] = most
+    rows *= rng.choice([-1, 1], rows.shape).astype(dtype)
+    check_everywhere(library, rows.reshape(-1, 1, 384), code)  # heads with and without codes that are not normal
+    rows[np.abs(rows.astype(np.float64)) * LARGEST[code] < most[:, None] * 2.0**-6] = 0
+    check_everywhere(library, np.where(rows == 0, most[:, None], rows).astype(dtype).reshape(-1, 3, 128), code)
 
 
 @pytest.mark.parametrize("granularity", ["per tensor", "per channel"])
@@ -116,16 +173,11 @@ def test_quotients_beside_a_rounding_boundary(library: CoreLibrary, code: str, o
         bits = (halves * scale).astype(np.float32).view(np.int32)
         rows = np.resize((bits[:, None] + units).reshape(-1), (7, 1, 512)).view(np.float32)
         shape = (1, 512) if granularity == "per channel" else (1,)
-        arguments = {"layout": "Norm", "key_scale": np.full(shape, scale)}
+        arguments = {"key_scale": np.full(shape, scale)}
         if offset:
             arguments["key_offset"] = np.full(shape, offset, np.float32)
         rows = np.concatenate([rows, rows[:, :, ::-1]])  # as many tokens as have inverses
-        want, slots = np.zeros((14, 1, 1, 512), storage(code)), np.arange(14)
-        assert quant_scatter_reference(rows, None, want, None, slots, **arguments) == [0, 0, 0, 0]
-        for path in filter(lambda name: library.c.MsspSetCpuFeatures(name.encode()), CPU_PATHS):
-            got = np.zeros_like(want)
-            assert run(library, make_quant_call(rows, None, got, None, slots, **arguments))[0] == [0, 0, 0, 0]
-            assert np.array_equal(got.view(np.uint8), want.view(np.uint8)), (path, scale)
+        check_everywhere(library, rows, code, **arguments)
 
 
 @pytest.mark.parametrize("layout", CACHE_MODES)

@@ -23,6 +23,7 @@ MSSP_BEGIN_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx2,f16c,fma")
 #include "quant_avx512.h"
 #include "quant_columns.h"
 #include "quant_x86.h"
+#include "quant_x86_products.h"
 
 namespace mssp {
 namespace {

@@ -64,7 +64,7 @@ const Kernels kNeonKernels = {
     TileNz,
     Fence,
     AllMeans(std::make_integer_sequence<int, MSSP_NUM_ELEMENT_TYPES>()),
-    MSSP_QUANT_KERNELS(PortableQuantise, PortableDequantise, PortableMaxAbs),
+    MSSP_QUANT_KERNELS(PortableQuantise, PortableDequantise, PortableDynamic, PortablePlan),
 };
 
 }  // namespace mssp

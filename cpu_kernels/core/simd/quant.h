@@ -8,13 +8,30 @@
 
 namespace mssp {
 
+// How products with the inverse of a scale become the codes of the quotients, for every number of 16 bits.
+enum class Products : uint8_t {
+  kNone,     // they do not
+  kNearest,  // rounded to nearest: int8 as always, float8 with ties away from zero
+  kEven,     // float8: what lies within a few units of a tie is one, and goes to the even code
+};
+
+inline constexpr int64_t kPlanColumns = 64;
+
 // The scale and the offset of a row: one number for all columns (step 0) or one for each (step 1). Many rows with the
-// same scales of columns have their inverses, where each HasInverse.
+// same scales have their inverses: of columns, where each HasInverse; and what their products are good for, of all
+// columns or of kPlanColumns at a time.
 struct ScaleRow {
   const float* scale;
   const float* offset;
   int64_t step;
   const float* inverse = nullptr;
+  const Products* products = nullptr;
+
+  // The same of the columns from one on, without what products are good for.
+  ScaleRow From(int64_t column) const {
+    const int64_t at = column * step;
+    return {scale + at, offset == nullptr ? nullptr : offset + at, step, inverse == nullptr ? nullptr : inverse + at};
+  }
 };
 
 inline constexpr float kLargestOffset = 1024.0f;
@@ -23,6 +40,9 @@ inline constexpr float kLargestOffset = 1024.0f;
 inline bool HasInverse(float scale, float offset) {
   return scale >= 0x1p-40f && scale <= 0x1p40f && offset >= -kLargestOffset && offset <= kLargestOffset;
 }
+
+inline constexpr int kLowestStatic = -128;
+inline constexpr int kLowestDynamic = -127;
 
 inline constexpr int kNumFloatTypes = 3;  // float16, float32, bfloat16: MsspElementType 0 to 2
 
@@ -48,12 +68,17 @@ struct QuantKernels {
   using Quantise = void (*)(char* to, const char* from, int64_t columns, const ScaleRow& scales, int lowest);
   // to[i] = (from[i] - offset) * scale, rounded once.
   using Dequantise = void (*)(char* to, const char* from, int64_t columns, const ScaleRow& scales);
-  // The largest magnitude; NaN when there is one.
-  using MaxAbs = float (*)(const char* from, int64_t columns);
+  // A token with a scale for each of `num_head` heads, which lie `stride` bytes apart and go side by side. Scale h is
+  // stored at scales[h * step]: max|x| / qmax, 1.0 where that is 0.
+  using Dynamic = void (*)(char* to, const char* from, int64_t head_size, int64_t num_head, int64_t stride,
+                           float* scales, int64_t step);
+  // Inverses of scales without offsets, and what the products of each `group` of them are good for.
+  using Plan = void (*)(const float* scales, int64_t count, int64_t group, float* inverses, Products* products);
 
   Quantise quantise[kNumFloatTypes][kNumCodeTypes];
   Dequantise dequantise[kNumFloatTypes][kNumCodeTypes];
-  MaxAbs max_abs[kNumFloatTypes];
+  Dynamic dynamic[kNumFloatTypes][kNumCodeTypes];
+  Plan plan[kNumFloatTypes][kNumCodeTypes];
 };
 
 }  // namespace mssp

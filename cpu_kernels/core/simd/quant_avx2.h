@@ -64,6 +64,28 @@ inline uint32_t LargestWord(Words x) {
   return static_cast<uint32_t>(_mm_cvtsi128_si32(most));
 }
 
+inline uint32_t DoubtBits(Doubts x) { return static_cast<uint32_t>(_mm256_movemask_ps(x)); }
+inline Words XorWords(Words a, Words b) { return _mm256_xor_si256(a, b); }
+inline Words AddHalves(Words a, Words b) { return _mm256_add_epi16(a, b); }
+inline Words MinHalves(Words a, Words b) { return _mm256_min_epu16(a, b); }
+template <int kBits>
+inline Words ShiftRightHalves(Words x) {
+  return _mm256_srli_epi16(x, kBits);
+}
+inline Words OrChanges(Words a, Words b, Words c) { return OrWords(a, XorWords(b, c)); }
+inline Words SelectBits(Words mask, Words a, Words b) {
+  return OrWords(AndWords(mask, a), _mm256_andnot_si256(mask, b));
+}
+inline bool AnyBits(Words a, Words b) { return _mm256_testz_si256(a, b) == 0; }
+inline Words AddBytes(Words a, Words b) { return _mm256_add_epi8(a, b); }
+inline Words PackHalves(const Words halves[2]) {
+  const Words bytes = _mm256_packus_epi16(halves[0], halves[1]);
+  const Words within =
+      _mm256_setr_epi32(0x06040200, 0x07050301, 0x0E0C0A08, 0x0F0D0B09, 0x06040200, 0x07050301, 0x0E0C0A08, 0x0F0D0B09);
+  const Words order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  return _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(bytes, within), order);
+}
+
 // Words 0 to 0xFFFF as eight halves.
 inline __m128i Halves(Words x) { return _mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1)); }
 inline void StoreBytes(char* to, Words x) {

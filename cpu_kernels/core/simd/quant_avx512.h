@@ -67,6 +67,25 @@ inline uint32_t LargestWord(Words x) {
   return static_cast<uint32_t>(_mm_cvtsi128_si32(most));
 }
 
+inline uint32_t DoubtBits(Doubts x) { return x; }
+inline Words XorWords(Words a, Words b) { return _mm512_xor_si512(a, b); }
+inline Words AddHalves(Words a, Words b) { return _mm512_add_epi16(a, b); }
+inline Words MinHalves(Words a, Words b) { return _mm512_maskz_min_epu16(0xFFFFFFFF, a, b); }
+template <int kBits>
+inline Words ShiftRightHalves(Words x) {
+  return _mm512_maskz_srli_epi16(0xFFFFFFFF, x, kBits);
+}
+inline Words OrChanges(Words a, Words b, Words c) { return _mm512_ternarylogic_epi32(a, b, c, 0xF6); }
+inline Words SelectBits(Words mask, Words a, Words b) { return _mm512_ternarylogic_epi32(mask, a, b, 0xCA); }
+inline bool AnyBits(Words a, Words b) { return _mm512_test_epi32_mask(a, b) != 0; }
+inline Words AddBytes(Words a, Words b) { return _mm512_add_epi8(a, b); }
+inline Words PackHalves(const Words halves[2]) {
+  const Words bytes = _mm512_packus_epi16(halves[0], halves[1]);
+  const Words within = _mm512_set4_epi32(0x0F0D0B09, 0x0E0C0A08, 0x07050301, 0x06040200);
+  const Words order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_maskz_permutexvar_epi32(0xFFFF, order, _mm512_shuffle_epi8(bytes, within));
+}
+
 inline void StoreBytes(char* to, Words x) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_maskz_cvtepi32_epi8(0xFFFF, x));
 }

@@ -9,14 +9,16 @@
 namespace mssp {
 namespace {
 
-template <typename Storage, typename Format>
+template <typename Storage, typename Format, int Mantissa>
 struct FloatRows {
   using Element = Storage;
   using Converts = Format;
+  static constexpr bool kIsHalf = sizeof(Storage) == 2;
+  static constexpr int kMantissa = Mantissa;
 };
-using Float16Rows = FloatRows<uint16_t, Float16>;
-using Float32Rows = FloatRows<uint32_t, Float32>;
-using BFloat16Rows = FloatRows<uint16_t, BFloat16>;
+using Float16Rows = FloatRows<uint16_t, Float16, 10>;
+using Float32Rows = FloatRows<uint32_t, Float32, 23>;
+using BFloat16Rows = FloatRows<uint16_t, BFloat16, 7>;
 
 // Integers on the way are floats that hold them: adding 1.5 * 2**23 rounds to nearest even.
 struct Int8Codes {
@@ -97,20 +99,34 @@ void PortableDequantise(char* to, const char* from, int64_t columns, const Scale
   DequantiseColumns<Rows, Codes>(to, from, 0, columns, scales);
 }
 
-template <typename Rows>
-float PortableMaxAbs(const char* from, int64_t columns) {
-  return Rows::Converts::ToFloat(MaxBits<Rows>(from, 0, columns));
+inline float DynamicScale(float most, float largest) {
+  const float scale = most / largest;
+  return FloatBits(scale) == 0 ? 1.0f : scale;
+}
+
+template <typename Rows, typename Codes>
+void PortableDynamic(char* to, const char* from, int64_t head_size, int64_t num_head, int64_t stride, float* scales,
+                     int64_t step) {
+  for (int64_t h = 0; h < num_head; ++h) {
+    const char* const row = from + h * stride;
+    const float most = Rows::Converts::ToFloat(MaxBits<Rows>(row, 0, head_size));
+    float& scale = scales[h * step];
+    scale = DynamicScale(most, Codes::kMax);
+    QuantiseColumns<Rows, Codes>(to + h * head_size, row, 0, head_size, {&scale, nullptr, 0}, kLowestDynamic);
+  }
+}
+
+template <typename Rows, typename Codes>
+void PortablePlan(const float* scales, int64_t count, int64_t group, float* inverses, Products* products) {
+  for (int64_t i = 0; i < count; ++i) inverses[i] = 1.0f / scales[i];
+  for (int64_t i = 0; i < count; i += group) products[i / group] = Products::kNone;
 }
 
 #define MSSP_QUANT_ROW(Function, Rows) {Function<Rows, Int8Codes>, Function<Rows, E5M2Codes>, Function<Rows, E4M3Codes>}
 #define MSSP_QUANT_TABLE(Function) \
   {MSSP_QUANT_ROW(Function, Float16Rows), MSSP_QUANT_ROW(Function, Float32Rows), MSSP_QUANT_ROW(Function, BFloat16Rows)}
-#define MSSP_QUANT_KERNELS(Quantise, Dequantise, MaxAbs)             \
-  {                                                                  \
-    MSSP_QUANT_TABLE(Quantise), MSSP_QUANT_TABLE(Dequantise), {      \
-      MaxAbs<Float16Rows>, MaxAbs<Float32Rows>, MaxAbs<BFloat16Rows> \
-    }                                                                \
-  }
+#define MSSP_QUANT_KERNELS(Quantise, Dequantise, Dynamic, Plan) \
+  {MSSP_QUANT_TABLE(Quantise), MSSP_QUANT_TABLE(Dequantise), MSSP_QUANT_TABLE(Dynamic), MSSP_QUANT_TABLE(Plan)}
 
 }  // namespace
 }  // namespace mssp

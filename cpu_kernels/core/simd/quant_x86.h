@@ -8,7 +8,10 @@
 //   BytesDiffer(a, b); ConvertWords(w): their values; StoreBytes(p, w): the low byte of every word; LoadBytes(p),
 //   LoadSignedBytes(p), LoadHalves(p): widened to words; HalvesToFloats(p), StoreHalves(p, x): float16; StoreLow16(p,
 //   w): the low half of every word; LoadWords(p), StoreWords(p, w); MaxHalves(a, b), MaxWords(a, b): of unsigned halves
-//   and words.
+//   and words; DoubtBits(d): a bit for each lane; AddHalves(a, b), MinHalves(a, b), unsigned, ShiftRightHalves<n>(w);
+//   AddBytes(a, b); OrChanges(a, b, c): a | (b ^ c); SelectBits(mask, a, b): bits of a where the mask has one, else of
+//   b; AnyBits(a, b): whether they share a bit; PackHalves(h[2]): bytes, in order, of halves up to 255, which are those
+//   of four vectors, two and two in turn.
 #include <immintrin.h>
 
 #include <cstdint>
@@ -118,8 +121,19 @@ struct VectorCodes<Int8Codes> {
   static inline Floats ToFloat(const char* from) { return ConvertWords(LoadSignedBytes(from)); }
 };
 
-// Processors fetch ahead within a page only, and rows go on behind it.
-constexpr int64_t kAhead = 4096;
+// Has on their way the lines that are as many ahead of the row's: four pages on, side by side. One page after another
+// would be read no faster than one stream of memory is, and first-level misses are too few for it.
+inline void PrefetchAhead(const char* row, int64_t bytes) {
+  constexpr uintptr_t kPage = 4096;
+  constexpr uintptr_t kPages = 4;
+  for (int64_t line = 0; line < bytes; line += kLine) {
+    const uintptr_t at = reinterpret_cast<uintptr_t>(row + line);
+    const uintptr_t window = (at / (kPages * kPage) + 1) * (kPages * kPage);
+    const uintptr_t number = at / kLine;
+    const uintptr_t to = window + number % kPages * kPage + number / kPages % (kPage / kLine) * kLine;
+    _mm_prefetch(reinterpret_cast<const char*>(to), _MM_HINT_T1);
+  }
+}
 
 // Where the scales of a row are, a vector of columns at a time.
 struct VectorScales {
@@ -158,9 +172,7 @@ int64_t QuantiseToInt8(char* to, const char* from, int64_t columns, const Vector
   const Floats largest = Set(kCodeTypes[0].largest);
   int64_t i = 0;
   for (; i + kVectors * kWidth <= columns; i += kVectors * kWidth) {
-    for (int64_t line = 0; line < kVectors * kWidth * kSize; line += kLine) {
-      _mm_prefetch(from + i * kSize + kAhead + line, _MM_HINT_T0);
-    }
+    PrefetchAhead(from + i * kSize, kVectors * kWidth * kSize);
     Words low[kVectors];
     Words high[kVectors];
     for (int v = 0; v < kVectors; ++v) {
@@ -190,7 +202,7 @@ int64_t QuantiseToFloat8(char* to, const char* from, int64_t columns, const Vect
   const Words near = SetWords(scales.exact ? 0 : 2 * kUnits + 1);
   int64_t i = 0;
   for (; i + kVectors * kWidth <= columns; i += kVectors * kWidth) {
-    _mm_prefetch(from + i * kSize + kAhead, _MM_HINT_T0);
+    PrefetchAhead(from + i * kSize, kVectors * kWidth * kSize);
     Words codes[kVectors];
     Doubts doubts = NoDoubts();
     for (int v = 0; v < kVectors; ++v) {
@@ -208,7 +220,7 @@ int64_t QuantiseToFloat8(char* to, const char* from, int64_t columns, const Vect
 }
 
 template <typename Rows, typename Codes>
-void VectorQuantise(char* to, const char* from, int64_t columns, const ScaleRow& row, int lowest) {
+void QuantiseByQuotients(char* to, const char* from, int64_t columns, const ScaleRow& row, int lowest) {
   const Floats floor = Set(static_cast<float>(lowest));
   const VectorScales scales = {row, Codes::kIsInteger && row.offset != nullptr};
   int64_t i = 0;
@@ -236,7 +248,7 @@ float VectorMaxAbs(const char* from, int64_t columns) {
   int64_t i = 0;
   for (; i + kLanes <= columns; i += kLanes) {
     const char* const lane = from + i * static_cast<int64_t>(sizeof(Element));
-    _mm_prefetch(lane + kAhead, _MM_HINT_T0);
+    PrefetchAhead(lane, kLanes * static_cast<int64_t>(sizeof(Element)));
     const Words magnitude = AndWords(LoadWords(lane), mask);
     most = kHalf ? MaxHalves(most, magnitude) : MaxWords(most, magnitude);
   }
@@ -265,8 +277,6 @@ void VectorDequantise(char* to, const char* from, int64_t columns, const ScaleRo
   }
   DequantiseColumns<Rows, Codes>(to, from, i, columns, scales);
 }
-
-constexpr QuantKernels kQuant = MSSP_QUANT_KERNELS(VectorQuantise, VectorDequantise, VectorMaxAbs);
 
 }  // namespace
 }  // namespace mssp

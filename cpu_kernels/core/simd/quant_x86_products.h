@@ -1,0 +1,326 @@
+// Rows of 16 bits to codes by one multiplication, and the table of all of quantising, for inclusion after quant_x86.h.
+//
+// A product p = x * inverse is some units in the last place beside the quotient x / scale. It has another code only
+// where the quotient lies so near half way between two codes, at a tie; and rows of 16 bits are so coarse that few
+// scales have such an x at all. A plan looks for them once for a scale, and for an inverse that is right for all of
+// them.
+//
+// Computed scales need no search. With x and m = max|x| of 11 bits, x / scale = qmax * x / m, up to 2**-24, where qmax
+// is 127, or 7 times a power of two. It is a tie, (2k + 1) / 2 times a power of two, only where qmax * x = (2k + 1) * m
+// / 2 times that: where 127 or 7 divides m or 2k + 1. Otherwise it is 2**-19 of itself away from one, or more. If m is
+// no such multiple, what is left is k = 63 for int8, and 21 / 16 for float8_e4m3fn: one tie, whose side one division
+// tells.
+#include <cstdint>
+
+namespace mssp {
+namespace {
+
+// An inverse that was moved lies beyond its own rounding, that of the scale and that of the product.
+constexpr int32_t kMoved = 4;
+
+template <typename Codes>
+struct Float8Bits {
+  static constexpr int kMantissa = Codes::kMax > 1000 ? 2 : 3;
+  static constexpr int kShift = 23 - kMantissa;  // of a code in the bits of a float32
+  static constexpr int32_t kHalf = 1 << (kShift - 1);
+  static constexpr int32_t kNear = 16;  // units about a tie that go to the even code
+  static constexpr int32_t kSmallestNormal = (128 - Codes::Converts::kBias) << 23;
+};
+
+inline Words SetHalves(uint32_t x) { return SetWords(static_cast<int32_t>((x & 0xFFFF) * 0x10001u)); }
+
+// Four vectors of rows as products.
+template <typename Rows, bool kAlone>
+inline void MultiplyFour(const char* from, const float* inverses, Floats inverse, Floats products[4]) {
+  constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
+  for (int v = 0; v < 4; ++v) {
+    const Floats x = LoadRow<Rows>(from + v * kWidth * kSize);
+    products[v] = Mul(x, kAlone ? inverse : LoadFloats(inverses + v * kWidth));
+  }
+}
+
+// Gathers rows that are infinite or NaN: their exponents overflow into the sign.
+template <typename Rows>
+inline Words NotFinite(Words found, const char* from) {
+  const Words carry = SetHalves(1u << Rows::kMantissa);
+  for (int half = 0; half < 2; ++half) {
+    const Words rows = LoadWords(from + half * 4 * kWidth);
+    found = OrChanges(found, rows, AddHalves(rows, carry));
+  }
+  return found;
+}
+
+inline bool HasSigns(Words halves) { return AnyBits(halves, SetHalves(0x8000)); }
+
+// False where a row is not finite; computed scales have none. What saturates goes to the side where it belongs.
+template <typename Rows, bool kAlone, bool kComputed>
+bool ProductsToInt8(char* to, const char* from, int64_t columns, const float* inverses) {
+  constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
+  const Floats inverse = Set(inverses[0]);
+  Words odd = SetWords(0);
+  for (int64_t i = 0; i < columns; i += 4 * kWidth) {
+    const char* const row = from + i * kSize;
+    if (!kComputed) PrefetchAhead(row, 4 * kWidth * kSize);
+    Floats products[4];
+    MultiplyFour<Rows, kAlone>(row, inverses + (kAlone ? 0 : i), inverse, products);
+    if (!kComputed) odd = NotFinite<Rows>(odd, row);
+    Words words[4];
+    for (int v = 0; v < 4; ++v) {
+      words[v] = RoundWords(kComputed ? products[v] : Min(products[v], Set(kCodeTypes[0].largest)));
+    }
+    StoreWords(to + i, PackBytes(words));
+  }
+  return kComputed || !HasSigns(odd);
+}
+
+// False where a row is a NaN or infinite, or a code is no normal one.
+template <typename Rows, typename Codes, bool kAlone, bool kComputed, bool kEven>
+bool ProductsToFloat8(char* to, const char* from, int64_t columns, const float* inverses) {
+  using Layout = Float8Bits<Codes>;
+  constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
+  constexpr int kShift = Layout::kShift - 16;
+  // From the exponent of the smallest normal number on; what is below borrows from the sign.
+  constexpr int32_t kBegin = (kEven ? 0 : Layout::kHalf >> 16) - (Layout::kSmallestNormal >> 16);
+  const Words begin = SetHalves(static_cast<uint32_t>(kBegin));
+  const Words largest = SetHalves(FloatBits(Codes::kMax) >> 16);
+  const Words magnitudes = SetHalves(0x7FFF);
+  const Words code_bits = SetHalves(0x007F);
+  const Floats inverse = Set(inverses[0]);
+  Words odd = SetWords(0);
+  Words small = SetWords(0);
+  for (int64_t i = 0; i < columns; i += 4 * kWidth) {
+    const char* const row = from + i * kSize;
+    if (!kComputed) PrefetchAhead(row, 4 * kWidth * kSize);
+    Floats products[4];
+    MultiplyFour<Rows, kAlone>(row, inverses + (kAlone ? 0 : i), inverse, products);
+    if (!kComputed) odd = NotFinite<Rows>(odd, row);
+    Words halves[2];
+    for (int pair = 0; pair < 2; ++pair) {
+      Words bits[2];
+      for (int v = 0; v < 2; ++v) {
+        bits[v] = Bits(products[2 * pair + v]);
+        if (kEven) {
+          const Words is_odd = AndWords(ShiftRight<Layout::kShift - 5>(bits[v]), SetWords(2 * Layout::kNear));
+          bits[v] = AddWords(bits[v], AddWords(is_odd, SetWords(Layout::kHalf - Layout::kNear)));
+        }
+      }
+      const Words high =
+          OrWords(ShiftRight<16>(bits[0]), AndWords(bits[1], SetWords(static_cast<int32_t>(0xFFFF0000))));
+      const Words magnitude = MinHalves(AndWords(high, magnitudes), largest);
+      const Words above = AddHalves(kComputed ? high : magnitude, begin);
+      // Of a computed scale the sign is still there, and all between it and the code must be zero.
+      small = OrWords(small, above);
+      halves[pair] = SelectBits(code_bits, ShiftRightHalves<kShift>(above), ShiftRightHalves<8>(high));
+    }
+    StoreWords(to + i, AddBytes(PackHalves(halves), SetWords(0x01010101 << Layout::kMantissa)));
+  }
+  constexpr uint32_t kBetween = kComputed ? 0x7FFF & ~((0x80u << kShift) - 1) : 0x8000;
+  return !AnyBits(small, SetHalves(kBetween)) && (kComputed || !HasSigns(odd));
+}
+
+// `columns` are whole groups. False where some codes are still to be made.
+template <typename Rows, typename Codes, bool kAlone, bool kComputed>
+bool QuantiseByProducts(char* to, const char* from, int64_t columns, const float* inverses, Products products) {
+  if (products == Products::kNone) return false;
+  if constexpr (Codes::kIsInteger) {
+    return ProductsToInt8<Rows, kAlone, kComputed>(to, from, columns, inverses);
+  } else if (products == Products::kEven) {
+    return ProductsToFloat8<Rows, Codes, kAlone, kComputed, true>(to, from, columns, inverses);
+  } else {
+    return ProductsToFloat8<Rows, Codes, kAlone, kComputed, false>(to, from, columns, inverses);
+  }
+}
+
+// Of 11 bits, all that a row of 16 bits has.
+inline uint32_t Significand(float x) { return (FloatBits(x) >> 13 & 0x3FF) | 0x400; }
+
+inline float Moved(float x, int32_t units) { return BitsFloat(FloatBits(x) + static_cast<uint32_t>(units)); }
+
+// The inverse of a computed scale, and what its products are good for.
+template <typename Codes>
+inline Products PlanComputed(float most, float scale, float* inverse) {
+  if (!HasInverse(scale, 0.0f)) return Products::kNone;
+  *inverse = 1.0f / scale;
+  if constexpr (Codes::kIsInteger) {
+    if (Significand(most) % 127 == 0) return Products::kNone;
+    *inverse = Moved(*inverse, most * 0.5f / scale >= 63.5f ? kMoved : -kMoved);
+  } else {
+    if (Significand(most) % 7 == 0) return Products::kEven;
+    if (Float8Bits<Codes>::kMantissa == 3) {
+      *inverse = Moved(*inverse, most * (3.0f / 64) / scale > 21.0f ? kMoved : -kMoved);
+    }
+  }
+  return Products::kNearest;
+}
+
+// Ties of int8; of float8 those of one exponent, as codes repeat with the exponent.
+template <typename Codes>
+constexpr int NumTies() {
+  return Codes::kIsInteger ? 128 : 1 << Float8Bits<Codes>::kMantissa;
+}
+template <typename Codes>
+inline float Tie(int k) {
+  if constexpr (Codes::kIsInteger) {
+    return static_cast<float>(k) + 0.5f;
+  } else {
+    return static_cast<float>((NumTies<Codes>() + k) * 2 + 1);
+  }
+}
+
+constexpr int kCandidates = 3;  // the inverse, and the numbers beside it
+
+inline float Candidate(float scale, int i) { return Moved(1.0f / scale, i == 2 ? -1 : i); }
+
+// The float8 code of a product, as the vectors have it.
+template <typename Codes>
+inline uint32_t ProductCode(float product, bool even) {
+  using Layout = Float8Bits<Codes>;
+  const auto bits = static_cast<int32_t>(FloatBits(product));
+  const int32_t is_odd = bits >> (Layout::kShift - 5) & (2 * Layout::kNear);
+  const int32_t rounding = even ? Layout::kHalf - Layout::kNear + is_odd : Layout::kHalf;
+  const int32_t above = (bits + rounding - Layout::kSmallestNormal) >> Layout::kShift;
+  return static_cast<uint32_t>(above + (1 << Layout::kMantissa));
+}
+
+// The ways, a bit for each, that have the quotient's code for the row nearest to a tie.
+template <typename Rows, typename Codes>
+uint32_t GoodWays(float scale, float tie) {
+  constexpr int kDropped = 23 - Rows::kMantissa;
+  const uint32_t bits = FloatBits(scale * tie) + (1u << (kDropped - 1));
+  const float x = BitsFloat(bits >> kDropped << kDropped);
+  constexpr auto kLowest = static_cast<float>(kLowestStatic);
+  uint32_t good = 0;
+  for (int i = 0; i < kCandidates; ++i) {
+    const float product = x * Candidate(scale, i);
+    if constexpr (Codes::kIsInteger) {
+      const bool is_good = Codes::FromFloat(product, kLowest) == Codes::FromFloat(x / scale, kLowest) &&
+                           Codes::FromFloat(-product, kLowest) == Codes::FromFloat(-x / scale, kLowest);
+      good |= (is_good ? 1u : 0u) << (2 * i);
+    } else {
+      const uint32_t code = Codes::FromFloat(x / scale, kLowest);
+      good |= (ProductCode<Codes>(product, false) == code ? 1u : 0u) << (2 * i);
+      good |= (ProductCode<Codes>(product, true) == code ? 2u : 0u) << (2 * i);
+    }
+  }
+  return good;
+}
+
+// `count` scales, at most kWidth. Of scales of few digits, such as 0.75, many ties are rows: `*searches` says how many
+// may still be looked at.
+template <typename Rows, typename Codes>
+void PlanVector(const float* scales, int64_t count, int64_t* searches, float* inverses, Products* products) {
+  // Units: more than any error, and than what counts as a tie.
+  constexpr int32_t kZone = Codes::kIsInteger ? 8 : 2 * Float8Bits<E4M3Codes>::kNear;
+  constexpr int32_t kRest = (1 << (23 - Rows::kMantissa)) - 1;
+  float all[kWidth];
+  uint32_t good[kWidth];
+  uint32_t alive = 0;
+  for (int64_t lane = 0; lane < kWidth; ++lane) {
+    all[lane] = scales[lane < count ? lane : 0];
+    good[lane] = HasInverse(all[lane], 0.0f) ? ~0u : 0;
+    // A power of two has an exact inverse: products are the quotients, ties too.
+    const bool is_exact = (FloatBits(all[lane]) & 0x007FFFFF) == 0;
+    if (is_exact && !Codes::kIsInteger) good[lane] &= 2;
+    if (lane < count && !is_exact && good[lane] != 0) alive |= 1u << lane;
+  }
+  const Floats vector = LoadFloats(all);
+  for (int k = 0; k < NumTies<Codes>() && alive != 0; ++k) {
+    const Words bits = Bits(Mul(vector, Set(Tie<Codes>(k))));
+    const Words rest = AndWords(AddWords(bits, SetWords(kZone)), SetWords(kRest));
+    for (uint32_t near = DoubtBits(WordsBelow(rest, SetWords(2 * kZone + 1))) & alive; near != 0; near &= near - 1) {
+      const int lane = __builtin_ctz(near);
+      good[lane] &= --*searches < 0 ? 0 : GoodWays<Rows, Codes>(all[lane], Tie<Codes>(k));
+      if (good[lane] == 0) alive &= ~(1u << lane);
+    }
+  }
+  for (int64_t lane = 0; lane < count; ++lane) {
+    products[lane] = Products::kNone;
+    inverses[lane] = Candidate(all[lane], 0);
+    for (int way = 2 * kCandidates - 1; way >= 0; --way) {
+      if ((good[lane] >> way & 1) == 0 || (way % 2 != 0 && products[lane] == Products::kNearest)) continue;
+      products[lane] = way % 2 != 0 ? Products::kEven : Products::kNearest;
+      inverses[lane] = Candidate(all[lane], way / 2);
+    }
+  }
+}
+
+template <typename Rows, typename Codes>
+void VectorPlan(const float* scales, int64_t count, int64_t group, float* inverses, Products* products) {
+  if constexpr (Rows::kIsHalf) {
+    int64_t searches = NumTies<Codes>() + 4 * count;
+    Products good[kWidth];
+    for (int64_t i = 0; i < count; i += kWidth) {
+      const int64_t here = count - i < kWidth ? count - i : kWidth;
+      PlanVector<Rows, Codes>(scales + i, here, &searches, inverses + i, good);
+      for (int64_t lane = 0; lane < here; ++lane) {
+        Products& all = products[(i + lane) / group];
+        const bool is_first = (i + lane) % group == 0;
+        all = is_first || all == good[lane] ? good[lane] : Products::kNone;
+      }
+    }
+  } else {
+    PortablePlan<Rows, Codes>(scales, count, group, inverses, products);
+  }
+}
+
+template <typename Rows, typename Codes>
+void VectorQuantise(char* to, const char* from, int64_t columns, const ScaleRow& row, int lowest) {
+  constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
+  constexpr int64_t kMost = 2 * kPlanColumns;  // made again where one row is odd
+  constexpr int64_t kRest = 16 * kMost;        // where rows are often odd nothing is made twice for so long
+  int64_t i = 0;
+  if constexpr (Rows::kIsHalf) {
+    const bool alone = row.step == 0;
+    const int64_t whole = row.products == nullptr ? 0 : columns / kPlanColumns * kPlanColumns;
+    int64_t next_try = 0;
+    for (int64_t next; i < whole; i = next) {
+      next = i + (alone && whole - i >= kMost ? kMost : kPlanColumns);
+      const char* const rows = from + i * kSize;
+      const Products products = i < next_try ? Products::kNone : row.products[alone ? 0 : i / kPlanColumns];
+      const bool done =
+          alone ? QuantiseByProducts<Rows, Codes, true, false>(to + i, rows, next - i, row.inverse, products)
+                : QuantiseByProducts<Rows, Codes, false, false>(to + i, rows, next - i, row.inverse + i, products);
+      if (done) continue;
+      QuantiseByQuotients<Rows, Codes>(to + i, rows, next - i, row.From(i), lowest);
+      if (products != Products::kNone) next_try = next + kRest;
+    }
+  }
+  if (i < columns) QuantiseByQuotients<Rows, Codes>(to + i, from + i * kSize, columns - i, row.From(i), lowest);
+}
+
+template <typename Rows, typename Codes>
+void VectorDynamic(char* to, const char* from, int64_t head_size, int64_t num_head, int64_t stride, float* scales,
+                   int64_t step) {
+  constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
+  constexpr int64_t kHeads = 16;  // whose divisions overlap
+  for (int64_t first = 0; first < num_head; first += kHeads) {
+    const int64_t heads = num_head - first < kHeads ? num_head - first : kHeads;
+    float most[kHeads];
+    float inverses[kHeads];
+    Products products[kHeads];
+    for (int64_t h = 0; h < heads; ++h) most[h] = VectorMaxAbs<Rows>(from + (first + h) * stride, head_size);
+    for (int64_t h = 0; h < heads; ++h) {
+      const float scale = DynamicScale(most[h], Codes::kMax);
+      scales[(first + h) * step] = scale;
+      products[h] = Rows::kIsHalf ? PlanComputed<Codes>(most[h], scale, &inverses[h]) : Products::kNone;
+    }
+    for (int64_t h = 0; h < heads; ++h) {
+      const char* const row = from + (first + h) * stride;
+      char* const codes = to + (first + h) * head_size;
+      int64_t whole = head_size / (4 * kWidth) * (4 * kWidth);
+      if constexpr (Rows::kIsHalf) {
+        if (!QuantiseByProducts<Rows, Codes, true, true>(codes, row, whole, &inverses[h], products[h])) whole = 0;
+      } else {
+        whole = 0;
+      }
+      if (whole == head_size) continue;
+      const ScaleRow scale = {&scales[(first + h) * step], nullptr, 0};
+      QuantiseByQuotients<Rows, Codes>(codes + whole, row + whole * kSize, head_size - whole, scale, kLowestDynamic);
+    }
+  }
+}
+
+constexpr QuantKernels kQuant = MSSP_QUANT_KERNELS(VectorQuantise, VectorDequantise, VectorDynamic, VectorPlan);
+
+}  // namespace
+}  // namespace mssp
