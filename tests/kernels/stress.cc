@@ -1,5 +1,6 @@
-// Several threads call the operator and copy blocks at once, each with workers: for -fsanitize=thread. Caches of their
-// own, and disjoint slots and blocks of shared ones.
+// Several threads call the operator, quantise, gather and copy blocks at once, each with workers: for
+// -fsanitize=thread. Caches of their own, and disjoint slots and blocks of shared ones.
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstdio>
@@ -107,6 +108,87 @@ void CopyBlocks(int caller, std::vector<char>* pool, int rounds) {
   }
 }
 
+// Blocks caller, caller + kCallers, ... of a shared cache of codes and one of scales: written with scales that are
+// computed, then with those of channels, and gathered back. Every row is a code times a scale of 1.
+constexpr int64_t kQuantTokens = 512, kQuantBlocks = kQuantTokens / kBlockSize * kCallers;
+
+struct QuantPool {
+  std::vector<char> codes = std::vector<char>(kQuantBlocks * kBlockSize * kHeads * kSize);
+  std::vector<float> scales = std::vector<float>(kQuantBlocks * kBlockSize * kHeads);
+};
+
+void QuantiseAndGather(int caller, QuantPool* pool, int rounds) {
+  std::vector<uint16_t> rows(kQuantTokens * kHeads * kSize), back(rows.size());
+  std::vector<int64_t> slots(kQuantTokens), blocks;
+  for (int64_t b = 0; b < kQuantTokens / kBlockSize; ++b) blocks.push_back(b * kCallers + caller);
+  for (int64_t t = 0; t < kQuantTokens; ++t) {
+    slots[static_cast<size_t>(t)] = blocks[static_cast<size_t>(t / kBlockSize)] * kBlockSize + t % kBlockSize;
+  }
+  const std::vector<float> ones(kHeads * kSize, 1.0f);
+  const int64_t length = kQuantTokens;
+  for (int round = 0; round < rounds; ++round) {
+    const bool is_int8 = round % 2 == 0;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const auto number = i % kSize == 0
+                              ? (is_int8 ? 127.0f : 448.0f)
+                              : static_cast<float>((i * 7 + static_cast<size_t>(round + caller)) % 33) - 16.0f;
+      uint32_t bits;
+      std::memcpy(&bits, &number, sizeof(bits));
+      rows[i] = static_cast<uint16_t>(bits >> 16);
+    }
+    MsspQuantCall write = {};
+    write.key.rows = rows.data();
+    write.key.cache = pool->codes.data();
+    write.key.head_size = kSize;
+    write.key.token_stride = kHeads * kSize;
+    write.key.head_stride = kSize;
+    write.key.block_stride = kBlockSize * kHeads * kSize;
+    write.key.rows_type = MSSP_BFLOAT16;
+    write.key.cache_type = is_int8 ? MSSP_INT8 : MSSP_FLOAT8_E4M3FN;
+    write.layout = round % MSSP_NUM_LAYOUTS;
+    write.index_type = MSSP_INDEX_INT64;
+    write.num_threads = 3;
+    write.num_tokens = kQuantTokens;
+    write.num_head = kHeads;
+    write.num_blocks = kQuantBlocks;
+    write.block_size = kBlockSize;
+    write.slot_mapping = slots.data();
+    MsspGatherCall gather = {};
+    gather.layout = write.layout;
+    gather.index_type = MSSP_INDEX_INT64;
+    gather.num_threads = 3;
+    gather.num_tokens = kQuantTokens;
+    gather.batch = 1;
+    gather.table_width = static_cast<int64_t>(blocks.size());
+    gather.num_head = kHeads;
+    gather.num_blocks = kQuantBlocks;
+    gather.block_size = kBlockSize;
+    gather.block_tables = blocks.data();
+    gather.seq_lens = &length;
+    for (const int kind : {MSSP_DYNAMIC, MSSP_STATIC}) {
+      MsspScaling& scaling = write.key.scaling;
+      scaling = {};
+      scaling.kind = kind;
+      if (kind == MSSP_DYNAMIC) {
+        scaling.scale_cache = pool->scales.data();
+        scaling.scale_block_stride = kBlockSize * kHeads;
+      } else {
+        scaling.granularity = MSSP_PER_CHANNEL;
+        scaling.scale = ones.data();
+      }
+      Expect(MsspQuantScatterPaKvCache(&write).code == MSSP_WRITTEN, "quantised: refused");
+      gather.key = write.key;
+      gather.key.rows = back.data();
+      std::fill(back.begin(), back.end(), uint16_t{0});
+      Expect(MsspGatherPaKvCache(&gather).code == MSSP_WRITTEN, "gathered: refused");
+      bool same = true;  // -0 is 0
+      for (size_t i = 0; i < rows.size(); ++i)
+        same = same && (back[i] == rows[i] || ((back[i] | rows[i]) & 0x7FFF) == 0);
+      Expect(same, "gathered: wrong row");
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -119,6 +201,8 @@ int main(int argc, char** argv) {
     for (int i = 0; i < kCallers; ++i) callers.emplace_back(Call, i, &shared, rounds);
     std::vector<char> pool(kPoolBlocks * kPoolBytes);
     for (int i = 0; i < kCallers; ++i) callers.emplace_back(CopyBlocks, i, &pool, rounds);
+    QuantPool quantised;
+    for (int i = 0; i < kCallers; ++i) callers.emplace_back(QuantiseAndGather, i, &quantised, rounds / 4 + 2);
     for (std::thread& caller : callers) caller.join();
   }
   std::printf("%d failures\n", failures.load());
