@@ -27,7 +27,7 @@ except ImportError:
 
 MAX_VARIANTS = 256
 SETTLING_BYTES = 64 << 20  # read and written; more than a last-level cache holds of one process
-ABREAST = (4, 8)  # tokens, of the lines touched
+INTERLEAVED = (4, 8)  # tokens, of the lines touched
 CORE, CORE_HELPER = "core", "core, helper's cache"
 Regions = list[list[Array]]
 Ways = Callable[[Workload, list[Array], Regions], list[harness.Contender]]
@@ -123,13 +123,13 @@ class CoreCases:
     def _same_lines(
         self, workload: Workload, caches: list[Array], regions: Regions, rng: np.random.Generator, memory: str
     ) -> list[harness.Contender]:
-        """Ordinary stores with read-ahead to the lines of scattered units, four and eight tokens abreast."""
+        """Ordinary stores with read-ahead to the lines of scattered units, four and eight tokens interleaved."""
         if not workload.is_scattered:
             return []
         touch, contenders = self.library.c.MsspTouchLines, []
         num_slots = len(caches[0]) // workload.block_size * workload.block_size
         piece = 32 if workload.layout == "PA_NZ" else workload.head_size * DTYPE.itemsize
-        for abreast in ABREAST:
+        for tokens in INTERLEAVED:
             variants = []
             for rows in regions:
                 slots = cases.slots_of(workload, num_slots, rng)
@@ -138,9 +138,11 @@ class CoreCases:
                     lines.to[i], lines.from_[i] = cache.ctypes.data, side.ctypes.data
                 lines.slots, lines.num_tokens, lines.block_size = slots.ctypes.data, len(slots), workload.block_size
                 lines.num_pieces, lines.piece_bytes = workload.token_bytes // piece, piece
-                lines.tokens_abreast, lines.num_threads = abreast, self._threads(workload)
+                lines.interleaved_tokens, lines.num_threads = tokens, self._threads(workload)
                 variants.append(_toucher(touch, lines, slots))
-            contenders.append(harness.Contender(f"{harness.SAME_LINES}, {memory}, {abreast} abreast", variants))
+            contenders.append(
+                harness.Contender(f"{harness.SAME_LINES}, {memory}, {tokens} tokens interleaved", variants)
+            )
         return contenders
 
     def _limits(self, workload: Workload, regions: Regions) -> list[harness.Contender]:

@@ -31,6 +31,8 @@ def render_shared(table: Table) -> str:
         *_enum("MsspIndexType", "MSSP_INDEX_", table.index_dtypes, "MSSP_NUM_INDEX_TYPES"),
         *_enum_of_names("MsspLayout", table.cache_modes, "MSSP_NUM_LAYOUTS"),
         *_enum_of_names("MsspScatterMode", table.scatter_modes, "MSSP_NUM_SCATTER_MODES"),
+        "// How one side (K or V) of a quantised cache is scaled: not at all, by arrays that the caller gives, by scales computed",
+        "// per token and head, or by those that the caller computed (given); the last two are kept in a scale cache.",
         *_enum_of_names("MsspScalingKind", table.scaling_kinds, "MSSP_NUM_SCALING_KINDS"),
         "// The size of a static scale: [1], [N] or [N, D].",
         *_enum_of_names("MsspGranularity", table.granularities, "MSSP_NUM_GRANULARITIES"),

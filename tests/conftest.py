@@ -7,10 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.children import HANGS_AFTER
 
 os.environ.setdefault("GLOG_v", "4")
+
+settings.register_profile("tests", deadline=None)  # a machine that is busy is no fault
+settings.load_profile("tests")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -44,6 +44,8 @@ enum { MSSP_NUM_LAYOUTS = 3 };
 enum MsspScatterMode { MSSP_NONE = 0, MSSP_ALIBI = 1, MSSP_ROPE = 2, MSSP_OMNI = 3 };
 enum { MSSP_NUM_SCATTER_MODES = 4 };
 
+// How one side (K or V) of a quantised cache is scaled: not at all, by arrays that the caller gives, by scales computed
+// per token and head, or by those that the caller computed (given); the last two are kept in a scale cache.
 enum MsspScalingKind { MSSP_COPIED = 0, MSSP_STATIC = 1, MSSP_DYNAMIC = 2, MSSP_GIVEN = 3 };
 enum { MSSP_NUM_SCALING_KINDS = 4 };
 

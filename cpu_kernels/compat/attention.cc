@@ -24,7 +24,7 @@ constexpr int64_t kNarrowRows = 16;
 constexpr int64_t kNarrowTile = 32;  // keys at a time
 constexpr int64_t kBlockRows = 128;
 constexpr int64_t kBlockNumbers = int64_t{64} << 10;  // of a block of keys: it stays in the second-level cache
-constexpr int64_t kLeastPart = 256;                   // keys of a part of a sequence
+constexpr int64_t kLeastSplit = 256;                  // keys of a split of a sequence
 constexpr int64_t kNearBytes = int64_t{1} << 20;      // what may lie in the second-level cache from before
 
 std::atomic<MsspSgemm> active_sgemm{nullptr};
@@ -256,9 +256,10 @@ class Attention {
            call_.dequantization.value_offset, to);
   }
 
-  // ---- Few queries: parts of sequences, all heads of a tile of keys together, so that memory is read in order.
+  // ---- Few queries: sequences in splits (split-KV, as flash-decoding has it), all heads of a tile of keys together,
+  // so that memory is read in order.
 
-  struct Part {
+  struct Split {
     int64_t sequence;
     int64_t begin;
     int64_t end;
@@ -279,55 +280,55 @@ class Attention {
     const int64_t threads = ChooseTeam(0, bytes).num_threads;
     const int64_t length =
         threads == 1 ? kUnlimited
-                     : (std::max(kLeastPart, keys / (threads * 4)) + kNarrowTile - 1) / kNarrowTile * kNarrowTile;
-    std::vector<Part> parts;
-    std::vector<size_t> first_part;
+                     : (std::max(kLeastSplit, keys / (threads * 4)) + kNarrowTile - 1) / kNarrowTile * kNarrowTile;
+    std::vector<Split> splits;
+    std::vector<size_t> first_split;
     int64_t numbers = 0;
     int64_t most_rows = 0;
     for (int64_t s : which) {
       const Sequence& sequence = call_.sequences[static_cast<size_t>(s)];
-      first_part.push_back(parts.size());
+      first_split.push_back(splits.size());
       int64_t begin = 0;
       do {
         const int64_t end = sequence.num_keys - begin > length ? begin + length : sequence.num_keys;
-        parts.push_back({s, begin, end, nullptr});
+        splits.push_back({s, begin, end, nullptr});
         numbers += RowsOf(sequence) * (call_.value_size + 2);
         begin = end;
       } while (begin < sequence.num_keys);
       most_rows = std::max(most_rows, RowsOf(sequence));
     }
-    first_part.push_back(parts.size());
+    first_split.push_back(splits.size());
     const std::unique_ptr<float[]> results(new float[static_cast<size_t>(numbers)]);
     float* next = results.get();
-    for (Part& part : parts) {
-      part.results = next;
-      next += RowsOf(call_.sequences[static_cast<size_t>(part.sequence)]) * (call_.value_size + 2);
+    for (Split& split : splits) {
+      split.results = next;
+      next += RowsOf(call_.sequences[static_cast<size_t>(split.sequence)]) * (call_.value_size + 2);
     }
     const bool gather = call_.dequantization.needed;
     const int64_t scratch = most_rows * (call_.key_size + kNarrowTile + 1) + kNarrowTile +
                             (gather ? kNarrowTile * std::max(call_.key_size, call_.value_size) : 0) + AloneFloats();
-    const bool whole = parts.size() == which.size();
-    ForEachTask(static_cast<int64_t>(parts.size()), bytes, scratch, [&](int64_t task, float* own) {
-      const Part& part = parts[static_cast<size_t>(task)];
-      if (bytes > kNearBytes) FetchFirst(part);
-      AttendPart(part, own);
-      if (whole) Merge(&part, &part + 1, own);
+    const bool whole = splits.size() == which.size();
+    ForEachTask(static_cast<int64_t>(splits.size()), bytes, scratch, [&](int64_t task, float* own) {
+      const Split& split = splits[static_cast<size_t>(task)];
+      if (bytes > kNearBytes) FetchFirst(split);
+      AttendSplit(split, own);
+      if (whole) Merge(&split, &split + 1, own);
     });
     if (whole) return;
     ForEachTask(static_cast<int64_t>(which.size()), numbers * 4, AloneFloats(), [&](int64_t task, float* own) {
       const auto at = static_cast<size_t>(task);
-      Merge(&parts[first_part[at]], &parts[0] + first_part[at + 1], own);
+      Merge(&splits[first_split[at]], &splits[0] + first_split[at + 1], own);
     });
   }
 
-  // The first tile of a part, which no tile before it fetches.
-  void FetchFirst(const Part& part) const {
-    const Sequence& sequence = call_.sequences[static_cast<size_t>(part.sequence)];
-    const int64_t end = std::min(part.begin + kNarrowTile, part.end);
+  // The first tile of a split, which no tile before it fetches.
+  void FetchFirst(const Split& split) const {
+    const Sequence& sequence = call_.sequences[static_cast<size_t>(split.sequence)];
+    const int64_t end = std::min(split.begin + kNarrowTile, split.end);
     for (const Operand* side : {&sequence.key, &sequence.value}) {
       const int64_t size = side == &sequence.key ? call_.key_size : call_.value_size;
       const int64_t bytes = (call_.num_kv_heads - 1) * side->head_stride + size * ItemBytes(side->type);
-      for (int64_t at = part.begin; at < end;) {
+      for (int64_t at = split.begin; at < end;) {
         const Rows run = RunOf(sequence, *side, size, 0, at, end);
         for (int64_t t = 0; t < run.count; ++t) {
           for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(run.base + t * run.stride + b, 0, 2);
@@ -337,8 +338,8 @@ class Attention {
     }
   }
 
-  void AttendPart(const Part& part, float* scratch) const {
-    const Sequence& sequence = call_.sequences[static_cast<size_t>(part.sequence)];
+  void AttendSplit(const Split& split, float* scratch) const {
+    const Sequence& sequence = call_.sequences[static_cast<size_t>(split.sequence)];
     const int64_t rows = RowsOf(sequence);
     const int64_t head_rows = sequence.num_queries * group_;
     float* queries = scratch;  // [kv head][query][head of the group][key_size], scaled
@@ -346,19 +347,19 @@ class Attention {
     float* factors = scores + rows * kNarrowTile;
     float* buffer = factors + rows;
     float* gathered = buffer + kNarrowTile;
-    float* most = part.results + rows * call_.value_size;
+    float* most = split.results + rows * call_.value_size;
     float* sums = most + rows;
-    std::fill(part.results, most, 0.0f);
+    std::fill(split.results, most, 0.0f);
     std::fill(most, sums, -kInfinity);
     std::fill(sums, sums + rows, 0.0f);
     for (int64_t r = 0; r < rows; ++r) {
       LoadQuery(sequence, HeadOf(sequence, r), QueryOf(sequence, r), queries + r * call_.key_size);
     }
-    for (int64_t begin = part.begin; begin < part.end; begin += kNarrowTile) {
-      const int64_t end = std::min(begin + kNarrowTile, part.end);
+    for (int64_t begin = split.begin; begin < split.end; begin += kNarrowTile) {
+      const int64_t end = std::min(begin + kNarrowTile, split.end);
       for (int64_t h = 0; h < call_.num_kv_heads; ++h) {
         const int64_t row = h * head_rows;
-        ScoreTile(sequence, h, begin, end, part.end, queries + row * call_.key_size, head_rows,
+        ScoreTile(sequence, h, begin, end, split.end, queries + row * call_.key_size, head_rows,
                   scores + row * kNarrowTile, kNarrowTile, gathered);
       }
       // All heads at once: rows one after another wait for less than heads one after another.
@@ -366,8 +367,8 @@ class Attention {
              buffer);
       for (int64_t h = 0; h < call_.num_kv_heads; ++h) {
         const int64_t row = h * head_rows;
-        WeighTile(sequence, h, begin, end, part.end, scores + row * kNarrowTile, kNarrowTile, factors + row, head_rows,
-                  part.results + row * call_.value_size, gathered);
+        WeighTile(sequence, h, begin, end, split.end, scores + row * kNarrowTile, kNarrowTile, factors + row, head_rows,
+                  split.results + row * call_.value_size, gathered);
       }
     }
   }
@@ -415,27 +416,27 @@ class Attention {
   }
   int64_t QueryOf(const Sequence& sequence, int64_t row) const { return row / group_ % sequence.num_queries; }
 
-  void Merge(const Part* begin, const Part* end, float* scratch) const {
+  void Merge(const Split* begin, const Split* end, float* scratch) const {
     const Sequence& sequence = call_.sequences[static_cast<size_t>(begin->sequence)];
     const int64_t rows = RowsOf(sequence);
     const int64_t size = call_.value_size;
     for (int64_t r = 0; r < rows; ++r) {
-      const auto most_of = [&](const Part* part) { return part->results[rows * size + r]; };
-      const auto sum_of = [&](const Part* part) { return part->results[rows * size + rows + r]; };
+      const auto most_of = [&](const Split* split) { return split->results[rows * size + r]; };
+      const auto sum_of = [&](const Split* split) { return split->results[rows * size + rows + r]; };
       float* total = begin->results + r * size;
       float most = most_of(begin);
       float sum = sum_of(begin);
-      for (const Part* part = begin + 1; part != end; ++part) {
-        const float now = std::max(most, most_of(part));
+      for (const Split* split = begin + 1; split != end; ++split) {
+        const float now = std::max(most, most_of(split));
         if (now == -kInfinity) {
-          sum += sum_of(part);  // 0, or not a number
+          sum += sum_of(split);  // 0, or not a number
           continue;
         }
         const float before = std::exp(most - now);
-        const float after = std::exp(most_of(part) - now);
-        const float* other = part->results + r * size;
+        const float after = std::exp(most_of(split) - now);
+        const float* other = split->results + r * size;
         for (int64_t d = 0; d < size; ++d) total[d] = total[d] * before + other[d] * after;
-        sum = sum * before + sum_of(part) * after;
+        sum = sum * before + sum_of(split) * after;
         most = now;
       }
       Finish(sequence, HeadOf(sequence, r), QueryOf(sequence, r), most, sum, total, scratch);

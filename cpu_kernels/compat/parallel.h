@@ -40,7 +40,7 @@ void ForEachTask(int64_t tasks, int64_t bytes, int64_t floats, const Work& work)
 // aligned stores of 16 bytes, as MindSpore's large tensors allow; on whole lines where the processor punishes others.
 inline bool StreamsTo(const void* to, int64_t bytes, int64_t row_bytes) {
   if (!ShouldStreamTo(bytes)) return false;
-  const int64_t border = StreamsParts() ? 16 : kLine;
+  const int64_t border = StreamsPartialLines() ? 16 : kLine;
   return reinterpret_cast<uintptr_t>(to) % border == 0 && row_bytes % border == 0;
 }
 

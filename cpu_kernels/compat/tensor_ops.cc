@@ -65,11 +65,11 @@ bool WithItem(int32_t type, const Work& work) {
 }
 
 // A shape as [before, the dimension, behind].
-struct Cut {
+struct AxisSplit {
   int64_t outer, count, inner;
 };
 
-Cut CutAt(const Arguments& call, int argument) {
+AxisSplit SplitAt(const Arguments& call, int argument) {
   int64_t dim = call.Int(argument);
   const auto& tensor = call.In(kInput);
   const int64_t rank = std::max<int64_t>(1, tensor.rank);
@@ -79,10 +79,10 @@ Cut CutAt(const Arguments& call, int argument) {
   }
   if (tensor.rank == 0) return {1, 1, 1};
   if (dim < 0) dim += rank;
-  Cut cut{1, tensor.shape[dim], 1};
-  for (int64_t d = 0; d < dim; ++d) cut.outer *= tensor.shape[d];
-  for (int64_t d = dim + 1; d < rank; ++d) cut.inner *= tensor.shape[d];
-  return cut;
+  AxisSplit split{1, tensor.shape[dim], 1};
+  for (int64_t d = 0; d < dim; ++d) split.outer *= tensor.shape[d];
+  for (int64_t d = dim + 1; d < rank; ++d) split.inner *= tensor.shape[d];
+  return split;
 }
 
 // An item of float16 or bfloat16 from float32.
@@ -118,12 +118,12 @@ using SumOf = std::conditional_t<std::is_integral_v<Item>, uint64_t,
                                  std::conditional_t<std::is_same_v<Item, double>, double, float>>;
 
 template <typename From, typename To>
-void Accumulate(const Cut& cut, const From* from, To* to) {
-  for (int64_t o = 0; o < cut.outer; ++o) {
-    for (int64_t i = 0; i < cut.inner; ++i) {
+void Accumulate(const AxisSplit& split, const From* from, To* to) {
+  for (int64_t o = 0; o < split.outer; ++o) {
+    for (int64_t i = 0; i < split.inner; ++i) {
       SumOf<To> sum = 0;
-      for (int64_t k = 0; k < cut.count; ++k) {
-        const int64_t at = (o * cut.count + k) * cut.inner + i;
+      for (int64_t k = 0; k < split.count; ++k) {
+        const int64_t at = (o * split.count + k) * split.inner + i;
         sum += static_cast<SumOf<To>>(Converted<To>(static_cast<NumberOf<From>>(from[at])));
         if constexpr (std::is_arithmetic_v<To>) {
           to[at] = static_cast<To>(sum);
@@ -146,7 +146,7 @@ void Accumulate(const Cut& cut, const From* from, To* to) {
 void CumsumExt(const Arguments& call) {
   constexpr int kDtype = 2;
   const auto& input = call.In(kInput);
-  const Cut cut = CutAt(call, kDim);
+  const AxisSplit split = SplitAt(call, kDim);
   const auto& out = call.Out(0);
   call.ExpectOutput(0, CountOf(input), out.type);
   bool known_out = out.type != MSSP_BUILTIN_BOOL;
@@ -154,7 +154,7 @@ void CumsumExt(const Arguments& call) {
     using From = decltype(item);
     known_out = known_out && WithItem(out.type, [&](auto result) {
                   using To = decltype(result);
-                  Accumulate(cut, static_cast<const From*>(input.data), static_cast<To*>(out.data));
+                  Accumulate(split, static_cast<const From*>(input.data), static_cast<To*>(out.data));
                 });
   });
   if (!known) RefuseDtype(call);
@@ -168,25 +168,26 @@ void IndexSelect(const Arguments& call) {
   constexpr int kIndex = 2;
   const auto& input = call.In(kInput);
   if (ItemBytes(input.type) == 0) RefuseDtype(call);
-  const Cut cut = CutAt(call, kDim);
+  const AxisSplit split = SplitAt(call, kDim);
   call.ExpectRank(kIndex, 0, 1, "[n]");
   const std::vector<int64_t> index = call.Ints(kIndex);
   for (size_t k = 0; k < index.size(); ++k) {
-    if (index[k] >= 0 && index[k] < cut.count) continue;
+    if (index[k] >= 0 && index[k] < split.count) continue;
     call.Refuse(MSSP_BUILTIN_INDEX_ERROR, kIndex, std::to_string(index[k]) + " at " + std::to_string(k),
-                cut.count == 0 ? "no index: input has no rows along dim" : "0 to " + std::to_string(cut.count - 1));
+                split.count == 0 ? "no index: input has no rows along dim" : "0 to " + std::to_string(split.count - 1));
   }
   const auto chosen = static_cast<int64_t>(index.size());
-  call.ExpectOutput(0, cut.outer * chosen * cut.inner, input.type);
-  const int64_t bytes = cut.inner * ItemBytes(input.type);
+  call.ExpectOutput(0, split.outer * chosen * split.inner, input.type);
+  const int64_t bytes = split.inner * ItemBytes(input.type);
   if (chosen * bytes == 0) return;
-  ForEachPiece(cut.outer * chosen, 2 * cut.outer * chosen * bytes, 0, [&](int64_t begin, int64_t end, float* /*own*/) {
-    for (int64_t r = begin; r < end; ++r) {
-      const int64_t from = r / chosen * cut.count + index[static_cast<size_t>(r % chosen)];
-      std::memcpy(static_cast<char*>(call.Out(0).data) + r * bytes, static_cast<const char*>(input.data) + from * bytes,
-                  static_cast<size_t>(bytes));
-    }
-  });
+  ForEachPiece(split.outer * chosen, 2 * split.outer * chosen * bytes, 0,
+               [&](int64_t begin, int64_t end, float* /*own*/) {
+                 for (int64_t r = begin; r < end; ++r) {
+                   const int64_t from = r / chosen * split.count + index[static_cast<size_t>(r % chosen)];
+                   std::memcpy(static_cast<char*>(call.Out(0).data) + r * bytes,
+                               static_cast<const char*>(input.data) + from * bytes, static_cast<size_t>(bytes));
+                 }
+               });
 }
 
 // Every row along dim `repeats` times, as MindFormers' attention layer repeats heads; without dim, every number.
@@ -198,15 +199,15 @@ void RepeatInterleaveInt(const Arguments& call) {
   if (ItemBytes(input.type) == 0) RefuseDtype(call);
   const int64_t repeats = call.Int(kRepeats);
   if (repeats < 0) call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kRepeats, std::to_string(repeats), "0 or more");
-  const Cut cut = call.Has(kRepeatDim) ? CutAt(call, kRepeatDim) : Cut{1, CountOf(input), 1};
-  const int64_t rows = cut.outer * cut.count;
-  const int64_t repeated = Product(cut.count, repeats);
+  const AxisSplit split = call.Has(kRepeatDim) ? SplitAt(call, kRepeatDim) : AxisSplit{1, CountOf(input), 1};
+  const int64_t rows = split.outer * split.count;
+  const int64_t repeated = Product(split.count, repeats);
   if (call.Has(kOutputSize) && call.Int(kOutputSize) != repeated) {
     call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kOutputSize, std::to_string(call.Int(kOutputSize)),
                 std::to_string(repeated) + ", the rows that repeats makes along dim, or None");
   }
   call.ExpectOutput(0, Product(CountOf(input), repeats), input.type);
-  const int64_t bytes = cut.inner * ItemBytes(input.type);
+  const int64_t bytes = split.inner * ItemBytes(input.type);
   if (rows * bytes == 0 || repeats == 0) return;
   ForEachPiece(rows, 2 * rows * repeats * bytes, 0, [&](int64_t begin, int64_t end, float* /*own*/) {
     for (int64_t r = begin; r < end; ++r) {
@@ -226,58 +227,59 @@ void SliceExt(const Arguments& call) {
   constexpr int kSliceStep = 4;
   const auto& input = call.In(kInput);
   if (ItemBytes(input.type) == 0) RefuseDtype(call);
-  const Cut cut = CutAt(call, kDim);
+  const AxisSplit split = SplitAt(call, kDim);
   const int64_t step = call.Int(kSliceStep);
   if (step < 1) call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kSliceStep, std::to_string(step), "1 or more");
   const auto bound = [&](int i) {
     const int64_t at = call.Int(i);
-    return std::min(std::max<int64_t>(at < 0 ? at + cut.count : at, 0), cut.count);
+    return std::min(std::max<int64_t>(at < 0 ? at + split.count : at, 0), split.count);
   };
   const int64_t start = bound(kStart);
   const int64_t length = std::max<int64_t>(0, bound(kEnd) - start);
   const int64_t chosen = length == 0 ? 0 : (length - 1) / step + 1;
-  call.ExpectOutput(0, cut.outer * chosen * cut.inner, input.type);
+  call.ExpectOutput(0, split.outer * chosen * split.inner, input.type);
   const int64_t together = step == 1 ? chosen : 1;  // of one copy
-  const int64_t bytes = together * cut.inner * ItemBytes(input.type);
-  if (cut.outer * bytes == 0) return;
+  const int64_t bytes = together * split.inner * ItemBytes(input.type);
+  if (split.outer * bytes == 0) return;
   const int64_t copies = chosen / together;
-  ForEachPiece(cut.outer * copies, 2 * cut.outer * copies * bytes, 0, [&](int64_t begin, int64_t end, float* /*own*/) {
-    for (int64_t r = begin; r < end; ++r) {
-      const int64_t from = r / copies * cut.count + start + r % copies * step;
-      std::memcpy(static_cast<char*>(call.Out(0).data) + r * bytes,
-                  static_cast<const char*>(input.data) + from * cut.inner * ItemBytes(input.type),
-                  static_cast<size_t>(bytes));
-    }
-  });
+  ForEachPiece(split.outer * copies, 2 * split.outer * copies * bytes, 0,
+               [&](int64_t begin, int64_t end, float* /*own*/) {
+                 for (int64_t r = begin; r < end; ++r) {
+                   const int64_t from = r / copies * split.count + start + r % copies * step;
+                   std::memcpy(static_cast<char*>(call.Out(0).data) + r * bytes,
+                               static_cast<const char*>(input.data) + from * split.inner * ItemBytes(input.type),
+                               static_cast<size_t>(bytes));
+                 }
+               });
 }
 
 // The first of the largest numbers; the first NaN where there is one.
 void ArgMaxExt(const Arguments& call) {
   const auto& input = call.In(kInput);
   const int64_t count = CountOf(input);
-  const Cut cut = call.Has(kDim) ? CutAt(call, kDim) : Cut{1, count, 1};
-  call.ExpectOutput(0, cut.outer * cut.inner, MSSP_BUILTIN_INT64);
-  if (cut.count == 0 && cut.outer * cut.inner > 0) {
+  const AxisSplit split = call.Has(kDim) ? SplitAt(call, kDim) : AxisSplit{1, count, 1};
+  call.ExpectOutput(0, split.outer * split.inner, MSSP_BUILTIN_INT64);
+  if (split.count == 0 && split.outer * split.inner > 0) {
     call.Refuse(MSSP_BUILTIN_VALUE_ERROR, kInput, ShapeText(input), "one number or more along dim");
   }
   auto* to = static_cast<int64_t*>(call.Out(0).data);
   const bool known = WithItem(input.type, [&](auto item) {
     using Item = decltype(item);
     const auto* from = static_cast<const Item*>(input.data);
-    ForEachPiece(cut.outer, count * ItemBytes(input.type), 0, [&](int64_t begin, int64_t end, float* /*own*/) {
+    ForEachPiece(split.outer, count * ItemBytes(input.type), 0, [&](int64_t begin, int64_t end, float* /*own*/) {
       for (int64_t o = begin; o < end; ++o) {
-        for (int64_t i = 0; i < cut.inner; ++i) {
-          const Item* line = from + o * cut.count * cut.inner + i;
+        for (int64_t i = 0; i < split.inner; ++i) {
+          const Item* line = from + o * split.count * split.inner + i;
           NumberOf<Item> most = line[0];
           int64_t best = 0;
-          for (int64_t k = 1; k < cut.count && most == most; ++k) {
-            const NumberOf<Item> next = line[k * cut.inner];
+          for (int64_t k = 1; k < split.count && most == most; ++k) {
+            const NumberOf<Item> next = line[k * split.inner];
             if (next > most || next != next) {
               most = next;
               best = k;
             }
           }
-          to[o * cut.inner + i] = best;
+          to[o * split.inner + i] = best;
         }
       }
     });

@@ -120,8 +120,9 @@ int64_t EndOfIndependent(const MsspBlockCopy& copy, int64_t begin) {
   return copy.count;
 }
 
-// Pairs [begin, end) of a copy, cut in pieces that are numbered through the whole call.
-struct Wave {
+// Pairs [begin, end) of a copy that may be copied in any order, since none needs another one done; cut in pieces that
+// are numbered through the whole call.
+struct Batch {
   const MsspBlockCopy* copy;
   int64_t begin;
   int64_t end;
@@ -151,17 +152,17 @@ struct Run {
   }
 };
 
-Run FindPiece(const Wave& wave, int64_t piece) {
-  const MsspBlockCopy& copy = *wave.copy;
-  const int64_t pair = wave.begin + piece / wave.pieces_per_block;
-  const int64_t offset = piece % wave.pieces_per_block * kPieceBytes;
+Run FindPiece(const Batch& batch, int64_t piece) {
+  const MsspBlockCopy& copy = *batch.copy;
+  const int64_t pair = batch.begin + piece / batch.pieces_per_block;
+  const int64_t offset = piece % batch.pieces_per_block * kPieceBytes;
   const int64_t from = SourceBlock(copy, pair) * copy.source_stride + offset;
   const int64_t to = TargetBlock(copy, pair) * copy.target_stride + offset;
   return {static_cast<char*>(copy.target) + to, static_cast<const char*>(copy.source) + from,
-          std::min(kPieceBytes, copy.block_bytes - offset), wave.stream};
+          std::min(kPieceBytes, copy.block_bytes - offset), batch.stream};
 }
 
-void CopyWaves(const std::vector<Wave>& waves, int64_t num_pieces, int64_t bytes, int32_t num_threads) {
+void CopyBatches(const std::vector<Batch>& batches, int64_t num_pieces, int64_t bytes, int32_t num_threads) {
   const Kernels& kernels = ActiveKernels();
   const Team team = ChooseTeam(num_threads, bytes);
   // Small blocks: as many at a time as make up a piece.
@@ -173,8 +174,8 @@ void CopyWaves(const std::vector<Wave>& waves, int64_t num_pieces, int64_t bytes
       size_t w = 0;
       Run run;
       for (int64_t i = range.begin; i < range.end; ++i) {
-        while (w + 1 < waves.size() && waves[w + 1].first_piece <= i) ++w;
-        const Run piece = FindPiece(waves[w], i - waves[w].first_piece);
+        while (w + 1 < batches.size() && batches[w + 1].first_piece <= i) ++w;
+        const Run piece = FindPiece(batches[w], i - batches[w].first_piece);
         if (run.GoesOnWith(piece)) {
           run.bytes += piece.bytes;
         } else {
@@ -201,9 +202,9 @@ bool CopiesNothing(const MsspBlockCopy& copy) {
 
 void CopyAll(const MsspBlockCopy* copies, int64_t num_copies, int32_t num_threads) {
   std::vector<int64_t> done(static_cast<size_t>(num_copies), 0);
-  std::vector<Wave> waves;
+  std::vector<Batch> batches;
   while (true) {
-    waves.clear();
+    batches.clear();
     int64_t num_pieces = 0;
     int64_t bytes = 0;
     for (int64_t c = 0; c < num_copies; ++c) {
@@ -215,17 +216,18 @@ void CopyAll(const MsspBlockCopy* copies, int64_t num_copies, int32_t num_thread
       }
       if (done[c] == copy.count) continue;
       // The layers of a cache share their pairs.
-      const bool known = !waves.empty() && waves.back().begin == done[c] && HaveTheSamePairs(*waves.back().copy, copy);
-      const int64_t end = known ? waves.back().end : EndOfIndependent(copy, done[c]);
+      const bool known =
+          !batches.empty() && batches.back().begin == done[c] && HaveTheSamePairs(*batches.back().copy, copy);
+      const int64_t end = known ? batches.back().end : EndOfIndependent(copy, done[c]);
       const int64_t per_block = (copy.block_bytes + kPieceBytes - 1) / kPieceBytes;
       const bool stream = ShouldStreamTo(copy.target_num_blocks * copy.target_stride);
-      waves.push_back({&copy, done[c], end, per_block, num_pieces, stream});
+      batches.push_back({&copy, done[c], end, per_block, num_pieces, stream});
       num_pieces += (end - done[c]) * per_block;
       bytes += (end - done[c]) * copy.block_bytes;
       done[c] = end;
     }
-    if (waves.empty()) return;
-    CopyWaves(waves, num_pieces, bytes, num_threads);
+    if (batches.empty()) return;
+    CopyBatches(batches, num_pieces, bytes, num_threads);
   }
 }
 

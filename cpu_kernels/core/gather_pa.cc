@@ -31,7 +31,7 @@ constexpr int64_t kTileBytes = int64_t{32} << 10;  // of rows
 constexpr int64_t kLongBytes = int64_t{64} << 10;  // of a segment that is copied by itself
 constexpr int64_t kNzPiece = 16;                   // tokens of a PA_NZ block
 constexpr int64_t kReadAhead = 1024;
-constexpr int64_t kPage = 4096;
+constexpr int64_t kMemoryPage = 4096;  // of the system, not a block of the cache
 constexpr int64_t kMinPieceBytes = int64_t{128} << 10;
 constexpr int64_t kMinPiece = 8;
 
@@ -118,12 +118,12 @@ class PieceWalk {
  public:
   PieceWalk(const MsspGatherCall& call, const std::vector<int64_t>& starts, int64_t begin, int64_t end, int64_t most)
       : walk_(call, starts, begin, end), most_(most) {
-    for (int i = 1; i < kPieces; ++i) Cut(&pieces_[i]);
+    for (int i = 1; i < kPieces; ++i) TakePiece(&pieces_[i]);
   }
 
   bool Next() {
     for (int i = 0; i + 1 < kPieces; ++i) pieces_[i] = pieces_[i + 1];
-    Cut(&pieces_[kPieces - 1]);
+    TakePiece(&pieces_[kPieces - 1]);
     return pieces_[0].count > 0;
   }
 
@@ -140,7 +140,7 @@ class PieceWalk {
  private:
   static constexpr int kPieces = 6;
 
-  void Cut(Segment* piece) {
+  void TakePiece(Segment* piece) {
     begins_ = rest_.count == 0;
     if (begins_ && !walk_.Next(&rest_)) rest_.count = 0;
     *piece = rest_;
@@ -251,10 +251,10 @@ class SideGatherer {
 
   const char* Source(const Segment& piece) const { return Block(piece.block) + piece.offset * StripBytes(); }
 
-  void FetchPages(const Segment* piece) const {
+  void FetchMemoryPages(const Segment* piece) const {
     if (piece == nullptr) return;
     const int64_t strip = call_.block_size * StripBytes();
-    const int64_t step = std::max(strip, kPage);
+    const int64_t step = std::max(strip, kMemoryPage);
     const char* const first = Source(*piece);
     for (int64_t at = 0; at < call_.block_size * token_bytes_; at += step) __builtin_prefetch(first + at, 0, 2);
   }
@@ -266,7 +266,7 @@ class SideGatherer {
     copies.stride = call_.block_size * head_bytes_;
     copies.rows = call_.num_head;
     for (PieceWalk walk(call_, starts_, begin, end, kMaxInterleaved); walk.Next();) {
-      FetchPages(walk.NewBlock());
+      FetchMemoryPages(walk.NewBlock());
       const Segment& piece = walk.Piece();
       const char* const source = Source(piece);
       copies.prefetch = Source(walk.After()) - source;
@@ -286,7 +286,7 @@ class SideGatherer {
   }
 
   void CopyUnits(char* to, int64_t row_bytes, const PieceWalk& walk, bool stream) const {
-    FetchPages(walk.NewBlock());
+    FetchMemoryPages(walk.NewBlock());
     NzRun run;
     run.to = to;
     run.from = Source(walk.Piece());

@@ -13,7 +13,7 @@ inline void CopyInterleaved(const Kernels& kernels, bool stream, const Interleav
   if (stream) {
     kernels.stream_interleaved(copies);
   } else {
-    CopyInTurn<CopyBytes>(copies);
+    CopyRoundRobin<CopyBytes>(copies);
   }
 }
 

@@ -1,4 +1,6 @@
 // The two operators beside the write over raw pointers: pages -> rows, and rows -> pages of 8 bits with scales.
+// A code is an int8 or float8 number as a quantised cache holds it; a status code is an MsspStatusCode. Pages are the
+// blocks of a cache.
 #ifndef MS_SCATTER_PA_CORE_PAGED_CALL_H_
 #define MS_SCATTER_PA_CORE_PAGED_CALL_H_
 

@@ -31,7 +31,7 @@ void Share(const Team& team, int64_t count, int64_t least, const Work& work, con
   }
 }
 
-constexpr int kMostAbreast = 16;
+constexpr int kMaxInterleavedTokens = 16;
 
 class LineToucher {
  public:
@@ -59,13 +59,13 @@ class LineToucher {
  private:
   struct Group {
     int count = 0;
-    char* to[kMostAbreast];
-    const char* from[kMostAbreast];
+    char* to[kMaxInterleavedTokens];
+    const char* from[kMaxInterleavedTokens];
   };
 
   Group TakeGroup(int64_t begin, int64_t end) const {
     Group group;
-    const int64_t most = std::min<int64_t>(lines_.tokens_abreast, kMostAbreast);
+    const int64_t most = std::min<int64_t>(lines_.interleaved_tokens, kMaxInterleavedTokens);
     for (; group.count < most && begin < end; ++begin, ++group.count) {
       const int64_t slot = lines_.slots[begin];
       const int64_t block = slot / lines_.block_size;
@@ -108,10 +108,10 @@ extern "C" {
 MSSP_EXPORT void MsspStreamingCopy(void* to, const void* from, int64_t bytes, int32_t num_threads, int32_t streamed) {
   if (bytes <= 0 || bytes > mssp::kMaxBytes) return;
   const mssp::Kernels& kernels = mssp::ActiveKernels();
-  constexpr int64_t kPage = 4096;
+  constexpr int64_t kMemoryPage = 4096;
   const auto copy = [&](const mssp::Range& piece) {
-    const int64_t begin = piece.begin * kPage;
-    const int64_t size = std::min(piece.end * kPage, bytes) - begin;
+    const int64_t begin = piece.begin * kMemoryPage;
+    const int64_t size = std::min(piece.end * kMemoryPage, bytes) - begin;
     char* const out = static_cast<char*>(to) + begin;
     const char* const in = static_cast<const char*>(from) + begin;
     if (streamed != 0) {
@@ -120,7 +120,7 @@ MSSP_EXPORT void MsspStreamingCopy(void* to, const void* from, int64_t bytes, in
       std::memcpy(out, in, static_cast<size_t>(size));
     }
   };
-  mssp::Share(mssp::ChooseTeam(num_threads, bytes), (bytes + kPage - 1) / kPage, 32, copy, [&] {
+  mssp::Share(mssp::ChooseTeam(num_threads, bytes), (bytes + kMemoryPage - 1) / kMemoryPage, 32, copy, [&] {
     if (streamed != 0) kernels.fence();
   });
 }

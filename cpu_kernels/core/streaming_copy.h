@@ -13,7 +13,7 @@ extern "C" {
 void MsspStreamingCopy(void* to, const void* from, int64_t bytes, int32_t num_threads, int32_t streamed);
 
 // What a write to scattered pieces of lines cannot do without: the same lines of the same memory, touched by ordinary
-// stores with their lines and rows read ahead, a few tokens abreast.
+// stores with their lines and rows read ahead, a few tokens interleaved.
 typedef struct {
   void* to[2];          // caches; NULL: no second one
   const void* from[2];  // [num_tokens, num_pieces, piece_bytes]
@@ -22,7 +22,7 @@ typedef struct {
   int64_t num_pieces;  // of a token, block_size * piece_bytes apart
   int64_t piece_bytes;
   int64_t block_size;
-  int32_t tokens_abreast;
+  int32_t interleaved_tokens;
   int32_t num_threads;
 } MsspScatteredLines;
 void MsspTouchLines(const MsspScatteredLines* lines);

@@ -77,9 +77,9 @@ inline bool AreFused(const SideView& key, const SideView& value) {
 inline void WriteFused(const TokenWriter& key, const TokenWriter& value, int32_t layout, int64_t begin, int64_t end) {
   if (layout == MSSP_PA_NZ) return WriteFusedNz(key, value, begin, end);
   // In NHSD every head has a beginning and an end on lines of others.
-  const int64_t turn = layout == MSSP_NORM ? 16 : 64;
-  for (; begin < end; begin += turn) {
-    const int64_t next = end - begin < turn ? end : begin + turn;
+  const int64_t chunk = layout == MSSP_NORM ? 16 : 64;
+  for (; begin < end; begin += chunk) {
+    const int64_t next = end - begin < chunk ? end : begin + chunk;
     WriteLayout(key, layout, begin, next);
     WriteLayout(value, layout, begin, next);
   }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "page_prefetch.h"
+#include "memory_page_prefetch.h"
 #include "token_writer.h"
 
 namespace mssp {
@@ -22,7 +22,7 @@ void WriteNorm(const TokenWriter& writer, int64_t begin, int64_t end) {
   const int64_t prefetch = side.PrefetchDistance(ahead);
   InterleavedCopier rows = contiguous ? writer.NewCopier(side.token_bytes, side.token_stride, 1, prefetch)
                                       : writer.NewCopier(side.head_bytes, side.head_stride, side.num_head, prefetch);
-  PagePrefetch pages(writer.slots, side, begin, writer.num_tokens);
+  MemoryPagePrefetch pages(writer.slots, side, begin, writer.num_tokens);
   for (int64_t token = begin, run; token < end; token += run) {
     run = 1;
     const int64_t slot = writer.slots[token];

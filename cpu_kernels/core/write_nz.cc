@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "page_prefetch.h"
+#include "memory_page_prefetch.h"
 #include "token_writer.h"
 
 namespace mssp {
@@ -150,7 +150,7 @@ void WriteSides(NzWriter (&sides)[kSides], const TokenWriter& first, int64_t beg
   begin = NextRun(first, begin);
   end = NextRun(first, end);
   const SideView& side = first.side;
-  PagePrefetch pages(first.slots, side, begin, end);
+  MemoryPagePrefetch pages(first.slots, side, begin, end);
   bool has_whole_units = true;
   for (const NzWriter& writer : sides) has_whole_units = has_whole_units && writer.HasWholeUnits();
   for (int64_t token = begin, run; token < end; token += run) {

@@ -166,8 +166,8 @@ MsspStatus CheckMemory(const mindspore::tensor::Tensor& tensor, int argument) {
 
 // Where the tensors of a request are and how large, kept: another thread may give a tensor other memory meanwhile.
 template <typename Op>
-struct Located {
-  explicit Located(const Request<Op>& call) {
+struct TensorAddresses {
+  explicit TensorAddresses(const Request<Op>& call) {
     for (int i = 0; i < Op::kArguments; ++i) {
       if (call.tensors[i] == nullptr) {
         continue;
@@ -212,7 +212,7 @@ struct Located {
 
 // Refuses a call one of whose tensors ends behind its memory, before anything is read.
 template <typename Op>
-void RefuseMemory(const Located<Op>& at, const typename Op::Options& options, int64_t* status) {
+void RefuseMemory(const TensorAddresses<Op>& at, const typename Op::Options& options, int64_t* status) {
   const auto& [code, position, given, expected] = at.memory;
   for (int64_t* const to : {status, at.last_status}) {
     if (to != nullptr) {
@@ -229,7 +229,7 @@ void RefuseMemory(const Located<Op>& at, const typename Op::Options& options, in
 
 // Runs the operator; throws what the status says unless the call records.
 template <typename Op>
-void RunNow(const Located<Op>& at, const typename Op::Options& options, int64_t* status) {
+void RunNow(const TensorAddresses<Op>& at, const typename Op::Options& options, int64_t* status) {
   if (at.memory.code != MSSP_WRITTEN) {
     return RefuseMemory(at, options, status);
   }
@@ -264,7 +264,7 @@ class Launch : public ms::pynative::PyboostRunner {
         tensor = inputs()[next++].tensor();
       }
     }
-    RunNow(Located<Op>(call_), call_.options, static_cast<int64_t*>(outputs()[0].GetDataPtr()));
+    RunNow(TensorAddresses<Op>(call_), call_.options, static_cast<int64_t*>(outputs()[0].GetDataPtr()));
   }
 
  protected:
@@ -391,7 +391,7 @@ bool CanRunHere(const Request<Op>& call) {
 // Other Python threads may run meanwhile. An interpreter that is at its end stops a thread that asks for its lock by
 // unwinding it, which no destructor and no catch-all may be in the way of.
 template <typename Op>
-void RunUnlocked(const Located<Op>& at, const typename Op::Options& options, int64_t* status) {
+void RunUnlocked(const TensorAddresses<Op>& at, const typename Op::Options& options, int64_t* status) {
   std::exception_ptr error;
   PyThreadState* const state = PyEval_SaveThread();
   try {
@@ -414,7 +414,7 @@ PyObject* RunHere(const Request<Op>& call) {
       bytes += call.tensors[i]->DataSize() * static_cast<size_t>(ItemSizeOf(*call.tensors[i]));
     }
   }
-  const Located<Op> at(call);
+  const TensorAddresses<Op> at(call);
   if (bytes <= kMaxBytesLocked) {
     RunNow(at, call.options, status.data());
   } else {

@@ -138,7 +138,7 @@ MSSP_EXPORT void MsspSetThresholds(int64_t stream_cache_bytes, int64_t bytes_per
 
 MSSP_EXPORT int32_t MsspPartialStores(void) {
   mssp::DecidePartialStores();
-  return mssp::StreamsParts() ? 1 : 0;
+  return mssp::StreamsPartialLines() ? 1 : 0;
 }
 
 MSSP_EXPORT void MsspSetPartialStores(int32_t streamed) { mssp::SetPartialStores(streamed); }

@@ -63,7 +63,7 @@ struct MeanKernel {
 using Means = std::array<MeanKernel, MSSP_NUM_ELEMENT_TYPES>;  // by MsspElementType
 
 // "Streamed" stores go past the caches where the destination's alignment allows it, those of part of a line only where
-// StreamsParts() says so; Fence() must follow them before another thread may read the rows.
+// StreamsPartialLines() says so; Fence() must follow them before another thread may read the rows.
 struct Kernels {
   const char* name;
 

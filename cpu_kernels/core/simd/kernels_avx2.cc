@@ -58,7 +58,7 @@ namespace {
 void RunNz(const NzRun& run, bool stream) {
   if (!stream || !IsAligned(run.to, 16)) return RunNzUnits<Store::kOrdinary>(run, 0, run.tokens, 0);
   if (run.unit_stride % kLine == 0 && run.tokens >= 2) return RunNzLines<CopyUnit<Store::kStream32>>(run);
-  if (!StreamsParts()) return RunNzUnits<Store::kOrdinary>(run, 0, run.tokens, 0);
+  if (!StreamsPartialLines()) return RunNzUnits<Store::kOrdinary>(run, 0, run.tokens, 0);
   if (!IsAligned(run.to, 32)) return RunNzUnits<Store::kStream16>(run, 0, run.tokens, 0);
   RunNzUnits<Store::kStream32>(run, 0, run.tokens, 0);
 }

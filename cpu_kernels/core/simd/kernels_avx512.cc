@@ -84,7 +84,7 @@ inline void StreamPairs(char* to, __m512i x) {
 // The same, of a line that has other bytes too.
 template <int kBegin, int kEnd>
 inline void StoreWords(char* to, __m512i x) {
-  if (StreamsParts()) return StreamPairs<kBegin, kEnd>(to, x);
+  if (StreamsPartialLines()) return StreamPairs<kBegin, kEnd>(to, x);
   _mm512_mask_storeu_epi64(to, (0xFF >> (8 - kEnd)) & (0xFF << kBegin), x);
 }
 
@@ -165,7 +165,7 @@ void RunNz(const NzRun& run, bool stream) {
     if (is_even && shift == 48) return RunNzShifted<16>(run);
     return RunNzLines<CopyUnit<Store::kStream32>>(run);
   }
-  if (!StreamsParts()) return RunNzUnits<Store::kOrdinary>(run, 0, run.tokens, 0);
+  if (!StreamsPartialLines()) return RunNzUnits<Store::kOrdinary>(run, 0, run.tokens, 0);
   if (!IsAligned(run.to, 32)) return RunNzUnits<Store::kStream16>(run, 0, run.tokens, 0);
   RunNzUnits<Store::kStream32>(run, 0, run.tokens, 0);
 }

@@ -58,7 +58,7 @@ void Fence() { std::atomic_thread_fence(std::memory_order_release); }
 const Kernels kNeonKernels = {
     "neon",
     StreamLong,
-    CopyInTurn<StreamLong>,
+    CopyRoundRobin<StreamLong>,
     RunNz,
     RowsNz,
     TileNz,

@@ -64,7 +64,7 @@ void RunNz(const NzRun& run, bool stream) {
 #else
 
 constexpr auto StreamLong = CopyBytes;
-constexpr auto StreamInterleaved = CopyInTurn<CopyBytes>;
+constexpr auto StreamInterleaved = CopyRoundRobin<CopyBytes>;
 
 void RunNz(const NzRun& run, bool) { CopyUnits<CopyUnit, FetchAhead>(run, 0, run.tokens, 0); }
 

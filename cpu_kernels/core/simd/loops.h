@@ -14,9 +14,9 @@ namespace {
 
 inline void CopyBytes(char* to, const char* from, int64_t bytes) { std::memcpy(to, from, static_cast<size_t>(bytes)); }
 
-// Row by row, all copies in turn.
+// Row by row, all copies round robin.
 template <void (*kCopy)(char* to, const char* from, int64_t bytes)>
-inline void CopyInTurn(const InterleavedCopies& copies) {
+inline void CopyRoundRobin(const InterleavedCopies& copies) {
   for (int64_t r = 0; r < copies.rows; ++r) {
     for (int k = 0; k < copies.count; ++k) {
       kCopy(copies.to[k] + r * copies.row_bytes, copies.from[k] + r * copies.stride, copies.row_bytes);

@@ -15,7 +15,7 @@ namespace mssp {
 namespace {
 
 inline void StorePart16(char* to, const char* from) {
-  if (StreamsParts()) return Stream16(to, Load16(from));
+  if (StreamsPartialLines()) return Stream16(to, Load16(from));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), Load16(from));
 }
 

@@ -93,7 +93,7 @@ void TileNz(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_
   if (!stream && tile.count <= 1 && next.count <= 1) {
     return TileNzUnits<Store::kOrdinary>(tile, next, units, unit_stride, 1);  // a decode step of one sequence
   }
-  stream = stream && StreamsParts();
+  stream = stream && StreamsPartialLines();
   uintptr_t bits = static_cast<uintptr_t>(unit_stride);
   for (int k = 0; k < tile.count; ++k) bits |= reinterpret_cast<uintptr_t>(tile.to[k]);
   if (!stream || bits % 16 != 0) return TileNzUnits<Store::kOrdinary>(tile, next, units, unit_stride, kNzTile);

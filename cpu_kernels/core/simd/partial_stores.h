@@ -14,7 +14,7 @@ namespace mssp {
 // How parts of lines are stored: 0: by ordinary stores; 1: streamed; negative: not decided yet, ordinary until then.
 extern std::atomic<int32_t> partial_stores;
 
-inline bool StreamsParts() { return partial_stores.load(std::memory_order_relaxed) > 0; }
+inline bool StreamsPartialLines() { return partial_stores.load(std::memory_order_relaxed) > 0; }
 
 struct PartialStoreTimes {
   double ordinary;  // nanoseconds of a store whose line was read ahead

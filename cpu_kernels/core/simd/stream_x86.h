@@ -15,14 +15,14 @@
 namespace mssp {
 namespace {
 
-constexpr int64_t kPage = 4096;
+constexpr int64_t kMemoryPage = 4096;  // of the system: hardware reads ahead up to its end
 
 // Reading this far ahead keeps more requests in flight than hardware does by itself, which stops at the end of a page;
 // the page after that has its translation on its way. Both go on in the next row.
-constexpr int kPagesAbreast = 4;
-constexpr int64_t kAheadBytes = kPagesAbreast * kPage;
-constexpr int64_t kTurnLines = 4;
-constexpr int64_t kTurnBytes = kTurnLines * kLine;
+constexpr int kInterleavedPages = 4;
+constexpr int64_t kAheadBytes = kInterleavedPages * kMemoryPage;
+constexpr int64_t kChunkLines = 4;
+constexpr int64_t kChunkBytes = kChunkLines * kLine;
 
 inline bool IsAligned(const void* pointer, uintptr_t bytes) {
   return (reinterpret_cast<uintptr_t>(pointer) & (bytes - 1)) == 0;
@@ -37,8 +37,8 @@ inline int64_t BytesToLine(const char* to) {
 }
 
 // Part of a line.
-inline void StreamPart(char* to, const char* from, int64_t bytes) {
-  if (StreamsParts() && IsAligned(to, 16) && bytes % 16 == 0) {
+inline void StreamPartialLine(char* to, const char* from, int64_t bytes) {
+  if (StreamsPartialLines() && IsAligned(to, 16) && bytes % 16 == 0) {
     for (int64_t i = 0; i < bytes; i += 16) Stream16(to + i, Load16(from + i));
   } else if (bytes > 0) {
     CopyShort(to, from, bytes);
@@ -47,42 +47,42 @@ inline void StreamPart(char* to, const char* from, int64_t bytes) {
 
 void StreamLong(char* to, const char* from, int64_t bytes) {
   const int64_t head = BytesToLine(to) < bytes ? BytesToLine(to) : bytes;
-  StreamPart(to, from, head);
+  StreamPartialLine(to, from, head);
   to += head;
   from += head;
   bytes -= head;
   // Pages side by side: hardware reads ahead in all of them.
-  while (bytes >= kPagesAbreast * kTurnBytes) {
-    int64_t width = bytes / kPagesAbreast;
-    width = width > kPage ? kPage : width - width % kLine;
-    for (int p = 0; p < kPagesAbreast; ++p) Fetch(from + 2 * kAheadBytes + p * kPage);
+  while (bytes >= kInterleavedPages * kChunkBytes) {
+    int64_t width = bytes / kInterleavedPages;
+    width = width > kMemoryPage ? kMemoryPage : width - width % kLine;
+    for (int p = 0; p < kInterleavedPages; ++p) Fetch(from + 2 * kAheadBytes + p * kMemoryPage);
     for (int64_t i = 0; i < width; i += kLine) {
-      Line lines[kPagesAbreast];
-      for (int p = 0; p < kPagesAbreast; ++p) Fetch(from + kAheadBytes + p * width + i);
-      for (int p = 0; p < kPagesAbreast; ++p) lines[p] = LoadLine(from + p * width + i);
-      for (int p = 0; p < kPagesAbreast; ++p) StreamLine(to + p * width + i, lines[p]);
+      Line lines[kInterleavedPages];
+      for (int p = 0; p < kInterleavedPages; ++p) Fetch(from + kAheadBytes + p * width + i);
+      for (int p = 0; p < kInterleavedPages; ++p) lines[p] = LoadLine(from + p * width + i);
+      for (int p = 0; p < kInterleavedPages; ++p) StreamLine(to + p * width + i, lines[p]);
     }
-    to += kPagesAbreast * width;
-    from += kPagesAbreast * width;
-    bytes -= kPagesAbreast * width;
+    to += kInterleavedPages * width;
+    from += kInterleavedPages * width;
+    bytes -= kInterleavedPages * width;
   }
   for (; bytes >= kLine; bytes -= kLine, to += kLine, from += kLine) {
     Fetch(from + kAheadBytes);
     StreamLine(to, LoadLine(from));
   }
-  StreamPart(to, from, bytes);
+  StreamPartialLine(to, from, bytes);
 }
 
 // A line that begins with the `before` bytes that end at `end`, and goes on with those from `next` on.
 inline void StreamJoined(char* to, const char* end, int64_t before, const char* next);
 
-// What one copy gets before the next one has its turn.
-inline void StreamTurn(char* to, const char* from, int64_t prefetch) {
-  for (int64_t i = 0; i < kTurnBytes; i += kLine) Fetch(from + i + prefetch);
+// What is copied for one row before it goes on with the next copy (round robin).
+inline void StreamChunk(char* to, const char* from, int64_t prefetch) {
+  for (int64_t i = 0; i < kChunkBytes; i += kLine) Fetch(from + i + prefetch);
   // Loads first: a load behind a store is held up until it is known that they do not meet.
-  Line lines[kTurnLines];
-  for (int64_t i = 0; i < kTurnLines; ++i) lines[i] = LoadLine(from + i * kLine);
-  for (int64_t i = 0; i < kTurnLines; ++i) StreamLine(to + i * kLine, lines[i]);
+  Line lines[kChunkLines];
+  for (int64_t i = 0; i < kChunkLines; ++i) lines[i] = LoadLine(from + i * kLine);
+  for (int64_t i = 0; i < kChunkLines; ++i) StreamLine(to + i * kLine, lines[i]);
 }
 
 // Whether copy k begins where the one before it ends.
@@ -95,12 +95,12 @@ inline bool GoesOn(const InterleavedCopies& copies, int k) {
 void StreamInterleaved(const InterleavedCopies& copies) {
   const int64_t row_bytes = copies.row_bytes;
   if (row_bytes < kLine) {
-    return CopyInTurn<StreamPart>(copies);
+    return CopyRoundRobin<StreamPartialLine>(copies);
   }
-  const bool streams_parts = StreamsParts();
+  const bool streams_partial_lines = StreamsPartialLines();
   for (int64_t r = 0; r < copies.rows; ++r) {
     const bool last = r + 1 == copies.rows;
-    if (!streams_parts && (r == 0 || last)) {  // the lines that ordinary stores will wait for
+    if (!streams_partial_lines && (r == 0 || last)) {  // the lines that ordinary stores will wait for
       for (int k = 0; k < copies.count; ++k) {
         const char* const end = copies.to[k] + copies.rows * row_bytes;
         if (r == 0 && !IsAligned(copies.to[k], kLine)) Fetch(copies.to[k]);
@@ -119,7 +119,7 @@ void StreamInterleaved(const InterleavedCopies& copies) {
       if (head != 0) {
         Fetch(from[k] + copies.prefetch);
         if (r == 0) {
-          if (streams_parts && !GoesOn(copies, k)) StreamPart(to[k], from[k], head);
+          if (streams_partial_lines && !GoesOn(copies, k)) StreamPartialLine(to[k], from[k], head);
         } else {  // with the end of the row before
           StreamJoined(to[k] + head - kLine, from[k] - copies.stride + row_bytes, kLine - head, from[k]);
         }
@@ -129,9 +129,9 @@ void StreamInterleaved(const InterleavedCopies& copies) {
       bytes[k] = row_bytes - head;
       common = bytes[k] < common ? bytes[k] : common;
     }
-    common -= common % kTurnBytes;
-    for (int64_t i = 0; i < common; i += kTurnBytes) {
-      for (int k = 0; k < copies.count; ++k) StreamTurn(to[k] + i, from[k] + i, copies.prefetch);
+    common -= common % kChunkBytes;
+    for (int64_t i = 0; i < common; i += kChunkBytes) {
+      for (int k = 0; k < copies.count; ++k) StreamChunk(to[k] + i, from[k] + i, copies.prefetch);
     }
     for (int k = 0; k < copies.count; ++k) {
       int64_t i = common;
@@ -144,13 +144,13 @@ void StreamInterleaved(const InterleavedCopies& copies) {
       if (GoesOn(copies, k + 1)) {
         StreamJoined(to[k] + i, from[k] + bytes[k], rest, copies.from[k + 1]);
       } else {
-        StreamPart(to[k] + i, from[k] + i, rest);
+        StreamPartialLine(to[k] + i, from[k] + i, rest);
       }
     }
   }
-  if (streams_parts) return;
+  if (streams_partial_lines) return;
   for (int k = 0; k < copies.count; ++k) {
-    if (!GoesOn(copies, k)) StreamPart(copies.to[k], copies.from[k], BytesToLine(copies.to[k]));
+    if (!GoesOn(copies, k)) StreamPartialLine(copies.to[k], copies.from[k], BytesToLine(copies.to[k]));
   }
 }
 

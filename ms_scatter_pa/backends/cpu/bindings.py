@@ -92,7 +92,7 @@ class ScatteredLines(ctypes.Structure):
         ("num_pieces", i64),
         ("piece_bytes", i64),
         ("block_size", i64),
-        ("tokens_abreast", i32),
+        ("interleaved_tokens", i32),
         ("num_threads", i32),
     )
 
