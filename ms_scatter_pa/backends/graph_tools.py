@@ -3,9 +3,11 @@
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from types import FrameType
 from typing import Any
 
+import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 from mindspore import dtype as mstype
@@ -13,8 +15,9 @@ from mindspore.ops import signature as sig
 from mindspore.ops.functional import isconstant
 from mindspore.ops.primitive import PrimitiveWithInfer, _primexpr, constexpr
 
+from ..rules.options import dtype_name
 from ..rules.scenario import UNKNOWN
-from ..rules.table import SCATTER_PA, STATUS_FIELDS
+from ..rules.table import DTYPES, SCATTER_PA, STATUS_FIELDS
 from . import backend
 from .bytecode_capture import keep_out
 from .moved_names import jit_context, jit_trace, set_jit_context
@@ -154,8 +157,16 @@ def _prepare() -> bool:
 in_graph = _InGraph("in_graph", _prepare)
 
 
+_UNKNOWN_TO_OPERATORS = tuple(dtype.name for dtype in DTYPES if dtype.reg_name is None)
+
+
+@_primexpr
+def _has_no_sum(dtype: Any) -> bool:
+    return dtype_name(dtype) in _UNKNOWN_TO_OPERATORS
+
+
 def _zeros(inputs: Any) -> Any:
-    return tuple([ops.zeros_like(given) for given in inputs])
+    return tuple([numbers((0,)) if _has_no_sum(given.dtype) else ops.zeros_like(given) for given in inputs])
 
 
 def _backward_of_4(a, b, c, d, out, dout):  # type: ignore[no-untyped-def]
@@ -224,7 +235,10 @@ _BACKWARDS = {
 
 def no_gradient(input_names: Sequence[str]) -> Any:
     """The backward of an operator with these inputs: zero for each, since the status is an integer and nothing flows
-    through a cache. MindSpore counts a backward's parameters, hence one function for each number of inputs."""
+    through a cache. MindSpore counts a backward's parameters, hence one function for each number of inputs.
+
+    MindSpore adds what flows back through a tensor that is used twice, and cannot add 8-bit floats: their zero is a number.
+    """
     count = len(input_names)
     if count not in _BACKWARDS:
         # Not a KeyError: a graph turns it into "object has no attribute".
@@ -254,13 +268,24 @@ def placeholder(dtype: Any) -> Tensor:
     return Tensor(np.zeros(1, np.float32), dtype)
 
 
-def not_looked_at(given: Any) -> Any:
-    """An input that is there once more, in the place of one that is absent: the kernel does not look at it.
+@ms.jit_class
+class _Absent:
+    """Constants in the place of rows and a cache that are absent, which the kernel does not look at.
 
-    With a gradient MindSpore adds what flows back through both, and has no such addition for float8 and hifloat8.
+    A cache of the call once more would be copied whole in front of every write: MindSpore counts each name of a written
+    tensor as a tensor. Attributes, since before 2.9 MindSpore does not fold a function's result that is written.
     """
-    return ops.stop_gradient(given)
 
+    @cached_property
+    def rows(self) -> Tensor:
+        return Tensor(np.zeros(1, np.float16))
+
+    @cached_property
+    def codes(self) -> Tensor:
+        return Tensor(np.zeros(1, np.int8))
+
+
+absent = _Absent()
 
 _NUM_TENSORS = len(SCATTER_PA.arguments)
 

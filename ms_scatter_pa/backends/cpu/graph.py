@@ -10,7 +10,7 @@ from mindspore.ops.primitive import _primexpr
 from ...rules.options import check_modes, dtype_name, options_of
 from ...rules.scenario import Arguments, are_absent
 from ...rules.table import SCATTER_PA
-from ..graph_tools import mark_writes, no_gradient, not_looked_at, numbers, parts_of, placeholder, records_into
+from ..graph_tools import absent, mark_writes, no_gradient, numbers, parts_of, placeholder, records_into
 from ..library_file import custom_function
 from ..reg_info import CPU_OP_NAME, cpu_input_names, cpu_reg_info
 from .library import library_path
@@ -79,8 +79,7 @@ def graph_call(*call: Any) -> Any:
     key, value, key_cache, value_cache, slot_mapping, compress_lens, compress_seq_offsets, seq_lens = tensors
     options = numbers(_options(shapes, dtypes, modes, records_into(last_status)))
     if is_key_only(shapes[1], shapes[3]):
-        # A constant would do, but not before MindSpore 2.9, since value_cache is written.
-        value, value_cache = not_looked_at(key), not_looked_at(key_cache)
+        value, value_cache = absent.rows, absent.rows
     if compress_lens is None:
         if last_status is None:
             return _operators.rows(key, value, key_cache, value_cache, slot_mapping, options)

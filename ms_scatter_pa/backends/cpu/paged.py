@@ -19,7 +19,7 @@ from ...rules.paged_options import (
 )
 from ...rules.schema import Operator
 from ...rules.table import GATHER_PA, QUANT_SCATTER_PA
-from ..graph_tools import mark_writes, no_gradient, not_looked_at, numbers, parts_of, placeholder, records_into
+from ..graph_tools import absent, mark_writes, no_gradient, numbers, parts_of, placeholder, records_into
 from ..library_file import custom_function
 from ..mindspore_release import load_extension
 from ..paged_reg_info import cpu_inputs, cpu_reg_info
@@ -114,7 +114,7 @@ def gather_graph(*call: Any) -> Any:
     key_cache, value_cache, block_tables, seq_lens, key, value, seq_offset = tensors[:7]
     options = numbers(_gather_options(shapes, dtypes, modes, records_into(last_status)))
     if is_key_only(shapes[5], shapes[1]):
-        value, value_cache = not_looked_at(key), not_looked_at(key_cache)
+        value, value_cache = absent.rows, absent.rows
     if seq_offset is None:
         seq_offset = placeholder(block_tables.dtype)
     scales = [placeholder(ms.float32) if tensor is None else tensor for tensor in tensors[7:]]
@@ -131,7 +131,7 @@ def quant_graph(*call: Any) -> Any:
     key_scale_cache, value_scale_cache = tensors[9:]
     options = numbers(_quant_options(shapes, dtypes, modes, records_into(last_status)))
     if is_key_only(shapes[1], shapes[3]):
-        value, value_cache = not_looked_at(key), not_looked_at(key_cache)
+        value, value_cache = absent.rows, absent.codes
     scales = [placeholder(ms.float32) if tensor is None else tensor for tensor in tensors[5:9]]
     rows = (key, value, key_cache, value_cache, slot_mapping)
     if key_scale_cache is None and value_scale_cache is None:
