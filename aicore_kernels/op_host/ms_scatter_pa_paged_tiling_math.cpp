@@ -90,7 +90,8 @@ int64_t HeadsOfFlat(const PagedCall& call, const Places& places, const PagedMode
     if ((modes.scaling[i] == MSSP_DYNAMIC || modes.scaling[i] == MSSP_GIVEN) && kept.rank > 0) {
       return kept.dims[kept.rank - 1];
     }
-    if (modes.scaling[i] == MSSP_STATIC && modes.granularity[i] == MSSP_PER_HEAD && scale.rank > 0) {
+    if (modes.scaling[i] == MSSP_STATIC && modes.granularity[i] == MSSP_PER_HEAD && scale.rank > 0 &&
+        scale.dims[scale.rank - 1] != 1) {
       return scale.dims[scale.rank - 1];
     }
     if (modes.scaling[i] == MSSP_STATIC && modes.granularity[i] == MSSP_PER_CHANNEL && scale.rank > 1) {
@@ -131,8 +132,11 @@ const char* ReadPagedSide(const PagedCall& call, const Places& places, const Pag
   side->row_type = index == 0 ? call.key_type : call.value_type;
   side->cache_type = index == 0 ? call.key_cache_type : call.value_cache_type;
   side->scaling = modes.scaling[index];
-  side->granularity = modes.granularity[index];
   side->has_offset = modes.has_offset[index] ? 1 : 0;
+  // A graph of unknown dimensions takes a scale of rank 1 for [N]; here it may turn out to be [1].
+  const bool is_one = HasCount(call.shapes[places.scales[index]], 1 + side->has_offset);
+  side->granularity =
+      modes.granularity[index] == MSSP_PER_HEAD && is_one ? MSSP_PER_TENSOR : modes.granularity[index];
   int64_t elements = 0;
   if (!ElementCount(rows, &elements) || elements > INT64_MAX / 8) {
     return "key, value: too large";

@@ -50,13 +50,20 @@ int64_t BlockStride(const MsspTensor& cache) {
   return cache.strides == nullptr || cache.shape[0] <= 1 ? Product(cache.shape + 1, cache.ndim - 1) : cache.strides[0];
 }
 
+// A graph of unknown dimensions takes a scale of rank 1 for [N]; here it may turn out to be [1].
+int64_t Granularity(const MsspTensor* tensors, const SideOptions& side) {
+  const MsspTensor& scale = tensors[side.scale];
+  const bool is_one = side.scaling == MSSP_STATIC && side.granularity == MSSP_PER_HEAD && scale.shape[0] == 1;
+  return is_one ? MSSP_PER_TENSOR : side.granularity;
+}
+
 // num_head as far as the tensors of a side tell it.
 int64_t NumHeads(const MsspTensor* tensors, const SideOptions& side, const CacheShape& cache, bool flattened) {
   const MsspTensor& rows = tensors[side.rows];
   if (!flattened) return rows.shape[rows.ndim - 2];
   if (cache.tells_heads) return cache.num_head;
   if (HasScaleCache(side.scaling)) return tensors[side.scale_cache].shape[2];
-  if (side.scaling == MSSP_STATIC && side.granularity != MSSP_PER_TENSOR) return tensors[side.scale].shape[0];
+  if (side.scaling == MSSP_STATIC && Granularity(tensors, side) != MSSP_PER_TENSOR) return tensors[side.scale].shape[0];
   return 0;
 }
 
@@ -98,7 +105,8 @@ void FillSide(const MsspTensor* tensors, const SideOptions& options, int64_t lay
   side->cache_type = static_cast<int32_t>(options.cache_type);
   MsspScaling* scaling = &side->scaling;
   scaling->kind = static_cast<int32_t>(options.scaling);
-  scaling->granularity = static_cast<int32_t>(options.granularity);
+  const int64_t granularity = Granularity(tensors, options);
+  scaling->granularity = static_cast<int32_t>(granularity);
   if (HasScale(options.scaling)) {
     const MsspTensor& scale = tensors[options.scale];
     scaling->scale = scale.data;
@@ -106,10 +114,9 @@ void FillSide(const MsspTensor* tensors, const SideOptions& options, int64_t lay
       comparison->Expect(options.scale, scale.shape[0], tokens);
       comparison->Expect(options.scale, scale.shape[1], heads);
     } else {
-      const int64_t each = options.granularity == MSSP_PER_CHANNEL ? channels : heads;
-      comparison->Expect(options.scale, Product(scale.shape, scale.ndim),
-                         options.granularity == MSSP_PER_TENSOR ? 1 : each);
-      if (options.granularity == MSSP_PER_CHANNEL) comparison->Expect(options.scale, scale.shape[0], heads);
+      const int64_t each = granularity == MSSP_PER_CHANNEL ? channels : heads;
+      comparison->Expect(options.scale, Product(scale.shape, scale.ndim), granularity == MSSP_PER_TENSOR ? 1 : each);
+      if (granularity == MSSP_PER_CHANNEL) comparison->Expect(options.scale, scale.shape[0], heads);
     }
     if (options.has_offset != 0) {
       const MsspTensor& offset = tensors[options.offset];

@@ -307,6 +307,26 @@ def test_quantising_write_of_dynamic_sizes(mode: str) -> None:
         assert target_scales.asnumpy().tobytes() == scales.tobytes()
 
 
+@pytest.mark.parametrize("flattened", [False, True])
+@pytest.mark.parametrize("count", [1, HEADS])
+def test_quantising_write_with_a_scale_of_unknown_size(mode: str, count: int, flattened: bool) -> None:
+    """[1] or [N]: the kernel tells, of rows [T, N*D] too."""
+    net = Quant("Norm")
+    unknown = [None, None] if flattened else [None, None, None]
+    dynamic = [Tensor(shape=unknown, dtype=ms.float16), Tensor(shape=[None, *unknown], dtype=ms.int8)]
+    dynamic += [Tensor(shape=[None], dtype=ms.int32), Tensor(shape=[None], dtype=ms.float32), None, None]
+    net.set_inputs(*dynamic)
+    rng = np.random.default_rng(7)
+    rows = rng.standard_normal((3, HEADS, SIZE)).astype(np.float16)
+    slots = rng.permutation(BLOCKS * BLOCK_SIZE)[:3].astype(np.int32)
+    scale = np.linspace(0.01, 0.03, count, dtype=np.float32)
+    cache = np.zeros(cache_shape("Norm", 1), np.int8)
+    target = Tensor(cache.reshape(BLOCKS, BLOCK_SIZE, -1) if flattened else cache)
+    quant_scatter_reference(rows, None, cache, None, slots, layout="Norm", key_scale=scale)
+    net(Tensor(rows.reshape(3, -1) if flattened else rows), target, Tensor(slots), Tensor(scale), None, None)
+    assert target.asnumpy().tobytes() == cache.tobytes()
+
+
 def test_cells_hold_parameters(mode: str) -> None:
     key_cache = Parameter(Tensor(np.zeros(cache_shape("Norm", 1), np.int8)), name="key_cache")
     scales = Parameter(Tensor(np.zeros(scale_shape("Norm"), np.float32)), name="scales")
