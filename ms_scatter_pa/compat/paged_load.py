@@ -11,6 +11,7 @@ from mindspore.ops.primitive import _primexpr, constexpr
 from ..backends import backend
 from ..backends.graph import in_graph
 from ..paged_functional import npu_gather_pa_kv_cache
+from ..rules.layouts import shape_text
 from ..rules.table import GATHER_PA
 from ..status import read_status
 
@@ -43,6 +44,10 @@ def _layout(kv_cache_cfg: Any, is_seq_lens_cumsum_type: Any, has_seq_starts: Any
 def _rows(lengths: Any, sums: bool, most: int) -> int:
     """The number of rows; ``most`` is what a row of block_tables holds."""
     numbers = lengths.asnumpy().astype(np.int64).reshape(-1)
+    if sums and numbers.size and numbers[0] != 0:
+        raise ValueError(
+            f"seq_lens[0]: given {numbers[0]}, expected 0, where sums of lengths begin; paged_cache_load read nothing"
+        )
     single = np.diff(numbers) if sums else numbers
     for i, length in enumerate(single.tolist()):
         place, given = (i + 1, int(numbers[i + 1])) if sums else (i, length)
@@ -65,11 +70,23 @@ def _rows_of_constant(lengths: Any, sums: bool, most: int) -> int:
 
 
 @_primexpr
+def _check_shapes(block_tables: Any, lengths: Any, sums: bool) -> None:
+    """Before rows are made whose number follows from them."""
+    if len(block_tables) != 2:
+        raise ValueError(f"block_tables: given shape {shape_text(block_tables)}, expected [B, W]")
+    batch = block_tables[0] + int(sums)
+    if len(lengths) != 1 or lengths[0] != batch:
+        raise ValueError(
+            f"seq_lens: given shape {shape_text(lengths)}, expected [{batch}], since block_tables has {block_tables[0]} rows"
+        )
+
+
+@_primexpr
 def _most(block_tables: Any, cache_shape: Any, layout: str) -> int:
     """What a row of block_tables holds, as far as the shapes say it."""
     axis = 1 if layout == "Norm" else len(cache_shape) - 2
     if len(block_tables) != 2 or len(cache_shape) not in (3, 4, 5):
-        return 2**31  # refused by the gather, with a sentence of its own
+        return 2**31  # refused with a sentence of its own
     columns, block_size = block_tables[1], cache_shape[axis]
     known = all(isinstance(dim, int) and dim >= 0 for dim in (columns, block_size))
     return columns * block_size if known else 2**31
@@ -108,9 +125,9 @@ def _refuse_unknown_lengths() -> None:
 
 
 @_primexpr
-def _rows_shape(rows: int, cache_shape: Any, layout: str) -> tuple[int, ...]:
+def _rows_shape(rows: int, name: str, cache_shape: Any, layout: str) -> tuple[int, ...]:
     if len(cache_shape) not in (3, 4, 5):
-        raise ValueError(f"key_cache: given {len(cache_shape)} dimensions, expected 3, 4 or 5")
+        raise ValueError(f"{name}: given {len(cache_shape)} dimensions, expected 3, 4 or 5")
     if layout == "Norm" and len(cache_shape) == 4:
         return (rows, cache_shape[2], cache_shape[3])
     if layout == "Norm":
@@ -187,9 +204,10 @@ def paged_cache_load(
         ):
             if not isinstance(given, Tensor):
                 raise TypeError(f"{name}: given {type(given).__name__}, expected a Tensor")
+        _check_shapes(block_tables.shape, seq_lens.shape, is_seq_lens_cumsum_type)
         rows = _rows(seq_lens, is_seq_lens_cumsum_type, _most(block_tables.shape, key_cache.shape, layout))
-    key = _empty(_rows_shape(rows, key_cache.shape, layout), key_cache.dtype)
-    value = _empty(_rows_shape(rows, value_cache.shape, layout), value_cache.dtype)
+    key = _empty(_rows_shape(rows, "key_cache", key_cache.shape, layout), key_cache.dtype)
+    value = _empty(_rows_shape(rows, "value_cache", value_cache.shape, layout), value_cache.dtype)
     call = (key_cache, value_cache, block_tables, seq_lens, key, value)
     if in_graph():
         status = npu_gather_pa_kv_cache(

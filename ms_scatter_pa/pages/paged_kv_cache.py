@@ -12,7 +12,7 @@ from ..cache import Array, to_numpy
 from ..functional import npu_scatter_pa_kv_cache
 from ..paged_functional import npu_gather_pa_kv_cache, quant_scatter_pa_kv_cache
 from ..rules.options import dtype_name
-from ..rules.table import SCALED_ROWS, CacheMode
+from ..rules.table import SCALED_ROWS, CacheMode, OnError
 from .block_manager import BlockManager, SeqId
 from .block_table import Entry, slot_array
 from .integers import Int64Array, integer, narrowed
@@ -169,7 +169,16 @@ class PagedKVCache(BlockManager):
         """The same of the values."""
         return self._storage.value_scale_caches
 
-    def write(self, layer: int, key: Any, value: Any, slot_mapping: Any, **options: Any) -> Any:
+    def write(
+        self,
+        layer: int,
+        key: Any,
+        value: Any,
+        slot_mapping: Any,
+        *,
+        on_error: OnError = "raise",
+        check_duplicates: bool = False,
+    ) -> Any:
         """Writes a step's K and V rows into one layer's caches with ``npu_scatter_pa_kv_cache``.
 
         Args:
@@ -177,7 +186,8 @@ class PagedKVCache(BlockManager):
             key, value: [T, num_kv_heads, head_size] Tensors of the caches' dtypes, float ones where the cache is
                 quantised; value None for a key-only cache.
             slot_mapping: int32 or int64 [T], as ``slot_mapping()`` gives it.
-            options: ``on_error``, ``check_duplicates``.
+            on_error: ``raise`` or ``record``.
+            check_duplicates: whether a slot given twice is refused.
 
         Returns:
             The status, int64 Tensor [4].
@@ -188,13 +198,11 @@ class PagedKVCache(BlockManager):
         layer = self._checked(layer)
         caches = (self.key_caches[layer], self.value_caches[layer])
         self._storage.check_pool(layer)
-        if self.is_quantised:
-            options |= self._scales(layer)
-            mode = cast(CacheMode, self.layout)
-            return quant_scatter_pa_kv_cache(key, value, caches[0], caches[1], slot_mapping, cache_mode=mode, **options)
-        return npu_scatter_pa_kv_cache(
-            key, value, *caches, slot_mapping, cache_mode=cast(CacheMode, self.layout), **options
-        )
+        call = (key, value, caches[0], caches[1], slot_mapping)
+        mode = cast(CacheMode, self.layout)
+        operator = quant_scatter_pa_kv_cache if self.is_quantised else npu_scatter_pa_kv_cache
+        scales = self._scales(layer) if self.is_quantised else {}
+        return operator(*call, cache_mode=mode, on_error=on_error, check_duplicates=check_duplicates, **scales)
 
     def read(self, seq_id: SeqId, layer: int, *, dtype: Any = None, raw: bool = False) -> Any:
         """A sequence's K and V, in the order of its tokens and in no layout: each [tokens, num_kv_heads, head_size].
@@ -210,7 +218,7 @@ class PagedKVCache(BlockManager):
                 Computed scales are [tokens, num_kv_heads], static ones what the layer was given.
 
         Raises:
-            ValueError: ``dtype`` or ``raw`` for a cache that is not quantised, or another ``dtype``.
+            ValueError: ``dtype`` or ``raw`` for a cache that is not quantised, both of them, or another ``dtype``.
             KeyError: no such sequence. IndexError: no such layer.
         """
         layer = self._checked(layer)
@@ -218,6 +226,8 @@ class PagedKVCache(BlockManager):
             if dtype is not None or raw:
                 raise ValueError("dtype, raw: given for a cache without scales, which holds rows as they were written")
             return self._journal.look(self._read, seq_id, layer)
+        if raw and dtype is not None:
+            raise ValueError("dtype: given with raw, which gives the codes as they are, expected None")
         if raw:
             return self._journal.look(self._read_codes, seq_id, layer)
         name = "float32" if dtype is None else _name(dtype)
@@ -340,7 +350,7 @@ class PagedKVCache(BlockManager):
         rows = self._read(seq_id, layer)
         if self._static_scales is not None:
             key, value = self._static_scales
-            return rows, (key[layer], None if value is None else value[layer])
+            return rows, (key[layer].copy(), None if value is None else value[layer].copy())
         entry = self._anywhere(seq_id)
         pages = self._storage.read_scales(layer, entry.blocks.tolist(), on_host=seq_id in self._swapped)
         key, value = pages

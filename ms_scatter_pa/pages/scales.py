@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..cache import Array
+from ..float_environment import ieee_floats
 from ..rules.table import CODES
 from .storage import CacheGeometry
 
@@ -46,14 +47,16 @@ def static_scales(scales: tuple[Any, Any], geometry: CacheGeometry) -> StaticSca
         if scale is None or head_size is None:
             found.append(None)
             continue
-        array = np.array(scale.asnumpy() if hasattr(scale, "asnumpy") else scale, np.float32)
+        with ieee_floats(), np.errstate(over="ignore"):  # what is too large for float32 is refused below
+            array = np.array(scale.asnumpy() if hasattr(scale, "asnumpy") else scale, np.float32)
+            usable = np.isfinite(array) & (array > 0)
         heads = geometry.num_kv_heads
         if array.shape[:1] != (geometry.num_layers,) or array.shape[1:] not in ((1,), (heads,), (heads, head_size)):
             raise ValueError(
                 f"scales: {name} given shape {list(array.shape)}, expected [{geometry.num_layers}] layers of [1], "
                 f"[{heads}] or [{heads}, {head_size}]"
             )
-        if not (np.isfinite(array) & (array > 0)).all():
+        if not usable.all():
             raise ValueError(f"scales: {name} given a number that is not positive and finite")
         found.append(array)
     key, value = found

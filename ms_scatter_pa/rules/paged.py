@@ -202,6 +202,9 @@ def _check_dtypes(arguments: PagedArguments) -> None:
 
 def _structure(arguments: PagedArguments, slots: Shape) -> scenario.Arguments:
     """Rows and caches as a write of the cache's dtype has them, whose rules of layouts are the same."""
+    key = arguments.shape("key")
+    if key is not None and len(key) == 4:  # which the write takes with compress_lens
+        raise ValueError(f"key: given shape {shape_text(key)}, expected [T, num_head, head_size] or [T, N*D]")
     shapes = tuple(arguments.shape(name) for name in _STRUCTURE)
     caches = tuple(arguments.dtype(name) for name in ("key_cache", "value_cache"))
     given = tuple(
@@ -226,7 +229,7 @@ def _decision(arguments: PagedArguments, found: scenario.Scenario, *, writes: bo
     if found.key_only:
         for name in ("value_scale", "value_offset", "value_scale_cache"):
             if arguments.shape(name) is not None:
-                raise ValueError(f"{name}: given a tensor, expected None, since value is None")
+                raise ValueError(f"{name}: given a tensor, expected None, since there is no value")
         sides.append(SideScaling())
     else:
         sides.append(_scaling(arguments, found, "value", writes=writes))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from ms_scatter_pa import write_reference
+from ms_scatter_pa import PagedKVCache, write_reference
 from ms_scatter_pa.float_environment import _mathematics, ieee_floats
 from ms_scatter_pa.paged_reference import dequantise, dynamic_scale, quantise
 from ms_scatter_pa.reference import mean_row
@@ -91,3 +91,14 @@ def test_quantised_rows_and_scales_of_subnormal_numbers() -> None:
     assert _bits(scale) == [2**9]  # 2**-140
     assert codes.tolist() == [[127, -64, 1, 0]]
     assert _bits(back[0, :3]) == [127 * 2**9, 64 * 2**9 | 1 << 31, 2**9]
+
+
+def test_static_scales_of_subnormal_numbers() -> None:
+    tiny = np.array([[1e-45, 2e-40]])
+    with flush_to_zero():
+        cache = PagedKVCache(
+            num_layers=1, num_blocks=2, block_size=4, num_kv_heads=2, head_size=16, dtype="int8", scales=(tiny, tiny)
+        )
+        cache.allocate("a", 1)
+        _, scales = cache.read("a", 0, raw=True)
+    assert all(_bits(scale) == _bits(tiny[0].astype(np.float32)) for scale in scales)

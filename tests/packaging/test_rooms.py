@@ -38,6 +38,7 @@ ARROWS = {
         "cache",
         "status",
         "hifloat8",
+        "float_environment",
     },
     "printable": set(),
     "drawing": {"pages", "printable"},

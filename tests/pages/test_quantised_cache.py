@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 from typing import Any
 
 import mindspore as ms
@@ -199,6 +200,41 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
 def test_refusals(arguments: dict[str, Any], error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says.replace("(", r"\(")):
         PagedKVCache(**SIZES, **arguments)
+
+
+def test_a_static_scale_too_large_for_float32_is_refused_without_a_warning() -> None:
+    huge = np.full(STATIC[0].shape, 1e300)
+    with warnings.catch_warnings(), pytest.raises(ValueError, match="key_scale given a number"):
+        warnings.simplefilter("error")
+        PagedKVCache(**SIZES, dtype="int8", scales=(huge, STATIC[1]))
+
+
+def test_writing_takes_no_scales_of_the_call() -> None:
+    """They are the cache's: what else was given would not be known when rows are read."""
+    cache = PagedKVCache(**SIZES, dtype="int8", scales=STATIC)
+    cache.allocate("a", 1)
+    rows, slots = Tensor(np.ones((1, HEADS, SIZE), np.float16)), cache.slot_mapping(["a"], [1])
+    for name in ("key_offset", "key_scale", "key_scale_cache"):
+        with pytest.raises(TypeError, match=name):
+            cache.write(0, rows, rows, slots, **{name: Tensor([1.0])})
+    assert not cache.read("a", 0)[0].any()
+
+
+def test_scales_that_are_read_are_copies() -> None:
+    cache = PagedKVCache(**SIZES, dtype="int8", scales=STATIC)
+    written(cache, "a", 2)
+    before = cache.read("a", 0)[0]
+    _, scales = cache.read("a", 0, raw=True)
+    for scale in scales:
+        scale *= 2
+    assert cache.read("a", 0)[0].tobytes() == before.tobytes()
+
+
+def test_reading_codes_takes_no_dtype() -> None:
+    cache = PagedKVCache(**SIZES, dtype="int8", scales=STATIC)
+    cache.allocate("a", 1)
+    with pytest.raises(ValueError, match="dtype: given with raw"):
+        cache.read("a", 0, raw=True, dtype="float16")
 
 
 def test_reading_a_raw_cache_takes_no_dtype() -> None:

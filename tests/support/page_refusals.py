@@ -132,6 +132,7 @@ TABLE = (
     types("seq_lens", "two index dtypes", gather, other("seq_lens", [5, 2], "int64")),
     types("key_cache", "rows of another dtype", gather, empty("key", (7, 2, 16), "float32")),
     types("key_cache", "codes without scales", dequantising, other("key_scale", None)),
+    values("key", "rows of four dimensions", gather, empty("key", (1, 7, 2, 16), "float16")),
     values("value_cache", "value without its cache", gather, other("value_cache", None)),
     values("key_cache", "other heads", gather, empty("key", (7, 4, 8), "float16")),
     values("value", "value of other rows", gather, empty("value", (6, 2, 8), "float16")),
@@ -202,6 +203,7 @@ TABLE = (
     values("seq_offset", "an offset inside a block", gather, lambda _: {"seq_offset": tensor([0, 2], "int32")}, code=6),
     values("key_scale", "a scale of 0", dequantising, other("key_scale", [1, 0], "float32"), code=5),
     # The quantising write.
+    values("key", "rows of four dimensions", static, empty("key", (1, 3, 2, 16), "float16")),
     types("key", "rows of integers", static, empty("key", (3, 2, 16), "int16")),
     types("key_cache", "a cache of floats", static, empty("key_cache", (4, 4, 2, 16), "float16")),
     types("key_scale", "a float16 scale", static, other("key_scale", [0.5], "float16")),
