@@ -239,6 +239,17 @@ def test_bad_scales_refuse_the_call(
     check_call(paged_models, PagedCall("Norm", *sides, **index), 3, "910", 4)
 
 
+@pytest.mark.parametrize("flattened", [False, True])
+@pytest.mark.parametrize("offset", [False, True])
+def test_a_scale_of_unknown_size_is_one_number(paged_models: Models, offset: bool, flattened: bool) -> None:
+    rng = np.random.default_rng(8)
+    side = pages.quant_side(rng, "static", "Norm", (6, 3, 32), (2, 4), "float16", "int8", granularity=0, offset=offset)
+    if flattened:
+        side = replace(side, rows=side.rows.reshape(6, -1), cache=side.cache.reshape(2, 4, -1))
+    call = PagedCall("Norm", replace(side, size_was_unknown=True), None, slot_mapping=np.array([7, 0, 1, -1, 4, 3]))
+    check_call(paged_models, call, 1 if flattened else 3, "910", 3)
+
+
 @pytest.mark.parametrize("bad", [-np.inf, np.nan])
 def test_bad_offsets_refuse_the_call(paged_models: Models, bad: float) -> None:
     rng = np.random.default_rng(5)

@@ -31,6 +31,7 @@ class Side:
     scale_cache: Array | None = None
     rows_dtype: str | None = None  # hifloat8's bits have no dtype in NumPy
     cache_dtype: str | None = None
+    size_was_unknown: bool = False  # of the scale, to a graph: taken for [N], it may be [1]
 
     @property
     def kind(self) -> str:
@@ -43,7 +44,7 @@ class Side:
         granularity = 0
         if self.kind == "static":
             assert self.scale is not None
-            granularity = 0 if self.scale.shape == (1,) else self.scale.ndim
+            granularity = 0 if self.scale.shape == (1,) and not self.size_was_unknown else self.scale.ndim
         return 1 + SCALING_KINDS.index(self.kind), 1 + 2 * granularity + (self.offset is not None)
 
     def scale_input(self) -> Array:
