@@ -11,6 +11,7 @@
 // no such multiple, what is left is k = 63 for int8, and 21 / 16 for float8_e4m3fn: one tie, whose side one division
 // tells.
 #include <cstdint>
+#include <cstring>
 
 namespace mssp {
 namespace {
@@ -169,7 +170,7 @@ inline float Tie(int k) {
 
 constexpr int kCandidates = 3;  // the inverse, and the numbers beside it
 
-inline float Candidate(float scale, int i) { return Moved(1.0f / scale, i == 2 ? -1 : i); }
+inline float Candidate(float inverse, int i) { return Moved(inverse, i == 2 ? -1 : i); }
 
 // The float8 code of a product, as the vectors have it.
 template <typename Codes>
@@ -182,25 +183,26 @@ inline uint32_t ProductCode(float product, bool even) {
   return static_cast<uint32_t>(above + (1 << Layout::kMantissa));
 }
 
-// The ways, a bit for each, that have the quotient's code for the row nearest to a tie.
+// Of the ways `good`, a bit for each, those that have the quotient's code for the row nearest to a tie.
 template <typename Rows, typename Codes>
-uint32_t GoodWays(float scale, float tie) {
+uint32_t GoodWays(uint32_t good, float scale, float inverse, float tie) {
   constexpr int kDropped = 23 - Rows::kMantissa;
   const uint32_t bits = FloatBits(scale * tie) + (1u << (kDropped - 1));
   const float x = BitsFloat(bits >> kDropped << kDropped);
+  // Of int8 the negative row, which has a code beyond the last tie too.
+  const float quotient = Codes::kIsInteger ? -x / scale : x / scale;
   constexpr auto kLowest = static_cast<float>(kLowestStatic);
-  uint32_t good = 0;
-  for (int i = 0; i < kCandidates; ++i) {
-    const float product = x * Candidate(scale, i);
+  const uint32_t code = Codes::FromFloat(quotient, kLowest);
+  for (int way = 0; way < 2 * kCandidates; ++way) {
+    if ((good >> way & 1) == 0) continue;
+    const float product = x * Candidate(inverse, way / 2);
+    uint32_t other;
     if constexpr (Codes::kIsInteger) {
-      const bool is_good = Codes::FromFloat(product, kLowest) == Codes::FromFloat(x / scale, kLowest) &&
-                           Codes::FromFloat(-product, kLowest) == Codes::FromFloat(-x / scale, kLowest);
-      good |= (is_good ? 1u : 0u) << (2 * i);
+      other = Codes::FromFloat(-product, kLowest);
     } else {
-      const uint32_t code = Codes::FromFloat(x / scale, kLowest);
-      good |= (ProductCode<Codes>(product, false) == code ? 1u : 0u) << (2 * i);
-      good |= (ProductCode<Codes>(product, true) == code ? 2u : 0u) << (2 * i);
+      other = ProductCode<Codes>(product, way % 2 != 0);
     }
+    if (other != code) good &= ~(1u << way);
   }
   return good;
 }
@@ -212,16 +214,20 @@ void PlanVector(const float* scales, int64_t count, int64_t* searches, float* in
   // Units: more than any error, and than what counts as a tie.
   constexpr int32_t kZone = Codes::kIsInteger ? 8 : 2 * Float8Bits<E4M3Codes>::kNear;
   constexpr int32_t kRest = (1 << (23 - Rows::kMantissa)) - 1;
+  constexpr uint32_t kAll = (Codes::kIsInteger ? 0x15 : 0x3F);
   float all[kWidth];
+  float inverse[kWidth];
   uint32_t good[kWidth];
   uint32_t alive = 0;
   for (int64_t lane = 0; lane < kWidth; ++lane) {
     all[lane] = scales[lane < count ? lane : 0];
-    good[lane] = HasInverse(all[lane], 0.0f) ? ~0u : 0;
+    good[lane] = HasInverse(all[lane], 0.0f) ? kAll : 0;
+    inverse[lane] = 1.0f / all[lane];
     // A power of two has an exact inverse: products are the quotients, ties too.
     const bool is_exact = (FloatBits(all[lane]) & 0x007FFFFF) == 0;
     if (is_exact && !Codes::kIsInteger) good[lane] &= 2;
-    if (lane < count && !is_exact && good[lane] != 0) alive |= 1u << lane;
+    const bool is_repeated = lane > 0 && all[lane] == all[lane - 1];
+    if (lane < count && !is_exact && !is_repeated && good[lane] != 0) alive |= 1u << lane;
   }
   const Floats vector = LoadFloats(all);
   for (int k = 0; k < NumTies<Codes>() && alive != 0; ++k) {
@@ -229,17 +235,18 @@ void PlanVector(const float* scales, int64_t count, int64_t* searches, float* in
     const Words rest = AndWords(AddWords(bits, SetWords(kZone)), SetWords(kRest));
     for (uint32_t near = DoubtBits(WordsBelow(rest, SetWords(2 * kZone + 1))) & alive; near != 0; near &= near - 1) {
       const int lane = __builtin_ctz(near);
-      good[lane] &= --*searches < 0 ? 0 : GoodWays<Rows, Codes>(all[lane], Tie<Codes>(k));
+      good[lane] = --*searches < 0 ? 0 : GoodWays<Rows, Codes>(good[lane], all[lane], inverse[lane], Tie<Codes>(k));
       if (good[lane] == 0) alive &= ~(1u << lane);
     }
   }
   for (int64_t lane = 0; lane < count; ++lane) {
+    if (lane > 0 && all[lane] == all[lane - 1]) good[lane] = good[lane - 1];
     products[lane] = Products::kNone;
-    inverses[lane] = Candidate(all[lane], 0);
+    inverses[lane] = inverse[lane];
     for (int way = 2 * kCandidates - 1; way >= 0; --way) {
       if ((good[lane] >> way & 1) == 0 || (way % 2 != 0 && products[lane] == Products::kNearest)) continue;
       products[lane] = way % 2 != 0 ? Products::kEven : Products::kNearest;
-      inverses[lane] = Candidate(all[lane], way / 2);
+      inverses[lane] = Candidate(inverse[lane], way / 2);
     }
   }
 }
@@ -251,7 +258,12 @@ void VectorPlan(const float* scales, int64_t count, int64_t group, float* invers
     Products good[kWidth];
     for (int64_t i = 0; i < count; i += kWidth) {
       const int64_t here = count - i < kWidth ? count - i : kWidth;
-      PlanVector<Rows, Codes>(scales + i, here, &searches, inverses + i, good);
+      const auto bytes = static_cast<size_t>(here) * sizeof(float);
+      if (i > 0 && std::memcmp(scales + i, scales + i - kWidth, bytes) == 0) {  // all channels have one scale
+        std::memcpy(inverses + i, inverses + i - kWidth, bytes);
+      } else {
+        PlanVector<Rows, Codes>(scales + i, here, &searches, inverses + i, good);
+      }
       for (int64_t lane = 0; lane < here; ++lane) {
         Products& all = products[(i + lane) / group];
         const bool is_first = (i + lane) % group == 0;
@@ -266,23 +278,25 @@ void VectorPlan(const float* scales, int64_t count, int64_t group, float* invers
 template <typename Rows, typename Codes>
 void VectorQuantise(char* to, const char* from, int64_t columns, const ScaleRow& row, int lowest) {
   constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
-  constexpr int64_t kMost = 2 * kPlanColumns;  // made again where one row is odd
-  constexpr int64_t kRest = 16 * kMost;        // where rows are often odd nothing is made twice for so long
+  constexpr int64_t kMost = 4 * kPlanColumns;  // made again where one row is odd
+  constexpr int64_t kRest = 8 * kMost;         // where rows are often odd nothing is made twice for so long
   int64_t i = 0;
   if constexpr (Rows::kIsHalf) {
     const bool alone = row.step == 0;
     const int64_t whole = row.products == nullptr ? 0 : columns / kPlanColumns * kPlanColumns;
-    int64_t next_try = 0;
     for (int64_t next; i < whole; i = next) {
-      next = i + (alone && whole - i >= kMost ? kMost : kPlanColumns);
+      const Products products = row.products[alone ? 0 : i / kPlanColumns];
+      next = i + kPlanColumns;
+      while (next < whole && next - i < kMost && (alone || row.products[next / kPlanColumns] == products)) {
+        next += kPlanColumns;
+      }
       const char* const rows = from + i * kSize;
-      const Products products = i < next_try ? Products::kNone : row.products[alone ? 0 : i / kPlanColumns];
       const bool done =
           alone ? QuantiseByProducts<Rows, Codes, true, false>(to + i, rows, next - i, row.inverse, products)
                 : QuantiseByProducts<Rows, Codes, false, false>(to + i, rows, next - i, row.inverse + i, products);
       if (done) continue;
+      if (alone) next = whole - i < kRest ? whole : i + kRest;
       QuantiseByQuotients<Rows, Codes>(to + i, rows, next - i, row.From(i), lowest);
-      if (products != Products::kNone) next_try = next + kRest;
     }
   }
   if (i < columns) QuantiseByQuotients<Rows, Codes>(to + i, from + i * kSize, columns - i, row.From(i), lowest);
