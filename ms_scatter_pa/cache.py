@@ -97,6 +97,12 @@ def make_cache(
 
     Raises:
         ValueError, TypeError: as ``cache_shape``. MemoryError: the system has not that much memory.
+
+    Example:
+        >>> from ms_scatter_pa import make_cache
+        >>> sizes = {"num_blocks": 8, "block_size": 16, "num_head": 2, "head_size": 64}
+        >>> make_cache("PA_NZ", **sizes, dtype="float16", name="key_cache").shape
+        (8, 8, 16, 16)
     """
     shape = cache_shape(
         layout,

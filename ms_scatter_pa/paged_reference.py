@@ -2,14 +2,6 @@
 
 Plain loops, row by row; nothing is shared with the backends. Arrays are written in place, and nothing is written when a
 call is refused.
-
->>> import numpy as np
->>> cache = np.arange(2 * 2 * 1 * 2, dtype=np.float16).reshape(2, 2, 1, 2)
->>> key = np.zeros((3, 1, 2), np.float16)
->>> gather_reference(cache, None, np.array([[1, 0]]), np.array([3]), key, None, layout="Norm")
-[0, 0, 0, 0]
->>> key[:, 0, 0].tolist()
-[4.0, 6.0, 0.0]
 """
 
 from typing import Any
@@ -161,6 +153,16 @@ def quant_scatter_reference(
 
     Returns:
         ``[0, 0, 0, 0]`` when the rows were written; otherwise nothing was.
+
+    Example:
+        >>> import numpy as np
+        >>> from ms_scatter_pa import quant_scatter_reference
+        >>> key = np.array([[[1.0, -2.0]]], np.float32)
+        >>> key_cache, scale = np.zeros((1, 2, 1, 2), np.int8), np.array([0.5], np.float32)
+        >>> quant_scatter_reference(key, None, key_cache, None, np.array([1]), layout="Norm", key_scale=scale)
+        [0, 0, 0, 0]
+        >>> key_cache[0, 1, 0].tolist()
+        [2, -4]
     """
     heads, block_size = key.shape[1], _block_size(key_cache, layout)
     capacity = key_cache.shape[0] * block_size
@@ -243,6 +245,16 @@ def gather_reference(
 
     Returns:
         ``[0, 0, 0, 0]`` when the rows were read; otherwise nothing was written.
+
+    Example:
+        >>> import numpy as np
+        >>> from ms_scatter_pa import gather_reference
+        >>> cache = np.arange(2 * 2 * 1 * 2, dtype=np.float16).reshape(2, 2, 1, 2)
+        >>> key = np.zeros((3, 1, 2), np.float16)
+        >>> gather_reference(cache, None, np.array([[1, 0]]), np.array([3]), key, None, layout="Norm")
+        [0, 0, 0, 0]
+        >>> key[:, 0, 0].tolist()
+        [4.0, 6.0, 0.0]
     """
     rows_expected, heads = key.shape[:2]
     block_size, num_blocks = _block_size(key_cache, layout), key_cache.shape[0]

@@ -2,14 +2,6 @@
 
 It is written from the operator's contract loop by loop, one ``put`` per cache row, and shares no code with the
 backends. Arrays are written in place, and nothing is written when a call is refused.
-
->>> import numpy as np
->>> key = np.arange(2 * 1 * 4, dtype=np.float16).reshape(2, 1, 4)
->>> cache = np.zeros((2, 2, 1, 4), np.float16)      # Norm: [num_blocks, block_size, num_head, head_size]
->>> write_reference(key, None, cache, None, np.array([3, -1]), layout="Norm")
-[0, 0, 0, 0]
->>> cache[1, 1, 0].tolist()
-[0.0, 1.0, 2.0, 3.0]
 """
 
 from collections.abc import Callable, Iterator
@@ -62,6 +54,16 @@ def write_reference(
     Returns:
         ``[0, 0, 0, 0]`` when the rows were written; otherwise nothing was, and code is 1 (bad slot), 2 (duplicate),
         3 (bad lengths) or 4 (rows that disagree with sum(seq_lens)).
+
+    Example:
+        >>> import numpy as np
+        >>> from ms_scatter_pa import write_reference
+        >>> key = np.arange(2 * 1 * 4, dtype=np.float16).reshape(2, 1, 4)
+        >>> cache = np.zeros((2, 2, 1, 4), np.float16)  # [num_blocks, block_size, num_head, head_size]
+        >>> write_reference(key, None, cache, None, np.array([3, -1]), layout="Norm")
+        [0, 0, 0, 0]
+        >>> cache[1, 1, 0].tolist()
+        [0.0, 1.0, 2.0, 3.0]
     """
     sides = [(key, key_cache)] + ([(value, value_cache)] if value is not None and value_cache is not None else [])
     num_blocks = key_cache.shape[0]

@@ -49,6 +49,20 @@ class BlockManager:
 
     Raises:
         ValueError: a count that is too small, or slots that int64 does not hold. TypeError: no integer.
+
+    Example:
+        >>> from ms_scatter_pa.pages import BlockManager
+        >>> manager = BlockManager(num_blocks=4, block_size=2)
+        >>> manager.allocate("a", 3)  # the slots of three tokens
+        [0, 1, 2]
+        >>> manager.fork("a", "b")  # both blocks are shared
+        >>> manager.append("b", 1)  # the half full one is written: b gets one of its own
+        [5]
+        >>> manager.clear_copy_on_writes()  # which block to copy where
+        [(1, 2)]
+        >>> manager.free("a")
+        >>> manager.num_free_blocks
+        2
     """
 
     def __init__(self, num_blocks: int, block_size: int, num_host_blocks: int = 0):

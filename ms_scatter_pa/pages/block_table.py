@@ -28,7 +28,16 @@ _FEW = 48
 
 
 class OutOfBlocksError(RuntimeError):
-    """Not enough free blocks; nothing was allocated."""
+    """Not enough free blocks; nothing was allocated.
+
+    Example:
+        >>> from ms_scatter_pa.pages import BlockAllocator, OutOfBlocksError
+        >>> try:
+        ...     BlockAllocator(num_blocks=2).allocate(3)
+        ... except OutOfBlocksError as error:
+        ...     print(error)
+        3 blocks asked for, 2 of 2 are free
+    """
 
 
 class Entry(NamedTuple):
@@ -50,6 +59,16 @@ class BlockAllocator:
 
     Raises:
         ValueError: num_blocks < 1. TypeError: no integer.
+
+    Example:
+        >>> from ms_scatter_pa.pages import BlockAllocator
+        >>> allocator = BlockAllocator(num_blocks=4)
+        >>> allocator.allocate(2)
+        [0, 1]
+        >>> allocator.share([1])  # a second sequence has block 1 too
+        >>> allocator.free([0, 1])
+        >>> allocator.num_free, allocator.ref_count(1)
+        (3, 1)
     """
 
     def __init__(self, num_blocks: int, *, journal: Journal | None = None):
@@ -111,9 +130,11 @@ class BlockAllocator:
     # What follows runs inside of an operation, on settled books.
 
     def free_now(self) -> int:
+        """As ``num_free``, for what runs inside of an operation."""
         return self._window[1]
 
     def references_now(self, block: int) -> int:
+        """As ``ref_count``, for what runs inside of an operation."""
         return int(self._references[block]) if 0 <= block < self.num_blocks else 0
 
     def prepare(
@@ -228,6 +249,16 @@ class BlockTable:
 
     Raises:
         ValueError: block_size < 1. TypeError: no integer.
+
+    Example:
+        >>> from ms_scatter_pa.pages import BlockAllocator, BlockTable
+        >>> table = BlockTable(BlockAllocator(num_blocks=4), block_size=2)
+        >>> table.append(3)  # the slots of three tokens
+        [0, 1, 2]
+        >>> table.blocks, table.num_tokens
+        ([0, 1], 3)
+        >>> table.slot(2)
+        2
     """
 
     def __init__(self, allocator: BlockAllocator, block_size: int):
@@ -398,7 +429,16 @@ def slot_list(entry: Entry, block_size: int, start: int, stop: int | None = None
 
 
 def blocks_for(num_tokens: int, block_size: int) -> int:
-    """How many blocks ``num_tokens`` tokens take. TypeError: no integers."""
+    """How many blocks of ``block_size`` tokens ``num_tokens`` tokens take.
+
+    Raises:
+        TypeError: no integers.
+
+    Example:
+        >>> from ms_scatter_pa.pages import blocks_for
+        >>> blocks_for(33, block_size=16)
+        3
+    """
     return -(-integer(num_tokens, "num_tokens") // integer(block_size, "block_size"))
 
 

@@ -23,7 +23,18 @@ MOST_NAMES = 4  # of the sequences that share a block, in a sentence
 
 @dataclass(frozen=True)
 class Pages:
-    """The blocks of a sequence, in the order of its ``num_tokens`` tokens."""
+    """The blocks of a sequence, in the order of its tokens, as ``Occupancy`` has them.
+
+    Attributes:
+        name: of the sequence.
+        blocks: the last one may be partly filled.
+        num_tokens: how many tokens the blocks hold.
+
+    Example:
+        >>> from ms_scatter_pa.pages import Pages
+        >>> Pages(name="a", blocks=(3, 0), num_tokens=5).blocks
+        (3, 0)
+    """
 
     name: str
     blocks: tuple[int, ...]
@@ -74,6 +85,14 @@ class Occupancy:
         swapped: those on the host; their blocks are the host's.
         slot_mapping: the slots of one step, -1 for padding; None for no step.
         description: a few words about the cache.
+
+    Example:
+        >>> from ms_scatter_pa.pages import Occupancy, Pages
+        >>> now = Occupancy(num_blocks=4, block_size=4, sequences=(Pages("a", (3, 0), 5),), slot_mapping=(1, -1))
+        >>> now.owners, now.filled  # block 3 is full, block 0 holds one token
+        ({3: [0], 0: [0]}, {3: 4, 0: 1})
+        >>> now.written
+        {0: [1]}
     """
 
     num_blocks: int

@@ -1,6 +1,7 @@
 """docs/api.md is what the docstrings say, and every example in a docstring runs."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,20 @@ def test_every_public_name_is_documented(tool):
             assert f"### {name}\n" in text or not callable(getattr(module, name)), name
     for entry in tool.public_names("ms_scatter_pa.pages"):
         assert tool.ast.get_docstring(entry.node), entry.name
+
+
+def test_every_entry_has_text_and_every_name_of_use_an_example(tool):
+    """A method shares its class's example, and a module's helpers the module's."""
+    sections = re.split(r"^## ", tool.make_reference(), flags=re.MULTILINE)[1:]
+    assert len(sections) == len(tool.MODULES)
+    for section in sections:
+        module, _, rest = section.partition("\n")
+        for entry in re.split(r"^(?=###)", rest, flags=re.MULTILINE)[1:]:
+            name, _, body = entry.partition("\n")
+            text = re.sub(r"```.*?```", "", body, flags=re.DOTALL).strip()
+            assert text, f"{module}: {name} has no docstring"
+            if module in ("ms_scatter_pa", "ms_scatter_pa.pages") and not name.startswith("####"):
+                assert ">>> " in body or text.startswith("See ["), f"{module}: {name} has no example"
 
 
 def test_docstrings_become_markdown(tool):
