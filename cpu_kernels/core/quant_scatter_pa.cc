@@ -1,4 +1,5 @@
 // Rows become codes in tiles that stay in the processor's caches; the tiles are then written as the write writes rows.
+// In Norm codes of whole lines are written as they are made.
 #include "quant_scatter_pa.h"
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include "call_sizes.h"
 #include "check.h"
 #include "float_environment.h"
+#include "memory_page_prefetch.h"
 #include "no_memory.h"
 #include "policy.h"
 #include "scaling.h"
@@ -76,6 +78,10 @@ class SideQuantiser {
     tile_tokens_ = std::max<int64_t>(kTileBytes / std::max<int64_t>(view_.token_bytes, 1), kNzTile);
     tile_.resize(static_cast<size_t>(tile_tokens_ * view_.token_bytes));
     if (kind == MSSP_STATIC) Plan();
+    const auto lines = reinterpret_cast<uintptr_t>(side.cache) | static_cast<uintptr_t>(view_.head_bytes) |
+                       static_cast<uintptr_t>(call.num_blocks > 1 ? side.block_stride * code_size : 0);
+    const bool in_one_pass = kind == MSSP_DYNAMIC ? item_size_ == 2 : !products_.empty();
+    direct_ = stream && call.layout == MSSP_NORM && in_one_pass && lines % kLine == 0;
   }
 
   void Write(int64_t begin, int64_t end) {
@@ -84,6 +90,7 @@ class SideQuantiser {
       return Store(static_cast<const char*>(side_.rows), side_.token_stride * item_size_,
                    side_.head_stride * item_size_, 0, begin, end, call_.num_tokens);
     }
+    if (direct_) return WriteDirectly(begin, end);
     for (int64_t first = begin; first < end; first += tile_tokens_) {
       const int64_t last = std::min(first + tile_tokens_, end);
       for (int64_t token = first; token < last;) token += Quantise(token, last, TileRow(token - first));
@@ -125,6 +132,21 @@ class SideQuantiser {
     return row;
   }
 
+  // Codes of whole lines, which go past the caches as they are made.
+  void WriteDirectly(int64_t begin, int64_t end) {
+    MemoryPagePrefetch pages(slots_, view_, begin, call_.num_tokens);
+    for (int64_t token = begin, run; token < end; token += run) {
+      run = 1;
+      const int64_t slot = slots_[token];
+      if (slot < 0) continue;
+      const int64_t most = std::min(end - token, shape_.block_size - slot % shape_.block_size);
+      while (run < most && slots_[token + run] == slot + run) ++run;
+      pages.GoTo(token);
+      char* const to = view_.Slot(slot);
+      for (int64_t i = 0; i < run;) i += Quantise(token + i, token + run, to + i * view_.token_bytes);
+    }
+  }
+
   char* TileRow(int64_t i) { return tile_.data() + i * view_.token_bytes; }
 
   const char* Row(int64_t token, int64_t head) const {
@@ -145,18 +167,18 @@ class SideQuantiser {
       if (side_.token_stride == side_.head_size * shape_.num_head) {
         while (token + tokens < last && slots_[token + tokens] >= 0) ++tokens;
       }
-      quantise_(to, Row(token, 0), tokens * shape_.num_head * side_.head_size, Scales(0), kLowestStatic);
+      quantise_(to, Row(token, 0), tokens * shape_.num_head * side_.head_size, Scales(0), kLowestStatic, direct_);
       return tokens;
     }
     if (scaling.granularity == MSSP_PER_CHANNEL && together) {
-      quantise_(to, Row(token, 0), shape_.num_head * side_.head_size, Scales(0), kLowestStatic);
+      quantise_(to, Row(token, 0), shape_.num_head * side_.head_size, Scales(0), kLowestStatic, direct_);
       return 1;
     }
     const int64_t step = scaling.granularity == MSSP_PER_TENSOR ? 0
                          : scaling.granularity == MSSP_PER_HEAD ? 1
                                                                 : side_.head_size;
     for (int64_t h = 0; h < shape_.num_head; ++h) {
-      quantise_(to + h * view_.head_bytes, Row(token, h), side_.head_size, Scales(h * step), kLowestStatic);
+      quantise_(to + h * view_.head_bytes, Row(token, h), side_.head_size, Scales(h * step), kLowestStatic, direct_);
     }
     return 1;
   }
@@ -176,7 +198,8 @@ class SideQuantiser {
       }
     }
     float* const scales = ScalesOf(slots_[token]);
-    dynamic_(to, Row(token, 0), side_.head_size, shape_.num_head, side_.head_stride * item_size_, scales, step);
+    dynamic_(to, Row(token, 0), side_.head_size, shape_.num_head, side_.head_stride * item_size_, scales, step,
+             direct_);
   }
 
   void StoreGivenScales(int64_t begin, int64_t end) {
@@ -214,6 +237,7 @@ class SideQuantiser {
   SideView view_{};
   QuantKernels::Quantise quantise_ = nullptr;
   QuantKernels::Dynamic dynamic_ = nullptr;
+  bool direct_ = false;
   int64_t tile_tokens_ = 0;
   std::vector<char> tile_;
   std::vector<float> inverses_;

@@ -89,7 +89,8 @@ def check_everywhere(library: CoreLibrary, rows: Any, code: str, **scales: Any) 
     slots = np.arange(tokens)
 
     def outcome(write: Any) -> tuple[Any, Any]:
-        cache, scale_cache = np.zeros((tokens, 1, heads, size), storage(code)), np.zeros((tokens, 1, heads), np.float32)
+        cache = aligned((tokens, 1, heads, size), storage(code))
+        scale_cache = np.zeros((tokens, 1, heads), np.float32)
         given = scales or {"key_scale_cache": scale_cache}
         assert write(rows, None, cache, None, slots, layout="Norm", **given) == [0, 0, 0, 0]
         return cache, scale_cache
@@ -97,11 +98,22 @@ def check_everywhere(library: CoreLibrary, rows: Any, code: str, **scales: Any) 
     want, want_scales = outcome(quant_scatter_reference)
     nan = np.isnan(want.astype(np.float32))
     for path in filter(lambda name: library.c.MsspSetCpuFeatures(name.encode()), CPU_PATHS):
-        got, got_scales = outcome(lambda *a, **k: run(library, make_quant_call(*a, **k))[0])
-        assert np.array_equal(nan, np.isnan(got.astype(np.float32))), (path, code, scales)
-        differs = np.argwhere((got.view(np.uint8) != want.view(np.uint8)) & ~nan)
-        assert not len(differs), (path, code, scales, differs[:4])
-        assert got_scales.tobytes() == want_scales.tobytes(), path
+        for stream_from in (ALWAYS, NEVER):
+            library.c.MsspSetThresholds(stream_from, 1)
+            got, got_scales = outcome(lambda *a, **k: run(library, make_quant_call(*a, **k))[0])
+            where = (path, stream_from, code, scales)
+            assert np.array_equal(nan, np.isnan(got.astype(np.float32))), where
+            differs = np.argwhere((got.view(np.uint8) != want.view(np.uint8)) & ~nan)
+            assert not len(differs), (where, differs[:4])
+            assert got_scales.tobytes() == want_scales.tobytes(), where
+
+
+def aligned(shape: tuple[int, ...], dtype: Any) -> Any:
+    """Zeros from the beginning of a cache line on."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    memory = np.zeros(size + 64, np.uint8)
+    begin = -memory.ctypes.data % 64
+    return memory[begin : begin + size].view(dtype).reshape(shape)
 
 
 HALVES = ["float16", "bfloat16"]

@@ -63,15 +63,17 @@ inline int CodeIndex(int32_t element_type) {
   return i;
 }
 
+// `stream`: codes go past the caches where whole vectors are made at once; `to` is at the beginning of a line.
 struct QuantKernels {
   // to[i] = saturate(round(from[i] / scale + offset)); `lowest` is the least int8.
-  using Quantise = void (*)(char* to, const char* from, int64_t columns, const ScaleRow& scales, int lowest);
+  using Quantise = void (*)(char* to, const char* from, int64_t columns, const ScaleRow& scales, int lowest,
+                            bool stream);
   // to[i] = (from[i] - offset) * scale, rounded once.
   using Dequantise = void (*)(char* to, const char* from, int64_t columns, const ScaleRow& scales);
   // A token with a scale for each of `num_head` heads, which lie `stride` bytes apart and go side by side. Scale h is
   // stored at scales[h * step]: max|x| / qmax, 1.0 where that is 0.
   using Dynamic = void (*)(char* to, const char* from, int64_t head_size, int64_t num_head, int64_t stride,
-                           float* scales, int64_t step);
+                           float* scales, int64_t step, bool stream);
   // Inverses of scales without offsets, and what the products of each `group` of them are good for.
   using Plan = void (*)(const float* scales, int64_t count, int64_t group, float* inverses, Products* products);
 

@@ -46,6 +46,7 @@ inline Words PackBytes(const Words words[4]) {
   return _mm256_permutevar8x32_epi32(_mm256_packs_epi16(halves[0], halves[1]), order);
 }
 inline bool BytesDiffer(Words a, Words b) { return _mm256_movemask_epi8(_mm256_cmpeq_epi8(a, b)) != -1; }
+inline void StreamWords(void* to, Words x) { _mm256_stream_si256(static_cast<__m256i*>(to), x); }
 inline void StoreWords(void* to, Words x) { _mm256_storeu_si256(static_cast<__m256i*>(to), x); }
 inline Floats ConvertWords(Words x) { return _mm256_cvtepi32_ps(x); }
 

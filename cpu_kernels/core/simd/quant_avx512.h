@@ -46,6 +46,7 @@ inline Words PackBytes(const Words words[4]) {
   return _mm512_maskz_permutexvar_epi32(0xFFFF, order, _mm512_packs_epi16(halves[0], halves[1]));
 }
 inline bool BytesDiffer(Words a, Words b) { return _mm512_cmpneq_epi8_mask(a, b) != 0; }
+inline void StreamWords(void* to, Words x) { _mm512_stream_si512(static_cast<__m512i*>(to), x); }
 inline void StoreWords(void* to, Words x) { _mm512_storeu_si512(to, x); }
 inline Floats ConvertWords(Words x) { return _mm512_maskz_cvtepi32_ps(0xFFFF, x); }
 

@@ -90,7 +90,7 @@ uint32_t MaxBits(const char* from, int64_t begin, int64_t columns) {
 }
 
 template <typename Rows, typename Codes>
-void PortableQuantise(char* to, const char* from, int64_t columns, const ScaleRow& scales, int lowest) {
+void PortableQuantise(char* to, const char* from, int64_t columns, const ScaleRow& scales, int lowest, bool) {
   QuantiseColumns<Rows, Codes>(to, from, 0, columns, scales, lowest);
 }
 
@@ -106,7 +106,7 @@ inline float DynamicScale(float most, float largest) {
 
 template <typename Rows, typename Codes>
 void PortableDynamic(char* to, const char* from, int64_t head_size, int64_t num_head, int64_t stride, float* scales,
-                     int64_t step) {
+                     int64_t step, bool) {
   for (int64_t h = 0; h < num_head; ++h) {
     const char* const row = from + h * stride;
     const float most = Rows::Converts::ToFloat(MaxBits<Rows>(row, 0, head_size));

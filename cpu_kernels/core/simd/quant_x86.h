@@ -7,11 +7,11 @@
 //   the least integer for a NaN and for what no word holds; PackBytes(w[4]): words in order as saturated bytes;
 //   BytesDiffer(a, b); ConvertWords(w): their values; StoreBytes(p, w): the low byte of every word; LoadBytes(p),
 //   LoadSignedBytes(p), LoadHalves(p): widened to words; HalvesToFloats(p), StoreHalves(p, x): float16; StoreLow16(p,
-//   w): the low half of every word; LoadWords(p), StoreWords(p, w); MaxHalves(a, b), MaxWords(a, b): of unsigned halves
-//   and words; DoubtBits(d): a bit for each lane; AddHalves(a, b), MinHalves(a, b), unsigned, ShiftRightHalves<n>(w);
-//   AddBytes(a, b); OrChanges(a, b, c): a | (b ^ c); SelectBits(mask, a, b): bits of a where the mask has one, else of
-//   b; AnyBits(a, b): whether they share a bit; PackHalves(h[2]): bytes, in order, of halves up to 255, which are those
-//   of four vectors, two and two in turn.
+//   w): the low half of every word; LoadWords(p), StoreWords(p, w), StreamWords(p, w), past the caches; MaxHalves(a,
+//   b), MaxWords(a, b): of unsigned halves and words; DoubtBits(d): a bit for each lane; AddHalves(a, b), MinHalves(a,
+//   b), unsigned, ShiftRightHalves<n>(w); AddBytes(a, b); OrChanges(a, b, c): a | (b ^ c); SelectBits(mask, a, b): bits
+//   of a where the mask has one, else of b; AnyBits(a, b): whether they share a bit; PackHalves(h[2]): bytes, in order,
+//   of halves up to 255, which are those of four vectors, two and two in turn.
 #include <immintrin.h>
 
 #include <cstdint>

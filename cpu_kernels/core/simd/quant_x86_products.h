@@ -51,11 +51,19 @@ inline Words NotFinite(Words found, const char* from) {
   return found;
 }
 
+inline void StoreCodes(char* to, Words codes, bool stream) {
+  if (stream) {
+    StreamWords(to, codes);
+  } else {
+    StoreWords(to, codes);
+  }
+}
+
 inline bool HasSigns(Words halves) { return AnyBits(halves, SetHalves(0x8000)); }
 
 // False where a row is not finite; computed scales have none. What saturates goes to the side where it belongs.
 template <typename Rows, bool kAlone, bool kComputed>
-bool ProductsToInt8(char* to, const char* from, int64_t columns, const float* inverses) {
+bool ProductsToInt8(char* to, const char* from, int64_t columns, const float* inverses, bool stream) {
   constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
   const Floats inverse = Set(inverses[0]);
   Words odd = SetWords(0);
@@ -69,14 +77,14 @@ bool ProductsToInt8(char* to, const char* from, int64_t columns, const float* in
     for (int v = 0; v < 4; ++v) {
       words[v] = RoundWords(kComputed ? products[v] : Min(products[v], Set(kCodeTypes[0].largest)));
     }
-    StoreWords(to + i, PackBytes(words));
+    StoreCodes(to + i, PackBytes(words), stream);
   }
   return kComputed || !HasSigns(odd);
 }
 
 // False where a row is a NaN or infinite, or a code is no normal one.
 template <typename Rows, typename Codes, bool kAlone, bool kComputed, bool kEven>
-bool ProductsToFloat8(char* to, const char* from, int64_t columns, const float* inverses) {
+bool ProductsToFloat8(char* to, const char* from, int64_t columns, const float* inverses, bool stream) {
   using Layout = Float8Bits<Codes>;
   constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
   constexpr int kShift = Layout::kShift - 16;
@@ -113,7 +121,7 @@ bool ProductsToFloat8(char* to, const char* from, int64_t columns, const float* 
       small = OrWords(small, above);
       halves[pair] = SelectBits(code_bits, ShiftRightHalves<kShift>(above), ShiftRightHalves<8>(high));
     }
-    StoreWords(to + i, AddBytes(PackHalves(halves), SetWords(0x01010101 << Layout::kMantissa)));
+    StoreCodes(to + i, AddBytes(PackHalves(halves), SetWords(0x01010101 << Layout::kMantissa)), stream);
   }
   constexpr uint32_t kBetween = kComputed ? 0x7FFF & ~((0x80u << kShift) - 1) : 0x8000;
   return !AnyBits(small, SetHalves(kBetween)) && (kComputed || !HasSigns(odd));
@@ -121,14 +129,15 @@ bool ProductsToFloat8(char* to, const char* from, int64_t columns, const float* 
 
 // `columns` are whole groups. False where some codes are still to be made.
 template <typename Rows, typename Codes, bool kAlone, bool kComputed>
-bool QuantiseByProducts(char* to, const char* from, int64_t columns, const float* inverses, Products products) {
+bool QuantiseByProducts(char* to, const char* from, int64_t columns, const float* inverses, Products products,
+                        bool stream) {
   if (products == Products::kNone) return false;
   if constexpr (Codes::kIsInteger) {
-    return ProductsToInt8<Rows, kAlone, kComputed>(to, from, columns, inverses);
+    return ProductsToInt8<Rows, kAlone, kComputed>(to, from, columns, inverses, stream);
   } else if (products == Products::kEven) {
-    return ProductsToFloat8<Rows, Codes, kAlone, kComputed, true>(to, from, columns, inverses);
+    return ProductsToFloat8<Rows, Codes, kAlone, kComputed, true>(to, from, columns, inverses, stream);
   } else {
-    return ProductsToFloat8<Rows, Codes, kAlone, kComputed, false>(to, from, columns, inverses);
+    return ProductsToFloat8<Rows, Codes, kAlone, kComputed, false>(to, from, columns, inverses, stream);
   }
 }
 
@@ -276,10 +285,12 @@ void VectorPlan(const float* scales, int64_t count, int64_t group, float* invers
 }
 
 template <typename Rows, typename Codes>
-void VectorQuantise(char* to, const char* from, int64_t columns, const ScaleRow& row, int lowest) {
+void VectorQuantise(char* to, const char* from, int64_t columns, const ScaleRow& row, int lowest, bool stream) {
   constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
-  constexpr int64_t kMost = 4 * kPlanColumns;  // made again where one row is odd
-  constexpr int64_t kRest = 8 * kMost;         // where rows are often odd nothing is made twice for so long
+  constexpr int64_t kMost = 2 * kPlanColumns;  // made again where one row is odd
+  constexpr int64_t kRest = 16 * kMost;        // where rows are often odd nothing is made twice for so long
+  int64_t tries = 8;
+  int64_t failures = 0;
   int64_t i = 0;
   if constexpr (Rows::kIsHalf) {
     const bool alone = row.step == 0;
@@ -292,10 +303,12 @@ void VectorQuantise(char* to, const char* from, int64_t columns, const ScaleRow&
       }
       const char* const rows = from + i * kSize;
       const bool done =
-          alone ? QuantiseByProducts<Rows, Codes, true, false>(to + i, rows, next - i, row.inverse, products)
-                : QuantiseByProducts<Rows, Codes, false, false>(to + i, rows, next - i, row.inverse + i, products);
+          alone ? QuantiseByProducts<Rows, Codes, true, false>(to + i, rows, next - i, row.inverse, products, stream)
+                : QuantiseByProducts<Rows, Codes, false, false>(to + i, rows, next - i, row.inverse + i, products,
+                                                                stream);
+      ++tries;
       if (done) continue;
-      if (alone) next = whole - i < kRest ? whole : i + kRest;
+      if (alone && ++failures * 4 > tries) next = whole - i < kRest ? whole : i + kRest;
       QuantiseByQuotients<Rows, Codes>(to + i, rows, next - i, row.From(i), lowest);
     }
   }
@@ -304,7 +317,7 @@ void VectorQuantise(char* to, const char* from, int64_t columns, const ScaleRow&
 
 template <typename Rows, typename Codes>
 void VectorDynamic(char* to, const char* from, int64_t head_size, int64_t num_head, int64_t stride, float* scales,
-                   int64_t step) {
+                   int64_t step, bool stream) {
   constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
   constexpr int64_t kHeads = 16;  // whose divisions overlap
   for (int64_t first = 0; first < num_head; first += kHeads) {
@@ -323,7 +336,8 @@ void VectorDynamic(char* to, const char* from, int64_t head_size, int64_t num_he
       char* const codes = to + (first + h) * head_size;
       int64_t whole = head_size / (4 * kWidth) * (4 * kWidth);
       if constexpr (Rows::kIsHalf) {
-        if (!QuantiseByProducts<Rows, Codes, true, true>(codes, row, whole, &inverses[h], products[h])) whole = 0;
+        if (!QuantiseByProducts<Rows, Codes, true, true>(codes, row, whole, &inverses[h], products[h], stream))
+          whole = 0;
       } else {
         whole = 0;
       }
