@@ -80,8 +80,8 @@ class SideQuantiser {
     if (kind == MSSP_STATIC) Plan();
     const auto lines = reinterpret_cast<uintptr_t>(side.cache) | static_cast<uintptr_t>(view_.head_bytes) |
                        static_cast<uintptr_t>(call.num_blocks > 1 ? side.block_stride * code_size : 0);
-    const bool in_one_pass = kind == MSSP_DYNAMIC ? item_size_ == 2 : !products_.empty();
-    direct_ = stream && call.layout == MSSP_NORM && in_one_pass && lines % kLine == 0;
+    direct_ = stream && call.layout != MSSP_PA_NZ && lines % kLine == 0;
+    head_stride_ = direct_ && call.layout == MSSP_NHSD ? call.block_size * view_.head_bytes : view_.head_bytes;
   }
 
   void Write(int64_t begin, int64_t end) {
@@ -121,7 +121,7 @@ class SideQuantiser {
   }
 
   // Of a static scale or, from `at` on, of channels.
-  ScaleRow Scales(int64_t at) const {
+  ScaleRow Scales(int64_t at) {
     const auto* const scale = static_cast<const float*>(side_.scaling.scale);
     const auto* const offset = static_cast<const float*>(side_.scaling.offset);
     const bool channels = side_.scaling.granularity == MSSP_PER_CHANNEL;
@@ -129,6 +129,7 @@ class SideQuantiser {
     if (!inverses_.empty()) row.inverse = inverses_.data() + at;
     const int64_t group = channels ? kPlanColumns : 1;
     if (!products_.empty() && at % group == 0) row.products = products_.data() + at / group;
+    row.attempts = &attempts_;
     return row;
   }
 
@@ -142,8 +143,9 @@ class SideQuantiser {
       const int64_t most = std::min(end - token, shape_.block_size - slot % shape_.block_size);
       while (run < most && slots_[token + run] == slot + run) ++run;
       pages.GoTo(token);
-      char* const to = view_.Slot(slot);
-      for (int64_t i = 0; i < run;) i += Quantise(token + i, token + run, to + i * view_.token_bytes);
+      const int64_t step = call_.layout == MSSP_NHSD ? view_.head_bytes : view_.token_bytes;
+      char* const to = view_.Block(slot) + view_.OffsetOf(slot) * step;
+      for (int64_t i = 0; i < run;) i += Quantise(token + i, token + run, to + i * step);
     }
   }
 
@@ -161,7 +163,8 @@ class SideQuantiser {
       QuantiseDynamic(token, to);
       return 1;
     }
-    const bool together = side_.head_stride == side_.head_size || shape_.num_head == 1;
+    const bool together =
+        (side_.head_stride == side_.head_size && head_stride_ == view_.head_bytes) || shape_.num_head == 1;
     if (scaling.granularity == MSSP_PER_TENSOR && together) {
       int64_t tokens = 1;
       if (side_.token_stride == side_.head_size * shape_.num_head) {
@@ -178,7 +181,7 @@ class SideQuantiser {
                          : scaling.granularity == MSSP_PER_HEAD ? 1
                                                                 : side_.head_size;
     for (int64_t h = 0; h < shape_.num_head; ++h) {
-      quantise_(to + h * view_.head_bytes, Row(token, h), side_.head_size, Scales(h * step), kLowestStatic, direct_);
+      quantise_(to + h * head_stride_, Row(token, h), side_.head_size, Scales(h * step), kLowestStatic, direct_);
     }
     return 1;
   }
@@ -198,8 +201,8 @@ class SideQuantiser {
       }
     }
     float* const scales = ScalesOf(slots_[token]);
-    dynamic_(to, Row(token, 0), side_.head_size, shape_.num_head, side_.head_stride * item_size_, scales, step,
-             direct_);
+    dynamic_(to, head_stride_, Row(token, 0), side_.head_size, shape_.num_head, side_.head_stride * item_size_, scales,
+             step, direct_);
   }
 
   void StoreGivenScales(int64_t begin, int64_t end) {
@@ -238,10 +241,12 @@ class SideQuantiser {
   QuantKernels::Quantise quantise_ = nullptr;
   QuantKernels::Dynamic dynamic_ = nullptr;
   bool direct_ = false;
+  int64_t head_stride_ = 0;  // of codes as they are made
   int64_t tile_tokens_ = 0;
   std::vector<char> tile_;
   std::vector<float> inverses_;
   std::vector<Products> products_;
+  Attempts attempts_;
 };
 
 }  // namespace

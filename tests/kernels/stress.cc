@@ -202,7 +202,7 @@ int main(int argc, char** argv) {
     std::vector<char> pool(kPoolBlocks * kPoolBytes);
     for (int i = 0; i < kCallers; ++i) callers.emplace_back(CopyBlocks, i, &pool, rounds);
     QuantPool quantised;
-    for (int i = 0; i < kCallers; ++i) callers.emplace_back(QuantiseAndGather, i, &quantised, rounds / 4 + 2);
+    for (int i = 0; i < kCallers; ++i) callers.emplace_back(QuantiseAndGather, i, &quantised, rounds / 8 + 1);
     for (std::thread& caller : callers) caller.join();
   }
   std::printf("%d failures\n", failures.load());

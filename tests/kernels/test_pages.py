@@ -84,28 +84,30 @@ def test_quantising_write(library: CoreLibrary, layout: str, code: str, data: st
 
 
 def check_everywhere(library: CoreLibrary, rows: Any, code: str, **scales: Any) -> None:
-    """[T, N, D] rows, one after another into blocks of one token: codes and computed scales as the reference's."""
+    """[T, N, D] rows, one after another into blocks of two tokens: codes and computed scales as the reference's."""
     tokens, heads, size = rows.shape
     slots = np.arange(tokens)
 
-    def outcome(write: Any) -> tuple[Any, Any]:
-        cache = aligned((tokens, 1, heads, size), storage(code))
-        scale_cache = np.zeros((tokens, 1, heads), np.float32)
+    def outcome(write: Any, layout: str) -> tuple[Any, Any]:
+        inner = (heads, 2) if layout == "NHSD" else (2, heads)
+        cache = aligned((tokens // 2, *inner, size), storage(code))
+        scale_cache = np.zeros((tokens // 2, *inner, 1)[: 4 if layout == "NHSD" else 3], np.float32)
         given = scales or {"key_scale_cache": scale_cache}
-        assert write(rows, None, cache, None, slots, layout="Norm", **given) == [0, 0, 0, 0]
+        assert write(rows, None, cache, None, slots, layout=layout, **given) == [0, 0, 0, 0]
         return cache, scale_cache
 
-    want, want_scales = outcome(quant_scatter_reference)
-    nan = np.isnan(want.astype(np.float32))
-    for path in filter(lambda name: library.c.MsspSetCpuFeatures(name.encode()), CPU_PATHS):
-        for stream_from in (ALWAYS, NEVER):
-            library.c.MsspSetThresholds(stream_from, 1)
-            got, got_scales = outcome(lambda *a, **k: run(library, make_quant_call(*a, **k))[0])
-            where = (path, stream_from, code, scales)
-            assert np.array_equal(nan, np.isnan(got.astype(np.float32))), where
-            differs = np.argwhere((got.view(np.uint8) != want.view(np.uint8)) & ~nan)
-            assert not len(differs), (where, differs[:4])
-            assert got_scales.tobytes() == want_scales.tobytes(), where
+    for layout in ("Norm", "NHSD"):
+        want, want_scales = outcome(quant_scatter_reference, layout)
+        nan = np.isnan(want.astype(np.float32))
+        for path in filter(lambda name: library.c.MsspSetCpuFeatures(name.encode()), CPU_PATHS):
+            for stream_from in (ALWAYS, NEVER):
+                library.c.MsspSetThresholds(stream_from, 1)
+                got, got_scales = outcome(lambda *a, **k: run(library, make_quant_call(*a, **k))[0], layout)
+                where = (layout, path, stream_from, code, scales)
+                assert np.array_equal(nan, np.isnan(got.astype(np.float32))), where
+                differs = np.argwhere((got.view(np.uint8) != want.view(np.uint8)) & ~nan)
+                assert not len(differs), (where, differs[:4])
+                assert got_scales.tobytes() == want_scales.tobytes(), where
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> Any:
@@ -138,7 +140,7 @@ def test_every_number_of_16_bits_by_scales_of_channels(library: CoreLibrary, cod
     drawn = np.exp2(rng.uniform(-12, 1, 64)).astype(np.float32)
     few = rng.choice([1.0, 0.5, 0.75, 0.03, 0.1, 0.3, 1 / 3, 5.0, 2.0**-9], 64).astype(np.float32)
     signs = rng.integers(0, 2, 192).astype(np.uint16) << 15
-    for part in np.split(np.arange(32768, dtype=np.uint16), 8):  # of 4096 tokens
+    for part in np.split(np.arange(32768, dtype=np.uint16), 16):  # of 2048 tokens
         key = (part[:, None, None] | signs).view(storage(rows_type))
         check_everywhere(library, key, code, key_scale=np.concatenate([drawn, few, largest])[None])
 

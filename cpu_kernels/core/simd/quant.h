@@ -17,6 +17,13 @@ enum class Products : uint8_t {
 
 inline constexpr int64_t kPlanColumns = 64;
 
+// How often products were not enough, with a scale for all columns: then so many columns are left without a try.
+struct Attempts {
+  int64_t made = 8;
+  int64_t failed = 0;
+  int64_t rest = 0;
+};
+
 // The scale and the offset of a row: one number for all columns (step 0) or one for each (step 1). Many rows with the
 // same scales have their inverses: of columns, where each HasInverse; and what their products are good for, of all
 // columns or of kPlanColumns at a time.
@@ -26,6 +33,7 @@ struct ScaleRow {
   int64_t step;
   const float* inverse = nullptr;
   const Products* products = nullptr;
+  Attempts* attempts = nullptr;  // with products
 
   // The same of the columns from one on, without what products are good for.
   ScaleRow From(int64_t column) const {
@@ -63,17 +71,17 @@ inline int CodeIndex(int32_t element_type) {
   return i;
 }
 
-// `stream`: codes go past the caches where whole vectors are made at once; `to` is at the beginning of a line.
+// `stream`: codes go past the caches; they are whole lines then.
 struct QuantKernels {
   // to[i] = saturate(round(from[i] / scale + offset)); `lowest` is the least int8.
   using Quantise = void (*)(char* to, const char* from, int64_t columns, const ScaleRow& scales, int lowest,
                             bool stream);
   // to[i] = (from[i] - offset) * scale, rounded once.
   using Dequantise = void (*)(char* to, const char* from, int64_t columns, const ScaleRow& scales);
-  // A token with a scale for each of `num_head` heads, which lie `stride` bytes apart and go side by side. Scale h is
-  // stored at scales[h * step]: max|x| / qmax, 1.0 where that is 0.
-  using Dynamic = void (*)(char* to, const char* from, int64_t head_size, int64_t num_head, int64_t stride,
-                           float* scales, int64_t step, bool stream);
+  // A token with a scale for each of `num_head` heads, which lie `stride` bytes apart; their codes lie `to_stride`
+  // bytes apart. Scale h is stored at scales[h * step]: max|x| / qmax, 1.0 where that is 0.
+  using Dynamic = void (*)(char* to, int64_t to_stride, const char* from, int64_t head_size, int64_t num_head,
+                           int64_t stride, float* scales, int64_t step, bool stream);
   // Inverses of scales without offsets, and what the products of each `group` of them are good for.
   using Plan = void (*)(const float* scales, int64_t count, int64_t group, float* inverses, Products* products);
 

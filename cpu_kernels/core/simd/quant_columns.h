@@ -105,14 +105,14 @@ inline float DynamicScale(float most, float largest) {
 }
 
 template <typename Rows, typename Codes>
-void PortableDynamic(char* to, const char* from, int64_t head_size, int64_t num_head, int64_t stride, float* scales,
-                     int64_t step, bool) {
+void PortableDynamic(char* to, int64_t to_stride, const char* from, int64_t head_size, int64_t num_head, int64_t stride,
+                     float* scales, int64_t step, bool) {
   for (int64_t h = 0; h < num_head; ++h) {
     const char* const row = from + h * stride;
     const float most = Rows::Converts::ToFloat(MaxBits<Rows>(row, 0, head_size));
     float& scale = scales[h * step];
     scale = DynamicScale(most, Codes::kMax);
-    QuantiseColumns<Rows, Codes>(to + h * head_size, row, 0, head_size, {&scale, nullptr, 0}, kLowestDynamic);
+    QuantiseColumns<Rows, Codes>(to + h * to_stride, row, 0, head_size, {&scale, nullptr, 0}, kLowestDynamic);
   }
 }
 

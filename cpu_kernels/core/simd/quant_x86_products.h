@@ -51,19 +51,19 @@ inline Words NotFinite(Words found, const char* from) {
   return found;
 }
 
-inline void StoreCodes(char* to, Words codes, bool stream) {
-  if (stream) {
-    StreamWords(to, codes);
-  } else {
-    StoreWords(to, codes);
-  }
+// Codes of whole lines that are to go past the caches are made here first: of some it is found afterwards that they are
+// to be made again.
+constexpr int64_t kBuffer = 512;
+
+inline void StreamCodes(char* to, const char* codes, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 4 * kWidth) StreamWords(to + i, LoadWords(codes + i));
 }
 
 inline bool HasSigns(Words halves) { return AnyBits(halves, SetHalves(0x8000)); }
 
 // False where a row is not finite; computed scales have none. What saturates goes to the side where it belongs.
 template <typename Rows, bool kAlone, bool kComputed>
-bool ProductsToInt8(char* to, const char* from, int64_t columns, const float* inverses, bool stream) {
+bool ProductsToInt8(char* to, const char* from, int64_t columns, const float* inverses) {
   constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
   const Floats inverse = Set(inverses[0]);
   Words odd = SetWords(0);
@@ -77,14 +77,14 @@ bool ProductsToInt8(char* to, const char* from, int64_t columns, const float* in
     for (int v = 0; v < 4; ++v) {
       words[v] = RoundWords(kComputed ? products[v] : Min(products[v], Set(kCodeTypes[0].largest)));
     }
-    StoreCodes(to + i, PackBytes(words), stream);
+    StoreWords(to + i, PackBytes(words));
   }
   return kComputed || !HasSigns(odd);
 }
 
 // False where a row is a NaN or infinite, or a code is no normal one.
 template <typename Rows, typename Codes, bool kAlone, bool kComputed, bool kEven>
-bool ProductsToFloat8(char* to, const char* from, int64_t columns, const float* inverses, bool stream) {
+bool ProductsToFloat8(char* to, const char* from, int64_t columns, const float* inverses) {
   using Layout = Float8Bits<Codes>;
   constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
   constexpr int kShift = Layout::kShift - 16;
@@ -121,7 +121,7 @@ bool ProductsToFloat8(char* to, const char* from, int64_t columns, const float* 
       small = OrWords(small, above);
       halves[pair] = SelectBits(code_bits, ShiftRightHalves<kShift>(above), ShiftRightHalves<8>(high));
     }
-    StoreCodes(to + i, AddBytes(PackHalves(halves), SetWords(0x01010101 << Layout::kMantissa)), stream);
+    StoreWords(to + i, AddBytes(PackHalves(halves), SetWords(0x01010101 << Layout::kMantissa)));
   }
   constexpr uint32_t kBetween = kComputed ? 0x7FFF & ~((0x80u << kShift) - 1) : 0x8000;
   return !AnyBits(small, SetHalves(kBetween)) && (kComputed || !HasSigns(odd));
@@ -129,15 +129,14 @@ bool ProductsToFloat8(char* to, const char* from, int64_t columns, const float* 
 
 // `columns` are whole groups. False where some codes are still to be made.
 template <typename Rows, typename Codes, bool kAlone, bool kComputed>
-bool QuantiseByProducts(char* to, const char* from, int64_t columns, const float* inverses, Products products,
-                        bool stream) {
+bool QuantiseByProducts(char* to, const char* from, int64_t columns, const float* inverses, Products products) {
   if (products == Products::kNone) return false;
   if constexpr (Codes::kIsInteger) {
-    return ProductsToInt8<Rows, kAlone, kComputed>(to, from, columns, inverses, stream);
+    return ProductsToInt8<Rows, kAlone, kComputed>(to, from, columns, inverses);
   } else if (products == Products::kEven) {
-    return ProductsToFloat8<Rows, Codes, kAlone, kComputed, true>(to, from, columns, inverses, stream);
+    return ProductsToFloat8<Rows, Codes, kAlone, kComputed, true>(to, from, columns, inverses);
   } else {
-    return ProductsToFloat8<Rows, Codes, kAlone, kComputed, false>(to, from, columns, inverses, stream);
+    return ProductsToFloat8<Rows, Codes, kAlone, kComputed, false>(to, from, columns, inverses);
   }
 }
 
@@ -289,37 +288,44 @@ void VectorQuantise(char* to, const char* from, int64_t columns, const ScaleRow&
   constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
   constexpr int64_t kMost = 2 * kPlanColumns;  // made again where one row is odd
   constexpr int64_t kRest = 16 * kMost;        // where rows are often odd nothing is made twice for so long
-  int64_t tries = 8;
-  int64_t failures = 0;
-  int64_t i = 0;
-  if constexpr (Rows::kIsHalf) {
-    const bool alone = row.step == 0;
-    const int64_t whole = row.products == nullptr ? 0 : columns / kPlanColumns * kPlanColumns;
-    for (int64_t next; i < whole; i = next) {
-      const Products products = row.products[alone ? 0 : i / kPlanColumns];
-      next = i + kPlanColumns;
-      while (next < whole && next - i < kMost && (alone || row.products[next / kPlanColumns] == products)) {
-        next += kPlanColumns;
+  static_assert(kMost <= kBuffer);
+  alignas(kLine) char buffer[kBuffer];
+  const bool alone = row.step == 0;
+  const bool plans = Rows::kIsHalf && row.products != nullptr;
+  for (int64_t i = 0, next; i < columns; i = next) {
+    const char* const rows = from + i * kSize;
+    char* const codes = stream ? buffer : to + i;
+    const bool rests = plans && row.attempts->rest > 0;
+    int64_t most = stream ? kBuffer : columns;
+    if (rests && row.attempts->rest < most) most = row.attempts->rest;
+    next = columns - i < most ? columns : i + most;
+    bool done = false;
+    if constexpr (Rows::kIsHalf) {
+      if (plans && !rests && columns - i >= kPlanColumns) {
+        const Products products = row.products[alone ? 0 : i / kPlanColumns];
+        next = i + kPlanColumns;
+        while (columns - next >= kPlanColumns && next - i < kMost &&
+               (alone || row.products[next / kPlanColumns] == products)) {
+          next += kPlanColumns;
+        }
+        done = alone ? QuantiseByProducts<Rows, Codes, true, false>(codes, rows, next - i, row.inverse, products)
+                     : QuantiseByProducts<Rows, Codes, false, false>(codes, rows, next - i, row.inverse + i, products);
+        ++row.attempts->made;
+        if (!done && alone && ++row.attempts->failed * 4 > row.attempts->made) row.attempts->rest = kRest;
       }
-      const char* const rows = from + i * kSize;
-      const bool done =
-          alone ? QuantiseByProducts<Rows, Codes, true, false>(to + i, rows, next - i, row.inverse, products, stream)
-                : QuantiseByProducts<Rows, Codes, false, false>(to + i, rows, next - i, row.inverse + i, products,
-                                                                stream);
-      ++tries;
-      if (done) continue;
-      if (alone && ++failures * 4 > tries) next = whole - i < kRest ? whole : i + kRest;
-      QuantiseByQuotients<Rows, Codes>(to + i, rows, next - i, row.From(i), lowest);
     }
+    if (rests) row.attempts->rest -= next - i;
+    if (!done) QuantiseByQuotients<Rows, Codes>(codes, rows, next - i, row.From(i), lowest);
+    if (stream) StreamCodes(to + i, buffer, next - i);
   }
-  if (i < columns) QuantiseByQuotients<Rows, Codes>(to + i, from + i * kSize, columns - i, row.From(i), lowest);
 }
 
 template <typename Rows, typename Codes>
-void VectorDynamic(char* to, const char* from, int64_t head_size, int64_t num_head, int64_t stride, float* scales,
-                   int64_t step, bool stream) {
+void VectorDynamic(char* to, int64_t to_stride, const char* from, int64_t head_size, int64_t num_head, int64_t stride,
+                   float* scales, int64_t step, bool stream) {
   constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
   constexpr int64_t kHeads = 16;  // whose divisions overlap
+  alignas(kLine) char buffer[kBuffer];
   for (int64_t first = 0; first < num_head; first += kHeads) {
     const int64_t heads = num_head - first < kHeads ? num_head - first : kHeads;
     float most[kHeads];
@@ -333,17 +339,23 @@ void VectorDynamic(char* to, const char* from, int64_t head_size, int64_t num_he
     }
     for (int64_t h = 0; h < heads; ++h) {
       const char* const row = from + (first + h) * stride;
-      char* const codes = to + (first + h) * head_size;
-      int64_t whole = head_size / (4 * kWidth) * (4 * kWidth);
-      if constexpr (Rows::kIsHalf) {
-        if (!QuantiseByProducts<Rows, Codes, true, true>(codes, row, whole, &inverses[h], products[h], stream))
-          whole = 0;
-      } else {
-        whole = 0;
-      }
-      if (whole == head_size) continue;
+      char* const target = to + (first + h) * to_stride;
       const ScaleRow scale = {&scales[(first + h) * step], nullptr, 0};
-      QuantiseByQuotients<Rows, Codes>(codes + whole, row + whole * kSize, head_size - whole, scale, kLowestDynamic);
+      for (int64_t i = 0, next; i < head_size; i = next) {
+        next = stream && head_size - i > kBuffer ? i + kBuffer : head_size;
+        char* const codes = stream ? buffer : target + i;
+        int64_t done = 0;
+        if constexpr (Rows::kIsHalf) {
+          const int64_t whole = (next - i) / (4 * kWidth) * (4 * kWidth);
+          const char* const rows = row + i * kSize;
+          if (QuantiseByProducts<Rows, Codes, true, true>(codes, rows, whole, &inverses[h], products[h])) done = whole;
+        }
+        if (i + done < next) {
+          QuantiseByQuotients<Rows, Codes>(codes + done, row + (i + done) * kSize, next - i - done, scale,
+                                           kLowestDynamic);
+        }
+        if (stream) StreamCodes(target + i, buffer, next - i);
+      }
     }
   }
 }
