@@ -108,10 +108,14 @@ def quant_options(
 
 
 def _without_empty_value(arguments: PagedArguments) -> PagedArguments:
-    """As ``scenario.without_empty_value``."""
-    if not scenario.are_absent(arguments.shape("value"), arguments.shape("value_cache")):
+    """As ``scenario.without_empty_value``; an empty value's scales go with it."""
+    given = (arguments.shape("value"), arguments.shape("value_cache"))
+    if not scenario.are_absent(*given):
         return arguments
-    absent = [arguments.place(name) for name in ("value", "value_cache")]
+    names = ["value", "value_cache"]
+    if given != (None, None):
+        names += ["value_scale", "value_offset", "value_scale_cache"]
+    absent = [arguments.place(name) for name in names]
     shapes, dtypes = scenario.without(arguments.shapes, absent), scenario.without(arguments.dtypes, absent)
     return arguments._replace(shapes=shapes, dtypes=dtypes)
 

@@ -10,11 +10,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from mindspore import Tensor
 
 from ms_scatter_pa.cache import to_numpy
+from ms_scatter_pa.paged_reference import dequantise, dynamic_scale, quantise
 from ms_scatter_pa.pages import OutOfBlocksError, PagedKVCache, blocks_for, convert_layout
 from ms_scatter_pa.rules.table import CACHE_MODES
 from tests.support.interruptions import Interrupted, interrupted
 
-HEADS, HEAD_SIZE, V_HEAD_SIZE, LAYERS = 2, 8, 16, 2
+HEADS, HEAD_SIZE, V_HEAD_SIZE, LAYERS = 2, 16, 32, 2
+STATIC = (np.array([[0.02], [0.05]], np.float32), np.array([[0.03, 0.01], [0.02, 0.04]], np.float32))
+RAW = np.dtype([("held", np.float16), ("read", np.float16)])
+QUANTISED = np.dtype([("held", np.int8), ("read", np.float32)])
 PICK = st.integers(0, 50)
 COUNT = st.sampled_from([1, 2, 3, 5, 0])
 resident = precondition(lambda self: self.cache.seq_ids)
@@ -22,15 +26,17 @@ on_host = precondition(lambda self: self.cache.swapped_seq_ids)
 
 
 class Serving(RuleBasedStateMachine):
-    """The model is a dict of arrays: what each sequence's K and V are, per layer."""
+    """The model is a dict of arrays: what the pages hold of each sequence's K and V, per layer, and what reading gives."""
 
     @initialize(
         num_blocks=st.sampled_from([16, 24, 8, 3]),
         block_size=st.sampled_from([4, 3, 2, 1]),
         host=st.sampled_from([16, 8, 2, 0]),
         layout=st.sampled_from(CACHE_MODES),
+        scales=st.sampled_from([None, "dynamic", STATIC]),
     )
-    def start(self, num_blocks, block_size, host, layout):
+    def start(self, num_blocks, block_size, host, layout, scales):
+        self.scales = scales
         self.cache = PagedKVCache(
             num_layers=LAYERS,
             num_blocks=num_blocks,
@@ -38,9 +44,10 @@ class Serving(RuleBasedStateMachine):
             num_kv_heads=HEADS,
             head_size=HEAD_SIZE,
             v_head_size=V_HEAD_SIZE,
-            dtype="float16",
+            dtype="float16" if scales is None else "int8",
             layout=layout,
             num_host_blocks=host,
+            scales=scales,
         )
         self.model: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
         self.rng = np.random.default_rng(num_blocks)
@@ -66,6 +73,20 @@ class Serving(RuleBasedStateMachine):
         tables = {seq_id: (cache.block_table(seq_id), cache.num_tokens(seq_id)) for seq_id in cache.seq_ids}
         return tables, sorted(cache.swapped_seq_ids), cache.num_free_blocks, cache.num_free_host_blocks
 
+    def kept(self, rows, layer, side):
+        """What a write leaves of rows."""
+        kept = np.zeros(rows.shape, RAW if self.scales is None else QUANTISED)
+        if self.scales is None:
+            kept["held"] = kept["read"] = rows
+            return kept
+        if self.scales == "dynamic":
+            scale, lowest = dynamic_scale(rows, np.int8)[..., None], -127
+        else:
+            scale, lowest = self.scales[side][layer][:, None], -128
+        kept["held"] = quantise(rows, scale, None, np.int8, lowest)
+        kept["read"] = dequantise(kept["held"], scale, None, np.float32)
+        return kept
+
     def write(self, seq_id, count):
         """Random rows for the last ``count`` tokens, through the operator; the model appends them."""
         slot_mapping = self.cache.slot_mapping([seq_id], [count], pad_to=count + 1)
@@ -77,7 +98,7 @@ class Serving(RuleBasedStateMachine):
             self.cache.write(layer, Tensor(rows[0]), Tensor(rows[1]), slot_mapping, check_duplicates=True)
             held = self.model[seq_id][layer]
             self.model[seq_id][layer] = tuple(
-                np.concatenate([old, new[:count]]) for old, new in zip(held, rows, strict=True)
+                np.concatenate([held[side], self.kept(rows[side][:count], layer, side)]) for side in range(2)
             )
 
     @rule(count=st.sampled_from([3, 6, 4, 1, 0]))
@@ -92,7 +113,8 @@ class Serving(RuleBasedStateMachine):
             return
         slots = self.call(self.cache.allocate, seq_id, count)
         assert slots == self.cache.slots(seq_id)
-        empty = [np.zeros((0, HEADS, size), np.float16) for size in (HEAD_SIZE, V_HEAD_SIZE)]
+        dtype = RAW if self.scales is None else QUANTISED
+        empty = [np.zeros((0, HEADS, size), dtype) for size in (HEAD_SIZE, V_HEAD_SIZE)]
         self.model[seq_id] = [tuple(empty)] * LAYERS
         self.write(seq_id, count)
 
@@ -179,14 +201,15 @@ class Serving(RuleBasedStateMachine):
                 pages = convert_layout(to_numpy(caches[layer]), self.cache.layout, "Norm", HEADS)
                 rows = pages.reshape(-1, *pages.shape[2:])
                 for seq_id in self.cache.seq_ids:
-                    assert rows[self.cache.slots(seq_id)].tobytes() == self.model[seq_id][layer][side].tobytes()
+                    held = self.model[seq_id][layer][side]["held"]
+                    assert rows[self.cache.slots(seq_id)].tobytes() == held.tobytes()
 
     def every_sequence_reads_back(self):
         for seq_id, layers in self.model.items():
             for layer, expected in enumerate(layers):
                 for found, rows in zip(self.cache.read(seq_id, layer), expected, strict=True):
                     assert found.shape == rows.shape
-                    assert found.tobytes() == rows.tobytes()
+                    assert found.tobytes() == rows["read"].tobytes()
 
     def teardown(self):
         self.every_sequence_reads_back()
@@ -204,4 +227,4 @@ class Serving(RuleBasedStateMachine):
 TestServing = Serving.TestCase
 # Not shrunk: every step waits for the device, and shrinking takes minutes.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
-TestServing.settings = settings(max_examples=40, stateful_step_count=20, deadline=None, phases=PHASES)
+TestServing.settings = settings(max_examples=80, stateful_step_count=20, deadline=None, phases=PHASES)

@@ -230,6 +230,19 @@ def test_scales_that_are_read_are_copies() -> None:
     assert cache.read("a", 0)[0].tobytes() == before.tobytes()
 
 
+@pytest.mark.parametrize("scales", ["dynamic", STATIC], ids=["dynamic", "static"])
+def test_a_sequence_without_tokens(scales: Any) -> None:
+    """On the device and swapped out, where no block is left."""
+    cache = PagedKVCache(**SIZES, dtype="int8", scales=scales, num_host_blocks=2)
+    cache.allocate("a", 0)
+    nothing = Tensor(np.zeros((0, HEADS, SIZE), np.float16))
+    cache.write(0, nothing, nothing, cache.slot_mapping(["a"], [0]))
+    for _ in range(2):
+        assert [side.shape for side in cache.read("a", 0)] == [(0, HEADS, SIZE)] * 2
+        if "a" in cache.seq_ids:
+            cache.swap_out(["a"])
+
+
 def test_reading_codes_takes_no_dtype() -> None:
     cache = PagedKVCache(**SIZES, dtype="int8", scales=STATIC)
     cache.allocate("a", 1)
