@@ -50,7 +50,7 @@ QUICK = (
 )
 # Writes in PyNative, a graph, a refusal, and bytecode capture, which differs most between Pythons.
 SMOKE = (
-    "tests/contract/test_pynative_writes.py",
+    "tests/contract/test_pynative_writes.py::test_every_row_of_the_table",
     "tests/modes/test_capture_modes.py::test_jit_of_a_cell_writes_its_parameters",
     "tests/modes/test_capture_modes.py::test_bytecode_capture_runs_the_rules_as_they_are",
 )
@@ -165,7 +165,7 @@ def main() -> int:
     tests = parser.add_mutually_exclusive_group()
     tests.add_argument("--tests", nargs="+", default=TESTS, metavar="PATH")
     tests.add_argument("--quick", action="store_true", help="some files of each folder, two minutes")
-    tests.add_argument("--smoke", action="store_true", help="README's examples and some files, one minute")
+    tests.add_argument("--smoke", action="store_true", help="README's examples and a few tests, the shortest run")
     tests.add_argument(
         "--wrong-pair",
         metavar="MINDSPORE",
