@@ -54,7 +54,7 @@ SLOW = (
     "modes/test_profiler.py",
     "modes/test_pynative_order.py",
     "modes/test_recorded_errors.py",
-    "modes/test_seed_examples.py",
+    "modes/test_torch_npu_examples.py",
     "modes/test_shared_memory.py",
     "modes/test_views_inside_a_graph.py",
     "networks/test_masked_numbers.py",

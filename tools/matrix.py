@@ -71,7 +71,7 @@ for name in ("_eager", "_builtins"):
         sys.exit(f"{name} was loaded beside MindSpore {mindspore.__version__}")
 doctor = subprocess.run([sys.executable, "-m", "ms_scatter_pa", "doctor"], capture_output=True, text=True)
 if doctor.returncode == 0 or "again" not in doctor.stdout:
-    sys.exit("doctor found nothing amiss: " + doctor.stdout)
+    sys.exit("doctor found nothing wrong: " + doctor.stdout)
 """
 IGNORED = shutil.ignore_patterns(".git", ".venv", "build", "dist", "*.so", "__pycache__", ".hypothesis", "*.egg-info")
 

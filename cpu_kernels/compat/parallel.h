@@ -37,7 +37,8 @@ void ForEachTask(int64_t tasks, int64_t bytes, int64_t floats, const Work& work)
 }
 
 // Whether results of so many bytes go past the caches: they would not stay there. In rows of `row_bytes`, written by
-// aligned stores of 16 bytes, as MindSpore's large tensors allow; on whole lines where the processor punishes others.
+// aligned stores of 16 bytes, as MindSpore's large tensors allow; on whole lines where the processor is slow with
+// others.
 inline bool StreamsTo(const void* to, int64_t bytes, int64_t row_bytes) {
   if (!ShouldStreamTo(bytes)) return false;
   const int64_t border = StreamsPartialLines() ? 16 : kLine;

@@ -36,7 +36,7 @@ extern "C" MSSP_EXPORT void* MsspAllocCache(int64_t bytes) {
   if (head != 0) munmap(begin, head);
   if (head != kHugePage) munmap(begin + head + size, kHugePage - head);
 #if defined(MADV_HUGEPAGE)
-  madvise(begin + head, size / kHugePage * kHugePage, MADV_HUGEPAGE);  // a wish: small pages are correct too
+  madvise(begin + head, size / kHugePage * kHugePage, MADV_HUGEPAGE);  // may fail: small pages are correct too
 #endif
   return begin + head;
 }

@@ -46,7 +46,7 @@ MsspStatus CheckSide(const MsspCall& call, const MsspSide& side, Argument rows, 
   const bool has_batch = HasBatch(call);
   const int64_t batch = has_batch ? call.batch : 1;
   const int64_t tokens = has_batch ? call.seq_len : call.num_tokens;
-  // Of rows that are one and the same memory too, so that no count of them is beyond all bounds.
+  // Of rows that are one and the same memory too, so that no count of them overflows.
   if (!Multiply(&bytes, itemsize, side.head_size, call.num_head, std::max<int64_t>(tokens, 1),
                 std::max<int64_t>(batch, 1))) {
     return BadShape(rows, tokens, kMaxBytes);

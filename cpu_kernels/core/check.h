@@ -10,7 +10,7 @@
 namespace mssp {
 
 // Dimensions, enumerators, strides and pointers: after this check no product or sum of them overflows, no table is left
-// and no null pointer is read. That memory is as large as the call says is the caller's word.
+// and no null pointer is read. That memory is as large as the call says, the caller promises.
 MsspStatus CheckDescription(const MsspCall& call);
 
 // What follows takes a call whose description is good.

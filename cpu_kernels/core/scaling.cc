@@ -92,7 +92,7 @@ MsspStatus CheckPagedSide(const PagedShape& shape, int64_t num_tokens, const Mss
   const int64_t row = std::max<int64_t>(side.head_size, 1);
   const int64_t heads = std::max<int64_t>(shape.num_head, 1);
   int64_t bytes;
-  // Of rows that are one and the same memory too, so that no count of them is beyond all bounds.
+  // Of rows that are one and the same memory too, so that no count of them overflows.
   if (!Multiply(&bytes, kMostBytes, row, heads, std::max<int64_t>(num_tokens, 1))) {
     return BadShape(at.rows, num_tokens, kMaxBytes);
   }

@@ -32,7 +32,7 @@ inline bool HasScaleCache(int64_t kind) { return kind == MSSP_DYNAMIC || kind ==
 inline constexpr MsspStatus kGoodStatus = {MSSP_WRITTEN, 0, 0, 0};
 
 // Dimensions, enumerators, strides and pointers: after this nothing overflows, no table is left and no null pointer is
-// read. That memory is as large as the call says is the caller's word.
+// read. That memory is as large as the call says, the caller promises.
 MsspStatus CheckPagedShape(const PagedShape& shape, int cache);
 MsspStatus CheckPagedSide(const PagedShape& shape, int64_t num_tokens, const MsspPagedSide& side,
                           const SideArguments& arguments);

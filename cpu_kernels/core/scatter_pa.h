@@ -55,7 +55,7 @@ typedef struct {
 // Checks every value, then writes. When code is not MSSP_WRITTEN nothing was written, and no function of the plain C
 // interface throws. Enumerators, dimensions, strides
 // and pointers are checked too, and that no argument shares a byte with a cache (position: the cache; value: -1 - the
-// other one; limit: -1); that memory is as large as the call says is the caller's word. Index arrays are copied first:
+// other one; limit: -1); that memory is as large as the call says, the caller promises. Index arrays are copied first:
 // the values that are checked are the values that are used, whatever other threads do to them meanwhile.
 MsspStatus MsspScatterPaKvCache(const MsspCall* call);
 

@@ -102,7 +102,7 @@ class Worker {
     CPU_CLR(processor, &allowed);
     if (CPU_EQUAL(&allowed, &placed_)) return;
     placed_ = allowed;
-    sched_setaffinity(thread_, sizeof(allowed), &allowed);  // a wish: anywhere is correct too
+    sched_setaffinity(thread_, sizeof(allowed), &allowed);  // may fail: anywhere is correct too
 #endif
   }
 

@@ -179,7 +179,7 @@ void UseOwnIndices(const MsspTensor* tensors, MsspCall* call, IndexCopies* copie
 }
 
 // Which bytes the tensors and the statuses take, as they are given: what the core is given may be copies of them. The
-// status names the first tensor that is beyond all bounds, which has no region then.
+// status names the first tensor whose size overflows, which has no region then.
 MsspStatus FillRegions(const MsspTensor* tensors, const MsspOptions& options, const int64_t* status,
                        const int64_t* last_status, Region (&regions)[kNumRegions]) {
   constexpr int64_t kSize = MSSP_STATUS_SIZE;

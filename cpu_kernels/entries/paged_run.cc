@@ -183,7 +183,7 @@ bool RegionOf(const MsspTensor& tensor, int64_t item_size, Region* region) {
 constexpr int64_t kStatusShape = MSSP_STATUS_SIZE;
 
 // Which bytes the tensors take, as they were given, and after them last_status and status. The status names the first
-// tensor that is beyond all bounds, which has no region then.
+// tensor whose size overflows, which has no region then.
 template <int kCount, typename Options>
 MsspStatus FillRegions(const MsspTensor (&tensors)[kCount], const Options& options, const int64_t* last_status,
                        const int64_t* status, Region (&regions)[kCount + 2]) {

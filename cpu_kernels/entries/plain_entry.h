@@ -36,8 +36,8 @@ int32_t MsspGetNumThreads(void);
 // more thread. For measuring and testing; a negative number goes back to the built-in one.
 void MsspSetThresholds(int64_t stream_cache_bytes, int64_t bytes_per_thread);
 
-// Whether stores past the caches may be of part of a line: 1, or 0 where the processor punishes it. Measured once per
-// process, unless the environment variable MS_SCATTER_PA_PARTIAL_STORES is "streamed" or "ordinary".
+// Whether stores past the caches may be of part of a line: 1, or 0 where the processor is slow with it. Measured once
+// per process, unless the environment variable MS_SCATTER_PA_PARTIAL_STORES is "streamed" or "ordinary".
 int32_t MsspPartialStores(void);
 
 // 0 or 1; a negative number goes back to what is measured.

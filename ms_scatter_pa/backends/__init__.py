@@ -1,7 +1,8 @@
 """Which backend runs a call: ``backend()``, the only place that asks for the device. Standard library only.
 
 A backend is a folder here with a module ``backend`` that has ``make() -> Backend``, and a line in ``WHEN_BAD``. Nothing is
-loaded before the first call: the CPU's libraries are not needed on Ascend, nor CANN's on the CPU.
+loaded before the first call, CANN's libraries never on the CPU. Ascend uses the CPU's library too: for the words of a status
+and for memory of caches that no Parameter holds.
 """
 
 import importlib
@@ -79,7 +80,5 @@ def needed(function: Callable[..., Any] | None, operator: str) -> Callable[..., 
         RuntimeError: the device has no such operator.
     """
     if function is None:
-        raise RuntimeError(
-            f"{operator}: given device target {backend().name!r}, expected 'CPU', which alone has it so far"
-        )
+        raise RuntimeError(f"{operator}: given device target {backend().name!r}, which has no such operator")
     return function

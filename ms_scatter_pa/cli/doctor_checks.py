@@ -205,7 +205,7 @@ def _partial_stores(said: Any) -> list[str]:
 
 
 def _ignored_variables(said: Any) -> list[str]:
-    """A sentence for each variable whose value means nothing here: the library takes no notice of it."""
+    """A sentence for each variable whose value means nothing here: the library ignores it."""
     fitting = {
         "MS_SCATTER_PA_CPU": re.escape(said["features"]),
         PARTIAL_STORES: "|".join(PARTIAL_STORES_VALUES),

@@ -9,7 +9,7 @@ from mindspore.ops.primitive import _primexpr
 
 from ..functional import npu_scatter_pa_kv_cache
 
-_LAYOUTS = ("Norm", "PA_NZ")
+LAYOUTS = ("Norm", "PA_NZ")  # by the numbers of ms_custom_ops
 
 
 @_primexpr
@@ -21,7 +21,7 @@ def _layout(cache_mode: Any, head_num: Any) -> str:
         raise ValueError(f"cache_mode: given {cache_mode}, expected 0 (ND) or 1 (NZ)")
     if head_num < 0:
         raise ValueError(f"head_num: given {head_num}, expected >= 0")
-    return _LAYOUTS[cache_mode]
+    return LAYOUTS[cache_mode]
 
 
 def reshape_and_cache(

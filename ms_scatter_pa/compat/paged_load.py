@@ -14,8 +14,8 @@ from ..paged_functional import npu_gather_pa_kv_cache
 from ..rules.layouts import shape_text
 from ..rules.table import GATHER_PA
 from ..status import read_status
+from .custom_ops import LAYOUTS
 
-_LAYOUTS = ("Norm", "PA_NZ")
 _ERRORS = {error.__name__: error for error in (TypeError, ValueError, IndexError, MemoryError)}
 # What the gather says, in the words of this function's arguments.
 _OWN_WORDS = (
@@ -38,7 +38,7 @@ def _layout(kv_cache_cfg: Any, is_seq_lens_cumsum_type: Any, has_seq_starts: Any
             raise TypeError(f"{name}: given {type(given).__name__}, expected bool")
     if has_seq_starts and not starts_are_given:
         raise ValueError("seq_starts: given None with has_seq_starts, expected a Tensor")
-    return _LAYOUTS[kv_cache_cfg]
+    return LAYOUTS[kv_cache_cfg]
 
 
 def _rows(lengths: Any, sums: bool, most: int) -> int:

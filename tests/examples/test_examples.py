@@ -28,8 +28,8 @@ CASES = {
 }
 ELSEWHERE = {
     "mindformers_generation": "needs mindformers, which the package index has without its dependencies; tools/try_network.py",
-    "graph_mode": "tests/modes/test_seed_examples.py",
-    "single_operator": "tests/modes/test_seed_examples.py",
+    "graph_mode": "tests/modes/test_torch_npu_examples.py",
+    "single_operator": "tests/modes/test_torch_npu_examples.py",
     "tensor_parallel": "test_tensor_parallel.py",
     "train_byte_model": "needs torch, which the tests do without; test_byte_model.py looks at what it made",
 }

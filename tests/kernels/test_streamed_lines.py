@@ -1,4 +1,4 @@
-"""Which stores go past the caches: whole lines, each once; parts of lines only where the processor does not punish them.
+"""Which stores go past the caches: whole lines, each once; parts of lines only where the processor is not slow with them.
 In a library whose streamed stores are ordinary ones that are written down."""
 
 import ctypes

@@ -15,6 +15,8 @@
 
 namespace oracle {
 
+static_assert(MSSP_NUM_ELEMENT_TYPES == 12, "a new type: see ItemSize, IsFloat, Decode");
+
 inline int ItemSize(int type) {
   switch (type) {
     case MSSP_FLOAT32:
