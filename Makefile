@@ -30,7 +30,7 @@ $(STAMP): $(SOURCES)
 	$(BIN)/python tools/install.py
 	@touch $@
 
-# The tests on the oldest Python and MindSpore supported in full, in an environment of their own.
+# The tests on other Pythons and MindSpore releases, by default the oldest supported in full, each in an environment of its own.
 matrix: $(STAMP)
 	$(BIN)/python -m tools.matrix $(ARGS)
 

@@ -2,8 +2,8 @@
 
 Each cell gets a virtual environment in ``build/matrix``, the package compiled against its MindSpore, and the tests run
 from a copy of the repository, so that no environment sees the libraries of another; ``--remove`` deletes each environment
-(2.8 GB) after its tests. Prints a table; exits 1 when a cell fails. A cell whose Python is not on this machine is "not
-tried", which is no failure.
+(2.8 GB) after its tests. Prints a table; exits 1 when a cell fails. A cell whose Python is not on this machine, or whose
+packages cannot be installed, is "not tried", which is no failure.
 
 ``--smoke`` runs README's examples and a few tests: writes, a graph, a refusal, bytecode capture. ``--wrong-pair 2.10.0``
 compiles the package beside each cell's MindSpore, then puts 2.10.0 in its place, as ``pip install -U mindspore`` does: no
@@ -101,7 +101,7 @@ def _steps(python: str, source: Path, release: str, options: argparse.Namespace)
         [r for r in extras["test"] if not r.startswith(QUICK_WITHOUT)] if short else [*extras["test"], *extras["plot"]]
     )
     pip = (python, "-m", "pip", "install", "--quiet")
-    run_tests = (python, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile")
+    run_tests = (python, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "--timeout", "600")
     steps = {
         "install": (
             *pip,
@@ -148,6 +148,8 @@ def check(cell: str, options: argparse.Namespace) -> tuple[bool, str]:
             failed, last_line = _run(command, source, QUICK_FLAGS if short else "", log)
             seconds, processor = time.monotonic() - start, _worked() - worked
             print(f", {seconds:.0f} s, {processor:.0f} s of processor time, {log.relative_to(ROOT)}", flush=True)
+            if failed and step == "install":
+                return False, f"not tried: its packages cannot be installed: {last_line}"
             if failed:
                 return True, f"{step} failed: {last_line}"
         return False, last_line
