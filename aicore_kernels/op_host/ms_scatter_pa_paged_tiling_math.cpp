@@ -135,7 +135,8 @@ const char* ReadPagedSide(const PagedCall& call, const Places& places, const Pag
   side->has_offset = modes.has_offset[index] ? 1 : 0;
   // A graph of unknown dimensions takes a scale of rank 1 for [N]; here it may turn out to be [1].
   const bool is_one = HasCount(call.shapes[places.scales[index]], 1 + side->has_offset);
-  side->granularity = modes.granularity[index] == MSSP_PER_HEAD && is_one ? MSSP_PER_TENSOR : modes.granularity[index];
+  side->granularity = modes.granularity[index] == MSSP_PER_HEAD && is_one ? static_cast<int32_t>(MSSP_PER_TENSOR)
+                                                                          : modes.granularity[index];
   int64_t elements = 0;
   if (!ElementCount(rows, &elements) || elements > INT64_MAX / 8) {
     return "key, value: too large";

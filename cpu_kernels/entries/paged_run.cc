@@ -54,7 +54,7 @@ int64_t BlockStride(const MsspTensor& cache) {
 int64_t Granularity(const MsspTensor* tensors, const SideOptions& side) {
   const MsspTensor& scale = tensors[side.scale];
   const bool is_one = side.scaling == MSSP_STATIC && side.granularity == MSSP_PER_HEAD && scale.shape[0] == 1;
-  return is_one ? MSSP_PER_TENSOR : side.granularity;
+  return is_one ? static_cast<int64_t>(MSSP_PER_TENSOR) : side.granularity;
 }
 
 // num_head as far as the tensors of a side tell it.
