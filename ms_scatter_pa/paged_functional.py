@@ -47,8 +47,11 @@ def npu_gather_pa_kv_cache(
         key_cache: any dtype of the write; with scales int8, float8_e4m3fn or float8_e5m2.
         value_cache: as ``key_cache``, of its own dtype, or None together with ``value``.
         block_tables: int32 or int64 [B, W]. Entries beyond what a length needs are never looked at.
-        seq_lens: [B], or with ``is_seq_lens_cumsum`` their sums [B + 1], which begin with 0.
-        key: T rows, T the sum of the lengths; of the cache's dtype, or with scales float16, bfloat16 or float32.
+        seq_lens: [B], rows to read, behind ``seq_offset``; or with ``is_seq_lens_cumsum`` their sums [B + 1], which begin
+            with 0.
+        key: T rows, T the sum of the lengths; of the cache's dtype, or with scales float16, bfloat16 or float32. In a graph
+            an argument, or made there by ``ops.zeros`` or ``mint.empty``: rows that are gathered into what is indexed or
+            sliced there (``workspace[:T]``) are lost, as docs/limits.md says of caches.
         value: as ``key``.
         seq_offset: [B], multiples of BS: rows before them are left out. None: all 0.
         is_seq_lens_cumsum: whether ``seq_lens`` holds sums.

@@ -29,13 +29,14 @@ class PagedKVCache(BlockManager):
     """A paged KV cache: layers, blocks and block tables.
 
     The bookkeeping is ``BlockManager``'s (allocate, append, fork, free, swap); this class makes the caches, moves what
-    the blocks hold, and makes a step's tensors. All writes go through ``npu_scatter_pa_kv_cache``. Give the network the
-    Parameters ``key_caches[layer]`` and ``value_caches[layer]``, in a ``ScatterPaKvCache`` or as inputs; it works in
-    PyNative and in graph mode.
+    the blocks hold, and makes a step's tensors. All writes go through ``npu_scatter_pa_kv_cache``, with ``scales``
+    through ``quant_scatter_pa_kv_cache``. Give the network the Parameters ``key_caches[layer]`` and ``value_caches[layer]``,
+    and the scale caches where there are any, in that operator's Cell or as inputs (caches of 8-bit floats are Tensors, so
+    inputs); it works in PyNative and in graph mode. The methods here are for Python outside of graphs.
 
     Cost: ``fork`` copies nothing. An ``append`` to a sequence whose last block is shared and not full copies that one
-    block in every layer, ``block_size * num_kv_heads * (head_size + v_head_size) * itemsize`` bytes per layer; it
-    happens once per fork, and whole blocks stay shared. A swap copies every distinct block of the sequences
+    block in every layer, ``block_size * num_kv_heads * (head_size + v_head_size) * itemsize`` bytes per layer, and
+    8 more for each of its tokens and heads with ``scales="dynamic"``; it happens once per fork, and whole blocks stay shared. A swap copies every distinct block of the sequences
     between device and host. Neither depends on the size of the caches. Both wait for what MindSpore has queued, and
     return when the bytes are where they belong.
 
@@ -48,7 +49,7 @@ class PagedKVCache(BlockManager):
         num_layers, num_blocks, block_size, num_kv_heads, head_size: counts, each >= 1.
         v_head_size: of V; by default that of K.
         dtype: of the caches, any of the operator's, as a MindSpore dtype or its name.
-        value_dtype: of V; by default that of K. Only PA_NZ takes another one.
+        value_dtype: of V; by default that of K. Another one is for PA_NZ, and with ``scales`` for every layout.
         layout: ``Norm``, ``PA_NZ`` or ``NHSD``.
         key_only: no value caches, as MLA models need.
         num_host_blocks: room for swapped-out sequences, in ordinary memory, reserved by the first ``swap_out``; pages
@@ -57,7 +58,8 @@ class PagedKVCache(BlockManager):
         interleaved: K and V of a layer lie in one pool, block by block, as vLLM and FlashInfer hold them: block 2b of
             ``kv_pools[layer]``, [2 * num_blocks, ...], is K's block b, block 2b + 1 V's. ``key_caches`` and ``value_caches``
             are views of it, which PyNative writes and reads in place. A graph takes no views: give it the pool and
-            ``interleaved_slot_mapping``. What moves one of them to other memory (``set_data``, ``load_param_into_net``, a
+            ``interleaved_slot_mapping``; with ``scales="dynamic"`` there is no such way, as the scale caches are not
+            interleaved. What moves one of them to other memory (``set_data``, ``load_param_into_net``, a
             graph whose network holds a view) takes it out of the pool: the next call that moves bytes is a ValueError.
             K and V must have one head size and one dtype.
         scales: None: the caches hold what is written, as it is. Else ``dtype`` is int8, float8_e4m3fn or float8_e5m2,
@@ -179,7 +181,8 @@ class PagedKVCache(BlockManager):
         on_error: OnError = "raise",
         check_duplicates: bool = False,
     ) -> Any:
-        """Writes a step's K and V rows into one layer's caches with ``npu_scatter_pa_kv_cache``.
+        """Writes a step's K and V rows into one layer's caches: ``npu_scatter_pa_kv_cache``, or where the cache is quantised
+        ``quant_scatter_pa_kv_cache``. Called by Python, not inside of a graph.
 
         Args:
             layer: the layer, 0 <= layer < num_layers.
