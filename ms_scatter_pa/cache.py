@@ -26,7 +26,7 @@ from .backends.mindspore_release import has_views_of_another_dtype
 from .backends.moved_names import pynative_executor
 from .rules.options import dtype_name
 from .rules.schema import DType
-from .rules.table import CACHE_MODES, DTYPES, dtype_named
+from .rules.table import CACHE_MODES, DTYPES, UNIT_BYTES, dtype_named
 
 Array = npt.NDArray[Any]
 
@@ -213,7 +213,7 @@ def to_nz(cache: Any, itemsize: int) -> Any:
     Raises:
         ValueError: channels that are no multiple of 32 bytes.
     """
-    last_dim = 32 // itemsize
+    last_dim = UNIT_BYTES // itemsize
     num_blocks, block_size = cache.shape[:2]
     channels = math.prod(cache.shape[2:])
     if channels % last_dim:

@@ -35,10 +35,10 @@ class PagedKVCache(BlockManager):
     inputs); it works in PyNative and in graph mode. The methods here are for Python outside of graphs.
 
     Cost: ``fork`` copies nothing. An ``append`` to a sequence whose last block is shared and not full copies that one
-    block in every layer, ``block_size * num_kv_heads * (head_size + v_head_size) * itemsize`` bytes per layer, and
-    8 more for each of its tokens and heads with ``scales="dynamic"``; it happens once per fork, and whole blocks stay shared. A swap copies every distinct block of the sequences
-    between device and host. Neither depends on the size of the caches. Both wait for what MindSpore has queued, and
-    return when the bytes are where they belong.
+    block in every layer, ``block_size * num_kv_heads * (head_size + v_head_size) * itemsize`` bytes per layer, and 8 more
+    for each of its tokens and heads with ``scales="dynamic"``; it happens once per fork, and whole blocks stay shared. A
+    swap copies every distinct block of the sequences between device and host. Neither depends on the size of the caches.
+    Both wait for what MindSpore has queued, and return when the bytes are where they belong.
 
     Atomic: ``append``, ``swap_out`` and ``swap_in`` move the bytes first and change the books last. Where one raises,
     an earlier call's error that surfaces in it included, nothing has changed, and it can be repeated. Threads may share

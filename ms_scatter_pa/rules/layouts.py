@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .table import UNIT_BYTES
+
 Shape = tuple[int, ...]
 
 UNKNOWN = -1
@@ -31,7 +33,7 @@ class Side:
     @property
     def last_dim(self) -> int:
         """LD: elements in 32 bytes."""
-        return 32 // self.itemsize
+        return UNIT_BYTES // self.itemsize
 
 
 def same(a: int, b: int) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...rules.checks import checked_scenario
 from ...rules.scenario import Arguments, Scenario
+from ...rules.table import UNIT_BYTES
 from .operator_package import default_install_path
 from .sources import CANN_OPERATOR
 
@@ -71,7 +72,7 @@ def _refuse(scenario: Scenario, arguments: Arguments, on_950: bool) -> None:
     if on_950 and (scenario.layout == "NHSD" or scenario.key_only):
         raise ValueError("cache_mode: CANN's operator has neither NHSD nor key-only writes on 950")
     for side in arguments.sides():
-        if scenario.layout == "PA_NZ" and side.rows_shape[-1] * side.itemsize % 32:
+        if scenario.layout == "PA_NZ" and side.rows_shape[-1] * side.itemsize % UNIT_BYTES:
             raise ValueError(
                 f"{side.rows}: given head_size {side.rows_shape[-1]}, expected head_size * itemsize to be a multiple "
                 "of 32 with CANN's operator"
