@@ -22,6 +22,9 @@ class KeyOnly(nn.Cell):
         return reshape_and_cache(key, key_cache=key_cache, slot_mapping=slot_map, cache_mode=cache_mode)
 
 
+FORMS = ("ND", "ND, 3-D", "NZ")
+
+
 def shape_of(form: str, itemsize: int) -> tuple[int, ...]:
     last = 32 // itemsize
     return {
@@ -31,9 +34,12 @@ def shape_of(form: str, itemsize: int) -> tuple[int, ...]:
     }[form]
 
 
-@pytest.mark.parametrize("form", ["ND", "ND, 3-D", "NZ"])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("dtype", DTYPE_NAMES)
 def test_writes_what_the_reference_writes(mode, dtype, form):
+    """As a graph, which compiles for a second or two, each dtype in one form."""
+    if mode == "graph" and DTYPE_NAMES.index(dtype) % len(FORMS) != FORMS.index(form):
+        return
     rng = np.random.default_rng(1)
     key, value = (random_array(rng, (TOKENS, HEADS, SIZE), dtype) for _ in range(2))
     shape = shape_of(form, key.itemsize)
