@@ -38,16 +38,24 @@ def pages_cases(library: CoreLibrary) -> list[Callable[[], harness.Case]]:
     ]
 
 
-def _cache(num_blocks: int, num_host_blocks: int = 0, num_layers: int = 1) -> PagedKVCache:
+def _cache(
+    num_blocks: int,
+    num_host_blocks: int = 0,
+    num_layers: int = 1,
+    *,
+    dtype: str = "float16",
+    scales: str | None = None,
+) -> PagedKVCache:
     return PagedKVCache(
         num_layers=num_layers,
         num_blocks=num_blocks,
         block_size=BLOCK_SIZE,
         num_kv_heads=HEADS,
         head_size=HEAD_SIZE,
-        dtype="float16",
+        dtype=dtype,
         key_only=True,
         num_host_blocks=num_host_blocks,
+        scales=scales,
     )
 
 
@@ -147,16 +155,7 @@ def _copy_to_new_memory(library: CoreLibrary, size: int) -> harness.Contender:
 
 def _read_quantised(library: CoreLibrary) -> harness.Case:
     """The limit copies the bytes of the floats that ``read`` gives, four times those of the codes."""
-    cache = PagedKVCache(
-        num_layers=1,
-        num_blocks=MOVED_BLOCKS,
-        block_size=BLOCK_SIZE,
-        num_kv_heads=HEADS,
-        head_size=HEAD_SIZE,
-        dtype="int8",
-        key_only=True,
-        scales="dynamic",
-    )
+    cache = _cache(MOVED_BLOCKS, dtype="int8", scales="dynamic")
     tokens = MOVED_BLOCKS // 2 * BLOCK_SIZE
     cache.allocate("a", tokens)
     rows = Tensor(np.random.default_rng(0).standard_normal((tokens, HEADS, HEAD_SIZE)).astype(np.float16))

@@ -91,14 +91,19 @@ def _worked() -> float:
     return times.children_user + times.children_system
 
 
+def _is_short(options: argparse.Namespace) -> bool:
+    return bool(options.quick or options.smoke or options.wrong_pair)
+
+
 def _steps(python: str, source: Path, release: str, options: argparse.Namespace) -> dict[str, tuple[str, ...]]:
     """What is run for a cell, by its name."""
     config = project()
     dependencies = [d for d in config["project"]["dependencies"] if not d.startswith("mindspore")]
     extras = config["project"]["optional-dependencies"]
-    short = options.quick or options.smoke or options.wrong_pair
     needed = (
-        [r for r in extras["test"] if not r.startswith(QUICK_WITHOUT)] if short else [*extras["test"], *extras["plot"]]
+        [r for r in extras["test"] if not r.startswith(QUICK_WITHOUT)]
+        if _is_short(options)
+        else [*extras["test"], *extras["plot"]]
     )
     pip = (python, "-m", "pip", "install", "--quiet")
     run_tests = (python, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "--timeout", "600")
@@ -140,12 +145,11 @@ def check(cell: str, options: argparse.Namespace) -> tuple[bool, str]:
         subprocess.run([interpreter, "-m", "venv", str(environment)], check=True)
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(ROOT, source, ignore=IGNORED)
-    short = options.quick or options.smoke or options.wrong_pair
     try:
         for step, command in _steps(python, source, release, options).items():
             print(f"Python {version}, MindSpore {release}: {step}", end="", flush=True)
             log, start, worked = FOLDER / f"{name}-{step}.txt", time.monotonic(), _worked()
-            failed, last_line = _run(command, source, QUICK_FLAGS if short else "", log)
+            failed, last_line = _run(command, source, QUICK_FLAGS if _is_short(options) else "", log)
             seconds, processor = time.monotonic() - start, _worked() - worked
             print(f", {seconds:.0f} s, {processor:.0f} s of processor time, {log.relative_to(ROOT)}", flush=True)
             if failed and step == "install":

@@ -17,7 +17,7 @@ from mindspore.ops.primitive import PrimitiveWithInfer, _primexpr, constexpr
 
 from ..rules.options import dtype_name
 from ..rules.scenario import UNKNOWN
-from ..rules.table import DTYPES, SCATTER_PA, STATUS_FIELDS
+from ..rules.table import DTYPES, GATHER_PA, QUANT_SCATTER_PA, SCATTER_PA, STATUS_FIELDS
 from . import backend
 from .bytecode_capture import keep_out
 from .moved_names import jit_context, jit_trace, set_jit_context
@@ -169,14 +169,6 @@ def _zeros(inputs: Any) -> Any:
     return tuple([numbers((0,)) if _has_no_sum(given.dtype) else ops.zeros_like(given) for given in inputs])
 
 
-def _backward_of_4(a, b, c, d, out, dout):  # type: ignore[no-untyped-def]
-    return _zeros((a, b, c, d))
-
-
-def _backward_of_5(a, b, c, d, e, out, dout):  # type: ignore[no-untyped-def]
-    return _zeros((a, b, c, d, e))
-
-
 def _backward_of_6(a, b, c, d, e, f, out, dout):  # type: ignore[no-untyped-def]
     return _zeros((a, b, c, d, e, f))
 
@@ -218,8 +210,6 @@ def _backward_of_15(a, b, c, d, e, f, g, h, i, j, k, m, n, p, q, out, dout):  # 
 
 
 _BACKWARDS = {
-    4: _backward_of_4,
-    5: _backward_of_5,
     6: _backward_of_6,
     7: _backward_of_7,
     8: _backward_of_8,
@@ -288,6 +278,7 @@ class _Absent:
 absent = _Absent()
 
 _NUM_TENSORS = len(SCATTER_PA.arguments)
+GATHER_TENSORS, QUANT_TENSORS = len(GATHER_PA.arguments), len(QUANT_SCATTER_PA.arguments)
 
 
 def parts_of(call: Any, count: Any = _NUM_TENSORS) -> Any:

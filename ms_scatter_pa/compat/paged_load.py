@@ -11,7 +11,7 @@ from mindspore.ops.primitive import _primexpr, constexpr
 from ..backends import backend
 from ..backends.graph import in_graph
 from ..paged_functional import npu_gather_pa_kv_cache
-from ..rules.layouts import shape_text
+from ..rules.paged import check_sequences
 from ..rules.table import GATHER_PA
 from ..status import read_status
 from .custom_ops import LAYOUTS
@@ -67,18 +67,6 @@ def _rows(lengths: Any, sums: bool, most: int) -> int:
 @constexpr
 def _rows_of_constant(lengths: Any, sums: bool, most: int) -> int:
     return _rows(lengths, sums, most)
-
-
-@_primexpr
-def _check_shapes(block_tables: Any, lengths: Any, sums: bool) -> None:
-    """Before rows are made whose number follows from them."""
-    if len(block_tables) != 2:
-        raise ValueError(f"block_tables: given shape {shape_text(block_tables)}, expected [B, W]")
-    batch = block_tables[0] + int(sums)
-    if len(lengths) != 1 or lengths[0] != batch:
-        raise ValueError(
-            f"seq_lens: given shape {shape_text(lengths)}, expected [{batch}], since block_tables has {block_tables[0]} rows"
-        )
 
 
 @_primexpr
@@ -204,7 +192,7 @@ def paged_cache_load(
         ):
             if not isinstance(given, Tensor):
                 raise TypeError(f"{name}: given {type(given).__name__}, expected a Tensor")
-        _check_shapes(block_tables.shape, seq_lens.shape, is_seq_lens_cumsum_type)
+        check_sequences(block_tables.shape, seq_lens.shape, None, is_seq_lens_cumsum_type)  # before memory is asked for
         rows = _rows(seq_lens, is_seq_lens_cumsum_type, _most(block_tables.shape, key_cache.shape, layout))
     key = _empty(_rows_shape(rows, "key_cache", key_cache.shape, layout), key_cache.dtype)
     value = _empty(_rows_shape(rows, "value_cache", value_cache.shape, layout), value_cache.dtype)

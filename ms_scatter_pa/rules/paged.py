@@ -3,7 +3,7 @@ shapes and dtypes decide. Values, and dimensions that a dynamic graph does not k
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from . import checks, scenario
 from .layouts import UNKNOWN, Shape, same, shape_text
@@ -24,6 +24,7 @@ _TYPE_CODES = {dtype.name: dtype.code for dtype in DTYPES}
 _INDEX_CODES = {dtype.name: dtype.code for dtype in INDEX_DTYPES}
 _OPERATORS = {operator.name: operator for operator in OPERATORS}
 _STRUCTURE = ("key", "value", "key_cache", "value_cache")
+_VALUE_SCALES = ("value_scale", "value_offset", "value_scale_cache")
 
 
 class PagedArguments(NamedTuple):
@@ -112,9 +113,7 @@ def _without_empty_value(arguments: PagedArguments) -> PagedArguments:
     given = (arguments.shape("value"), arguments.shape("value_cache"))
     if not scenario.are_absent(*given):
         return arguments
-    names = ["value", "value_cache"]
-    if given != (None, None):
-        names += ["value_scale", "value_offset", "value_scale_cache"]
+    names = ("value", "value_cache") + (() if given == (None, None) else _VALUE_SCALES)
     absent = [arguments.place(name) for name in names]
     shapes, dtypes = scenario.without(arguments.shapes, absent), scenario.without(arguments.dtypes, absent)
     return arguments._replace(shapes=shapes, dtypes=dtypes)
@@ -161,15 +160,25 @@ def decide_gather(arguments: PagedArguments, is_seq_lens_cumsum: bool) -> Decisi
     read = _structure(arguments, (key[0] if key else UNKNOWN,))
     found = scenario.decide(read, checks.check_shapes)
     if found.flattened and len(key) != 2:
-        raise ValueError(f"key: given shape {shape_text(key)}, expected [T, num_head, head_size] or [T, N*D]")
+        _refuse_rows(key)
     checks.check_shapes(read, found)
     _refuse_device_format(found, arguments)
     tables, lengths = arguments.shape("block_tables"), arguments.shape("seq_lens")
     assert tables is not None and lengths is not None
+    check_sequences(tables, lengths, arguments.shape("seq_offset"), is_seq_lens_cumsum)
+    return _decision(arguments, found, writes=False)
+
+
+def check_sequences(tables: Shape, lengths: Shape, offsets: Shape | None, is_seq_lens_cumsum: bool) -> None:
+    """That block_tables, seq_lens and seq_offset, None where it is absent, are of one batch.
+
+    Raises:
+        ValueError: another rank, or another number of sequences.
+    """
     for name, shape, rank, expected in (
         ("block_tables", tables, 2, "[B, W]"),
         ("seq_lens", lengths, 1, "[B + 1]" if is_seq_lens_cumsum else "[B]"),
-        ("seq_offset", arguments.shape("seq_offset"), 1, "[B]"),
+        ("seq_offset", offsets, 1, "[B]"),
     ):
         if shape is None:
             continue
@@ -182,7 +191,6 @@ def decide_gather(arguments: PagedArguments, is_seq_lens_cumsum: bool) -> Decisi
                 f"{name}: given shape {shape_text(shape)}, expected {shape_text((batch,))}, since block_tables has "
                 f"{tables[0]} rows"
             )
-    return _decision(arguments, found, writes=False)
 
 
 def _check_dtypes(arguments: PagedArguments) -> None:
@@ -204,11 +212,15 @@ def _check_dtypes(arguments: PagedArguments) -> None:
                 )
 
 
+def _refuse_rows(key: Shape) -> NoReturn:
+    raise ValueError(f"key: given shape {shape_text(key)}, expected [T, num_head, head_size] or [T, N*D]")
+
+
 def _structure(arguments: PagedArguments, slots: Shape) -> scenario.Arguments:
     """Rows and caches as a write of the cache's dtype has them, whose rules of layouts are the same."""
     key = arguments.shape("key")
     if key is not None and len(key) == 4:  # which the write takes with compress_lens
-        raise ValueError(f"key: given shape {shape_text(key)}, expected [T, num_head, head_size] or [T, N*D]")
+        _refuse_rows(key)
     shapes = tuple(arguments.shape(name) for name in _STRUCTURE)
     caches = tuple(arguments.dtype(name) for name in ("key_cache", "value_cache"))
     given = tuple(
@@ -231,7 +243,7 @@ def _refuse_device_format(found: scenario.Scenario, arguments: PagedArguments) -
 def _decision(arguments: PagedArguments, found: scenario.Scenario, *, writes: bool) -> Decision:
     sides = [_scaling(arguments, found, "key", writes=writes)]
     if found.key_only:
-        for name in ("value_scale", "value_offset", "value_scale_cache"):
+        for name in _VALUE_SCALES:
             if arguments.shape(name) is not None:
                 raise ValueError(f"{name}: given a tensor, expected None, since there is no value")
         sides.append(SideScaling())

@@ -19,15 +19,13 @@ from ...rules.schema import Operator
 from ...rules.table import GATHER_PA, OPERATORS, QUANT_SCATTER_PA
 from ..cpu.library import INFER_LIBRARY_PATH
 from ..device import soc_version
-from ..graph_tools import mark_writes, numbers, parts_of, placeholder
+from ..graph_tools import GATHER_TENSORS, QUANT_TENSORS, mark_writes, numbers, parts_of, placeholder
 from ..library_file import custom_function
 from ..paged_reg_info import ascend_reg_info
 from .callback import callback_folder
 from .operator_package import aclnn_header, find_package, missing_package
 from .paged_launch import PagedLaunch, gather_launch, quant_launch
 from .views import refuse_view
-
-_GATHER_TENSORS, _QUANT_TENSORS = len(GATHER_PA.arguments), len(QUANT_SCATTER_PA.arguments)
 
 
 def make_operator(operator: Operator) -> Any:
@@ -191,7 +189,7 @@ def _quant_launch(shapes: Any, dtypes: Any, modes: Any) -> Any:
 
 def gather_graph(*call: Any) -> Any:
     """Compiled by MindSpore, never run as Python."""
-    tensors, shapes, dtypes, modes, last_status = parts_of(call, _GATHER_TENSORS)
+    tensors, shapes, dtypes, modes, last_status = parts_of(call, GATHER_TENSORS)
     mode_shape, _, stacked, kept, empty = _gather_launch(shapes, dtypes, modes)
     if empty:
         return numbers((0, 0, 0, 0))
@@ -213,7 +211,7 @@ def gather_graph(*call: Any) -> Any:
 
 def quant_graph(*call: Any) -> Any:
     """Compiled by MindSpore, never run as Python."""
-    tensors, shapes, dtypes, modes, last_status = parts_of(call, _QUANT_TENSORS)
+    tensors, shapes, dtypes, modes, last_status = parts_of(call, QUANT_TENSORS)
     mode_shape, rows_shapes, stacked, _, empty = _quant_launch(shapes, dtypes, modes)
     if empty:
         return numbers((0, 0, 0, 0))

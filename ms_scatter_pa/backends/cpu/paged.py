@@ -19,14 +19,22 @@ from ...rules.paged_options import (
 )
 from ...rules.schema import Operator
 from ...rules.table import GATHER_PA, QUANT_SCATTER_PA
-from ..graph_tools import absent, mark_writes, no_gradient, numbers, parts_of, placeholder, records_into
+from ..graph_tools import (
+    GATHER_TENSORS,
+    QUANT_TENSORS,
+    absent,
+    mark_writes,
+    no_gradient,
+    numbers,
+    parts_of,
+    placeholder,
+    records_into,
+)
 from ..library_file import custom_function
 from ..mindspore_release import load_extension
 from ..paged_reg_info import cpu_inputs, cpu_reg_info
 from . import eager, library
 from .graph import is_key_only
-
-_GATHER_TENSORS, _QUANT_TENSORS = len(GATHER_PA.arguments), len(QUANT_SCATTER_PA.arguments)
 
 _OPTIONS_OF_CALL: dict[str, Callable[..., Any]] = {
     GATHER_PA.name: gather_options_of_call,
@@ -110,7 +118,7 @@ def _quant_options(shapes: Any, dtypes: Any, modes: Any, keeps_last_status: bool
 
 def gather_graph(*call: Any) -> Any:
     """Compiled by MindSpore, never run as Python."""
-    tensors, shapes, dtypes, modes, last_status = parts_of(call, _GATHER_TENSORS)
+    tensors, shapes, dtypes, modes, last_status = parts_of(call, GATHER_TENSORS)
     key_cache, value_cache, block_tables, seq_lens, key, value, seq_offset = tensors[:7]
     options = numbers(_gather_options(shapes, dtypes, modes, records_into(last_status)))
     if is_key_only(shapes[5], shapes[1]):
@@ -126,7 +134,7 @@ def gather_graph(*call: Any) -> Any:
 
 def quant_graph(*call: Any) -> Any:
     """Compiled by MindSpore, never run as Python."""
-    tensors, shapes, dtypes, modes, last_status = parts_of(call, _QUANT_TENSORS)
+    tensors, shapes, dtypes, modes, last_status = parts_of(call, QUANT_TENSORS)
     key, value, key_cache, value_cache, slot_mapping = tensors[:5]
     key_scale_cache, value_scale_cache = tensors[9:]
     options = numbers(_quant_options(shapes, dtypes, modes, records_into(last_status)))
