@@ -49,6 +49,7 @@ def diagnose() -> Report:
     report.add(checks.processor())
     library = report.add(checks.cpu_library(), FAILS if report.device_target == "CPU" else 0)
     if report.device_target == "CPU":
+        report.add(checks.cpu_operators(), FAILS)
         extension = report.add(checks.extension(), SLOWER)
         networks = report.add(checks.builtins(), FAILS)
         if library.well and (networks.well or not networks.needed):
@@ -68,10 +69,12 @@ def _ascend(report: Report) -> None:
     found = [switch, report.add(checks.part(), FAILS)]
     if "cann" in switch.found:
         report.add(checks.package(needed=False))
+        report.add(checks.ascend_operators(canns_write=True))
         if all(finding.well for finding in found):
             report.pynative = "an extension that calls CANN's operator (aclnnScatterPaKvCache)"
         return
     found += [report.add(checks.package(needed=True), FAILS), report.add(checks.infer_library(), FAILS)]
+    report.add(checks.ascend_operators(canns_write=False), FAILS)
     report.add(checks.callback(), SLOWER)
     extension = report.add(checks.ascend_extension(), SLOWER)
     if all(finding.well for finding in found):

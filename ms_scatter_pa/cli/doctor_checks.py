@@ -24,6 +24,7 @@ from ..backends.cpu.library import LIBRARY_FOLDER, advice
 from ..backends.cpu.processor import data_caches, processor_name
 from ..backends.library_file import damage, no_graph
 from ..printable import printable
+from ..rules.schema import Operator
 from ..rules.table import OPERATORS, SCATTER_PA, TARGETS
 from . import libraries
 
@@ -168,22 +169,55 @@ def device_target() -> str | None:
         return None
 
 
+def _asked_cpu_library() -> tuple[Any, str | None]:
+    """What the library says of itself, and why it says nothing; asked once."""
+    path = LIBRARIES / CPU_LIBRARY
+    problem = damage(path)
+    if problem is not None:
+        return None, problem
+    return libraries.said_by_child(_ASK_CPU_LIBRARY, str(path), *(row.registered_name for row in OPERATORS))
+
+
 @_guarded("CPU library")
 def cpu_library() -> Finding:
     path = LIBRARIES / CPU_LIBRARY
-    said: Any = None
-    problem = damage(path)
-    names = {operator.registered_name: operator.name for operator in OPERATORS}
-    if problem is None:
-        said, problem = libraries.said_by_child(_ASK_CPU_LIBRARY, str(path), *names)
+    said, problem = _asked_cpu_library()
     if problem is not None:
         return Finding("CPU library", False, f"does not load: {problem}", advice())
     if said["missing"]:
-        missing = ", ".join(names[name] for name in said["missing"])
-        return Finding("CPU library", False, f"of another version: without {missing}", advice())
+        return Finding("CPU library", False, "of another version: see operators", advice())
     parts = [f"interface {said['version']}", f"instruction set {said['features']}", f"{said['threads']} threads"]
     parts += [*_partial_stores(said), *_ignored_variables(said)]
     return Finding("CPU library", True, f"{', '.join(parts)} ({path})")
+
+
+@_guarded("operators")
+def cpu_operators() -> Finding:
+    """The table's operators of which the CPU library has the function."""
+    said, problem = _asked_cpu_library()
+    if problem is not None:
+        return Finding("operators", False, "none, see CPU library")
+    return _operators([row for row in OPERATORS if row.registered_name not in said["missing"]], advice())
+
+
+@_guarded("operators")
+def ascend_operators(canns_write: bool) -> Finding:
+    """Those that the installed package has, and the write where it is CANN's."""
+    folder = opp.find_package(os.environ)
+    found = set() if folder is None else {row.name for row in OPERATORS if opp.has_operator(folder, row)}
+    if canns_write:
+        found.add(SCATTER_PA.name)
+    return _operators(
+        [row for row in OPERATORS if row.name in found], "python -m ms_scatter_pa build-ascend", not canns_write
+    )
+
+
+def _operators(found: list[Operator], how: str, needed: bool = True) -> Finding:
+    names = ", ".join(row.name for row in found) or "none"
+    lacking = ", ".join(row.name for row in OPERATORS if row not in found)
+    if not lacking:
+        return Finding("operators", True, names)
+    return Finding("operators", False, f"{names}. Calls of {lacking} fail", how, needed)
 
 
 @_guarded("graph")

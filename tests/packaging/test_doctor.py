@@ -21,6 +21,7 @@ from ms_scatter_pa.backends.ascend.extension import extension_path
 from ms_scatter_pa.cli import doctor, doctor_checks, libraries
 from ms_scatter_pa.compat import BUILTINS
 from ms_scatter_pa.pages.occupancy import Occupancy, Pages
+from ms_scatter_pa.rules.table import GATHER_PA, OPERATORS, QUANT_SCATTER_PA, SCATTER_PA
 from tests.stand_ins import cann_tree, opbuild
 from tests.support.children import HANGS_AFTER
 
@@ -45,7 +46,8 @@ def ascend(monkeypatch):
 def install(folder: Path) -> Path:
     include = folder / "op_api" / "include"
     include.mkdir(parents=True)
-    (include / opp.HEADER).write_text(opbuild.header())
+    for header in opp.HEADERS:
+        (include / header).write_text(opbuild.header())
     (folder / opp.LIBRARY.parent).mkdir()
     (folder / opp.LIBRARY).write_text("")
     config = folder / "op_impl" / "ai_core" / "tbe" / "config" / "ascend910b"
@@ -244,6 +246,38 @@ def test_ascend_with_its_extension(ascend, tmp_path, monkeypatch):
     report = doctor.diagnose()
     assert report.pynative == report.graph
     assert "run build-ascend again" in finding(report, "PyNative extension").advice
+
+
+NAMES = [operator.name for operator in OPERATORS]
+
+
+def test_the_operators_are_the_tables(capsys):
+    assert main(["doctor"]) == 0
+    assert f"ok    operators: {', '.join(NAMES)}\n" in capsys.readouterr().out
+
+
+def test_a_library_that_lacks_an_operator(damaged):
+    name = QUANT_SCATTER_PA.registered_name
+    damaged("libms_scatter_pa_cpu", lambda library: library.replace(name.encode() + b"\0", b"X" * len(name) + b"\0"))
+    report = doctor.diagnose()
+    found = finding(report, "operators")
+    assert (report.status, found.well) == (2, False)
+    assert f"Calls of {QUANT_SCATTER_PA.name} fail" in found.found and GATHER_PA.name in found.found.partition(".")[0]
+    assert "install the package again" in found.advice
+
+
+def test_an_ascend_package_of_before_an_operator(ascend, tmp_path, monkeypatch):
+    package = install(tmp_path / "anywhere")
+    monkeypatch.setenv("ASCEND_CUSTOM_OPP_PATH", str(package))
+    assert finding(doctor.diagnose(), "operators").found == ", ".join(NAMES)
+    (package / "op_api" / "include" / opp.aclnn_header(GATHER_PA)).unlink()
+    report = doctor.diagnose()
+    found = finding(report, "operators")
+    assert report.status == 2 and f"Calls of {GATHER_PA.name} fail" in found.found and "build-ascend" in found.advice
+    monkeypatch.setenv("ASCEND_CUSTOM_OPP_PATH", str(tmp_path))
+    monkeypatch.setenv("MS_SCATTER_PA_ASCEND_OPERATOR", "cann")
+    found = finding(doctor.diagnose(), "operators")
+    assert found.found.startswith(f"{SCATTER_PA.name}. Calls of ") and GATHER_PA.name in found.found
 
 
 def test_an_unknown_part(ascend, monkeypatch):

@@ -50,6 +50,11 @@ def is_package(folder: Path) -> bool:
     return (folder / "op_api" / "include" / HEADER).is_file() and (folder / LIBRARY).is_file()
 
 
+def has_operator(folder: Path, operator: Operator) -> bool:
+    """Whether a package has an operator: an older one may lack those that came later."""
+    return (folder / "op_api" / "include" / aclnn_header(operator)).is_file()
+
+
 def installed_unseen() -> Path | None:
     """A package at the default place; the environment may not name it."""
     default = default_install_path()

@@ -23,7 +23,7 @@ from ..graph_tools import GATHER_TENSORS, QUANT_TENSORS, mark_writes, numbers, p
 from ..library_file import custom_function
 from ..paged_reg_info import ascend_reg_info
 from .callback import callback_folder
-from .operator_package import aclnn_header, find_package, missing_package
+from .operator_package import aclnn_header, find_package, has_operator, missing_package
 from .paged_launch import PagedLaunch, gather_launch, quant_launch
 from .views import refuse_view
 
@@ -37,10 +37,9 @@ def make_operator(operator: Operator) -> Any:
     package = find_package(os.environ)
     if package is None:
         raise RuntimeError(missing_package(os.environ))
-    header = aclnn_header(operator)
-    if not (package / "op_api" / "include" / header).is_file():
+    if not has_operator(package, operator):
         raise RuntimeError(
-            f"ms_scatter_pa: the package in {package} is older and lacks {header}: run 'python -m ms_scatter_pa "
+            f"ms_scatter_pa: the package in {package} is older and lacks {aclnn_header(operator)}: run 'python -m ms_scatter_pa "
             "build-ascend' again"
         )
     with callback_folder(package):
