@@ -1,6 +1,8 @@
 """The table in documents, between two markers, and the operator's description for CANN's ``msopgen``."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ms_scatter_pa.rules.schema import DType, Operator, Target
@@ -24,16 +26,20 @@ def support_table(table: Table) -> str:
         "Copies: Norm, PA_NZ, NHSD, Alibi, Omni and key-only writes. Mean: Rope's mean row. Nothing of the Ascend "
         "columns has run on a chip yet.",
         f"K and V share one dtype; in PA_NZ they may differ: {_mixed(table)}.",
+        *(
+            f"{what} {_by_answer(table, partial(_caches_of, operator, scaled=scaled))}."
+            for what, scaled, operator in _beside_the_write(table)
+        ),
         f"Indices: {' or '.join(f'`{dtype.name}`' for dtype in table.index_dtypes)}, all of one dtype.",
     ]
     return "\n".join(["| " + " | ".join(row) + " |" for row in rows] + ["", *(f"- {note}" for note in notes)])
 
 
 def support_summary(table: Table) -> str:
-    """Markdown: kinds of dtypes down, parts across, four rows."""
+    """Markdown: kinds of dtypes down, parts across; below them the operators beside the write."""
     parts: dict[str, list[Target]] = {}
     for target in table.targets:
-        answers = repr((target.dtypes, target.mixed))
+        answers = repr((target.dtypes, target.mixed, target.codes))
         parts.setdefault(answers if target.device == "Ascend" else target.name, []).append(target)
     kinds = {
         "floats": [d for d in table.dtypes if d.kind == "float" and d.itemsize > 1],
@@ -42,7 +48,7 @@ def support_summary(table: Table) -> str:
     }
     kinds = {kind if "bit" in kind else f"{_bits(dtypes)} {kind}": dtypes for kind, dtypes in kinds.items()}
     head = [
-        "",
+        f"`{next(operator.name for operator in table.operators if not operator.scaled_rows)}`",
         *(_either([t.parts if t.device == "Ascend" else t.name for t in same], "and") for same in parts.values()),
     ]
     rows = [head, ["---"] * len(head)]
@@ -50,7 +56,31 @@ def support_summary(table: Table) -> str:
         cells = ["yes" if all(d.name in same[0].dtypes for d in dtypes) else "-" for same in parts.values()]
         rows.append([f"{kind} ({', '.join(f'`{d.name}`' for d in dtypes)})", *cells])
     rows.append(["K and V of different dtypes (PA_NZ)", *(_mixed_on(same[0]) for same in parts.values())])
+    for what, scaled, operator in _beside_the_write(table):
+        rows.append([what, *(_caches_of(operator, same[0], scaled) for same in parts.values())])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _beside_the_write(table: Table) -> list[tuple[str, bool, Operator]]:
+    """What the other operators do with caches, whether scales take part, and the operator."""
+    found = []
+    for operator in table.operators:
+        if not operator.scaled_rows:
+            continue
+        rows = _either([f"`{name}`" for name in operator.scaled_rows])
+        copies = operator.dtype_groups["key_cache"] != table.codes
+        if copies:
+            found.append((f"`{operator.name}`: copies caches of", False, operator))
+        how = f"dequantises, to {rows}," if copies else f"quantises {rows} into"
+        found.append((f"`{operator.name}`: {how} caches of", True, operator))
+    return found
+
+
+def _caches_of(operator: Operator, target: Target, scaled: bool) -> str:
+    """Which caches an operator takes on a target."""
+    known = target.codes if scaled else target.dtypes
+    taken = [name for name in known if name in operator.dtype_groups["key_cache"]]
+    return "the dtypes above" if tuple(taken) == target.dtypes else _either([f"`{name}`" for name in taken])
 
 
 def _bits(dtypes: list[DType]) -> str:
@@ -67,10 +97,15 @@ def _cell(target: Target, dtype: str) -> str:
 
 
 def _mixed(table: Table) -> str:
-    """What K and V may be where they differ, targets with the same answer together."""
+    """What K and V may be where they differ."""
+    return _by_answer(table, _mixed_on)
+
+
+def _by_answer(table: Table, ask: Callable[[Target], str]) -> str:
+    """What is asked of every target, those with the same answer together."""
     answers: dict[str, list[str]] = {}
     for target in table.targets:
-        answers.setdefault(_mixed_on(target), []).append(target.name)
+        answers.setdefault(ask(target), []).append(target.name)
     return "; ".join(f"{answer} on {_either(names, 'and')}" for answer, names in answers.items())
 
 

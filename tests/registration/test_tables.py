@@ -11,7 +11,7 @@ from mindspore.ops import DataType
 
 from ms_scatter_pa.backends.reg_info import ascend_reg_info
 from ms_scatter_pa.rules import table as written
-from ms_scatter_pa.rules.table import ARGUMENTS, DTYPES, INDEX_DTYPES, SCATTER_PA, TARGETS
+from ms_scatter_pa.rules.table import ARGUMENTS, DTYPES, GATHER_PA, INDEX_DTYPES, QUANT_SCATTER_PA, SCATTER_PA, TARGETS
 from op_info import __main__ as generator
 from op_info import cpp_headers, op_host
 from op_info.documents import msopgen_json, replace_block, support_summary, support_table
@@ -82,7 +82,7 @@ def test_the_table_has_a_cell_for_every_dtype_and_target():
 
 def test_the_summary_says_of_every_dtype_what_the_table_says():
     head, _, *rows = [line.strip("| ").split(" | ") for line in support_summary(load()).splitlines()]
-    assert len(rows) == 4
+    beside = rows[4:]
     assert {dtype.name for dtype in DTYPES if any(f"`{dtype.name}`" in row[0] for row in rows)} == {
         dtype.name for dtype in DTYPES
     }
@@ -94,6 +94,15 @@ def test_the_summary_says_of_every_dtype_what_the_table_says():
             for dtype in DTYPES:
                 if f"`{dtype.name}`" in row[0]:
                     assert (row[column - len(head)] == "yes") == (dtype.name in target.dtypes), (target, dtype)
+        cells = {row[0].partition(" caches")[0].replace("`", ""): row[column - len(head)] for row in beside}
+        rows_of = "float16, float32 or bfloat16"
+        assert cells.pop(f"{GATHER_PA.name}: copies") == "the dtypes above"
+        for what in (
+            f"{GATHER_PA.name}: dequantises, to {rows_of},",
+            f"{QUANT_SCATTER_PA.name}: quantises {rows_of} into",
+        ):
+            assert set(re.findall(r"`(\w+)`", cells.pop(what))) == set(target.codes)
+        assert not cells
 
 
 def test_the_contract_has_the_dtypes_and_modes_of_the_table():
