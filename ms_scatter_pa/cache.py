@@ -24,13 +24,11 @@ from mindspore import Parameter, Tensor, mint
 from .backends.cpu.library import load
 from .backends.mindspore_release import has_views_of_another_dtype
 from .backends.moved_names import pynative_executor
-from .rules.options import dtype_name
+from .rules.options import NO_PARAMETERS, dtype_name
 from .rules.schema import DType
-from .rules.table import CACHE_MODES, DTYPES, UNIT_BYTES, dtype_named
+from .rules.table import CACHE_MODES, UNIT_BYTES, dtype_named
 
 Array = npt.NDArray[Any]
-
-_NO_PARAMETER = tuple(dtype.name for dtype in DTYPES if dtype.reg_name is None)
 
 
 def cache_shape(
@@ -48,7 +46,7 @@ def cache_shape(
     Args:
         layout: ``Norm``, ``PA_NZ`` or ``NHSD``; Alibi, Rope and Omni use Norm with ``num_head=1``.
         num_blocks, block_size, num_head, head_size: counts, each >= 1.
-        dtype: a MindSpore dtype or its name, such as ``"float16"``.
+        dtype: a dtype of MindSpore, NumPy or ml_dtypes, or its name, such as ``"float16"``.
         per_head: PA_NZ only: 5-D, [num_blocks, num_head, head_size/LD, block_size, LD].
 
     Raises:
@@ -115,7 +113,7 @@ def make_cache(
     )
     row = _table_row(dtype)
     memory = aligned_memory(math.prod(shape) * row.itemsize)
-    if row.name in _NO_PARAMETER:
+    if row.name in NO_PARAMETERS:
         return _bits_as_tensor(memory.reshape(shape), row)
     return parameter_on(memory.view(numpy_dtype(row)).reshape(shape), getattr(ms, row.name), name)
 
@@ -157,7 +155,7 @@ def to_numpy(tensor: Any) -> Array:
     Raises:
         TypeError: a dtype that the operator does not take.
     """
-    if dtype_name(tensor.dtype) not in _NO_PARAMETER:
+    if dtype_name(tensor.dtype) not in NO_PARAMETERS:
         array = np.asarray(tensor.asnumpy())
         # MindSpore's own NumPy bfloat16 is another dtype than ml_dtypes', though both have that name.
         return array.view(numpy_dtype("bfloat16")) if tensor.dtype == ms.bfloat16 else array
@@ -175,7 +173,7 @@ def from_numpy(array: Array, dtype: Any) -> Tensor:
 
     Args:
         array: of ``numpy_dtype(dtype)``.
-        dtype: a MindSpore dtype or its name.
+        dtype: as ``cache_shape``.
 
     Raises:
         TypeError: an array whose dtype is another one.
@@ -183,7 +181,7 @@ def from_numpy(array: Array, dtype: Any) -> Tensor:
     row = _table_row(dtype)
     if array.dtype != numpy_dtype(row):
         raise TypeError(f"array: given dtype {array.dtype}, expected {numpy_dtype(row)} for {row.name}")
-    if row.name not in _NO_PARAMETER:
+    if row.name not in NO_PARAMETERS:
         return Tensor(np.ascontiguousarray(array))
     return _bits_as_tensor(np.array(array.view(np.uint8)), row)
 
@@ -266,7 +264,7 @@ def read_rows(cache: Any, slots: Any, layout: str, num_head: int = 1) -> Array:
 def _table_row(dtype: Any) -> DType:
     if isinstance(dtype, DType):
         return dtype
-    name = dtype if isinstance(dtype, str) else dtype_name(dtype)
+    name = dtype_name(dtype)
     try:
         return dtype_named(name)
     except KeyError:

@@ -19,7 +19,7 @@ from .integers import Int64Array, integer, narrowed
 from .journal import Actions, Journal
 from .occupancy import Occupancy, Pages
 from .padding import PADDING_SLOT, joined, pad_rows
-from .scales import check_scales, static_scales
+from .scales import check_rows, check_scales, static_scales
 from .storage import CacheGeometry, CacheStorage, Rows, new_rows
 
 _INT32_LIMIT = 2**31  # slots that int32 counts
@@ -48,7 +48,7 @@ class PagedKVCache(BlockManager):
     Args:
         num_layers, num_blocks, block_size, num_kv_heads, head_size: counts, each >= 1.
         v_head_size: of V; by default that of K.
-        dtype: of the caches, any of the operator's, as a MindSpore dtype or its name.
+        dtype: of the caches, any of the operator's: a dtype of MindSpore, NumPy or ml_dtypes, or its name.
         value_dtype: of V; by default that of K. Another one is for PA_NZ, and with ``scales`` for every layout.
         layout: ``Norm``, ``PA_NZ`` or ``NHSD``.
         key_only: no value caches, as MLA models need.
@@ -110,9 +110,9 @@ class PagedKVCache(BlockManager):
     ):
         super().__init__(num_blocks, block_size, num_host_blocks)
         value_dtype = dtype if value_dtype is None else value_dtype
-        if layout != "PA_NZ" and scales is None and _name(value_dtype) != _name(dtype):
+        if layout != "PA_NZ" and scales is None and dtype_name(value_dtype) != dtype_name(dtype):
             raise ValueError(
-                f"value_dtype: given {_name(value_dtype)} with dtype {_name(dtype)}; only PA_NZ takes two dtypes"
+                f"value_dtype: given {dtype_name(value_dtype)} with dtype {dtype_name(dtype)}; only PA_NZ takes two dtypes"
             )
         if interleaved:
             _check_interleaved(head_size, v_head_size, dtype, value_dtype, key_only)
@@ -126,7 +126,7 @@ class PagedKVCache(BlockManager):
             num_kv_heads,
             head_sizes=(head_size, None if key_only else head_size if v_head_size is None else v_head_size),
             dtypes=(dtype, value_dtype),
-            keeps_scales=check_scales(scales, (_name(dtype), _name(value_dtype))),
+            keeps_scales=check_scales(scales, (dtype_name(dtype), dtype_name(value_dtype))),
         )
         self._static_scales = None if scales is None or geometry.keeps_scales else static_scales(scales, geometry)
         self._storage = CacheStorage(geometry, layout, name, self.num_host_blocks, interleaved)
@@ -196,7 +196,8 @@ class PagedKVCache(BlockManager):
             The status, int64 Tensor [4].
 
         Raises:
-            IndexError: no such layer. TypeError, ValueError, IndexError: as the operator.
+            IndexError: no such layer. TypeError: rows that are codes already where the cache is quantised, or float rows where
+            it holds codes as they are. TypeError, ValueError, IndexError: as the operator.
         """
         layer = self._checked(layer)
         caches = (self.key_caches[layer], self.value_caches[layer])
@@ -205,6 +206,8 @@ class PagedKVCache(BlockManager):
         mode = cast(CacheMode, self.layout)
         operator = quant_scatter_pa_kv_cache if self.is_quantised else npu_scatter_pa_kv_cache
         scales = self._scales(layer) if self.is_quantised else {}
+        for name, rows, cache in (("key", key, caches[0]), ("value", value, caches[1])):
+            check_rows(name, rows, cache, self.is_quantised)
         return operator(*call, cache_mode=mode, on_error=on_error, check_duplicates=check_duplicates, **scales)
 
     def read(self, seq_id: SeqId, layer: int, *, dtype: Any = None, raw: bool = False) -> Any:
@@ -216,12 +219,12 @@ class PagedKVCache(BlockManager):
         Args:
             seq_id: the sequence.
             layer: the layer.
-            dtype: of the rows of a quantised cache: float32 by default, float16 or bfloat16.
+            dtype: of the rows of a quantised cache: float32 by default, float16 or bfloat16; given as that of the caches.
             raw: the codes of a quantised cache as they are, and their scales: ((key, value), (key_scale, value_scale)).
                 Computed scales are [tokens, num_kv_heads], static ones what the layer was given.
 
         Raises:
-            ValueError: ``dtype`` or ``raw`` for a cache that is not quantised, both of them, or another ``dtype``.
+            TypeError: another ``dtype``. ValueError: ``dtype`` or ``raw`` for a cache that is not quantised, or both of them.
             KeyError: no such sequence. IndexError: no such layer.
         """
         layer = self._checked(layer)
@@ -233,9 +236,9 @@ class PagedKVCache(BlockManager):
             raise ValueError("dtype: given with raw, which gives the codes as they are, expected None")
         if raw:
             return self._journal.look(self._read_codes, seq_id, layer)
-        name = "float32" if dtype is None else _name(dtype)
+        name = "float32" if dtype is None else dtype_name(dtype)
         if name not in SCALED_ROWS:
-            raise ValueError(f"dtype: given {name}, expected one of {', '.join(SCALED_ROWS)}")
+            raise TypeError(f"dtype: given {name}, expected one of {', '.join(SCALED_ROWS)}")
         return self._journal.look(self._read_numbers, seq_id, layer, name)
 
     def slot_mapping(
@@ -451,14 +454,11 @@ def _check_interleaved(head_size: Any, v_head_size: Any, dtype: Any, value_dtype
         raise ValueError(
             f"v_head_size: given {v_head_size} with interleaved, expected {head_size} as head_size: K and V have one block size"
         )
-    if _name(value_dtype) != _name(dtype):
+    key_name, value_name = dtype_name(dtype), dtype_name(value_dtype)
+    if value_name != key_name:
         raise ValueError(
-            f"value_dtype: given {_name(value_dtype)} with interleaved, expected {_name(dtype)} as dtype: K and V share a pool"
+            f"value_dtype: given {value_name} with interleaved, expected {key_name} as dtype: K and V share a pool"
         )
-
-
-def _name(dtype: Any) -> str:
-    return dtype if isinstance(dtype, str) else dtype_name(dtype)
 
 
 def _flat(rows: Array) -> Array:
@@ -468,6 +468,7 @@ def _flat(rows: Array) -> Array:
 
 def _tensor(numbers: Int64Array, dtype: Any, name: str) -> Tensor:
     """An int32 or int64 Tensor; ValueError: a number does not fit, TypeError: another dtype."""
-    if dtype not in (ms.int32, ms.int64):
-        raise TypeError(f"dtype: given {dtype}, expected int32 or int64")
-    return Tensor(narrowed(numbers, np.int32 if dtype == ms.int32 else np.int64, name))
+    given = dtype_name(dtype)
+    if given not in ("int32", "int64"):
+        raise TypeError(f"dtype: given {given}, expected int32 or int64")
+    return Tensor(narrowed(numbers, given, name))

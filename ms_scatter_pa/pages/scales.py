@@ -1,12 +1,14 @@
-"""The scales of a quantised ``PagedKVCache``: what may be given."""
+"""The scales of a quantised ``PagedKVCache``, and the rows that are written with them or without: what may be given."""
 
 from typing import Any
 
 import numpy as np
+from mindspore import Tensor
 
 from ..cache import Array
 from ..float_environment import ieee_floats
-from ..rules.table import CODES
+from ..rules.options import dtype_name
+from ..rules.table import CODES, SCALED_ROWS
 from .storage import CacheGeometry
 
 StaticScales = tuple[Array, Array | None]
@@ -62,3 +64,29 @@ def static_scales(scales: tuple[Any, Any], geometry: CacheGeometry) -> StaticSca
     key, value = found
     assert key is not None
     return key, value
+
+
+def check_rows(name: str, rows: Any, cache: Any, is_quantised: bool) -> None:
+    """Refuses, in the words of ``write``, rows that the operators refuse for want of scales, or for having some.
+
+    Args:
+        name: ``key`` or ``value``.
+        rows, cache: as ``write`` was given them, and where they go.
+        is_quantised: whether the cache was made with scales.
+
+    Raises:
+        TypeError: codes for a quantised cache, float rows for one that holds codes as they are.
+    """
+    if not isinstance(rows, Tensor) or cache is None:
+        return
+    given, held = dtype_name(rows.dtype), dtype_name(cache.dtype)
+    if is_quantised and given not in SCALED_ROWS:
+        raise TypeError(
+            f"{name}: given dtype {given}, expected one of {', '.join(SCALED_ROWS)}: a cache with scales quantises float rows "
+            f"itself. For rows that are {held} already make it without scales"
+        )
+    if not is_quantised and given in SCALED_ROWS and held in CODES:
+        raise TypeError(
+            f"{name}: given dtype {given}, expected {held} as the cache has, which was made without scales; with "
+            "scales='dynamic' or (key_scale, value_scale) it quantises float rows"
+        )

@@ -199,7 +199,7 @@ class CacheStorage:
     def __getstate__(self) -> dict[str, Any]:
         """Everything as names, numbers and bytes: MindSpore pickles no Tensor of 8-bit floats."""
         self._check_pools()
-        key, value = (_dtype_name(dtype) for dtype in self.geometry.dtypes)
+        key, value = (dtype_name(dtype) for dtype in self.geometry.dtypes)
         geometry = replace(self.geometry, dtypes=(key, value))
         device = [np.empty((blocks.num_blocks, blocks.block_bytes), np.uint8) for blocks in self._device]
         for blocks, content in zip(self._device, device, strict=True):
@@ -274,10 +274,6 @@ def _part_of(pool: Any, part: int, name: str) -> Any:
     parameter = Parameter(mint.zeros((1,), dtype=pool.dtype), name=name, requires_grad=False)
     parameter.set_data(view)
     return parameter
-
-
-def _dtype_name(dtype: Any) -> str:
-    return dtype if isinstance(dtype, str) else dtype_name(dtype)
 
 
 def _host_like(blocks: Blocks, num_blocks: int) -> Blocks:

@@ -4,20 +4,31 @@ from collections.abc import Sequence
 from typing import Any
 
 import mindspore as ms
+import numpy as np
 
 from .checks import checked_scenario
 from .layouts import check_strides
 from .scenario import Arguments, without_empty_value
+from .schema import Operator
 from .table import ARGUMENTS, CACHE_MODES, DTYPES, INDEX_DTYPES, ON_ERROR, SCATTER_MODES, ScatterPaOptions
 
 _DTYPE_NAMES = {getattr(ms, name): name for name in {d.name for d in DTYPES + INDEX_DTYPES} if hasattr(ms, name)}
 _DATA_CODES = {dtype.name: dtype.code for dtype in DTYPES}
 _INDEX_CODES = {dtype.name: dtype.code for dtype in INDEX_DTYPES}
+NO_PARAMETERS = tuple(dtype.name for dtype in DTYPES if dtype.reg_name is None)
+"""Of which MindSpore on the CPU makes no Parameters, and knows no arithmetic."""
 
 
 def dtype_name(dtype: Any) -> str:
-    """The table's name of a MindSpore dtype; a dtype that the table lacks keeps MindSpore's own name."""
-    return _DTYPE_NAMES.get(dtype) or str(dtype).lower()
+    """The table's name of a dtype of MindSpore, NumPy or ml_dtypes; a name is itself. What the table lacks keeps its own name."""
+    name = _DTYPE_NAMES.get(dtype)
+    if name is not None:
+        return name
+    if isinstance(dtype, str):
+        return dtype
+    if isinstance(dtype, np.dtype) or (isinstance(dtype, type) and issubclass(dtype, np.generic)):
+        return np.dtype(dtype).name
+    return str(dtype).lower()
 
 
 def check_modes(cache_mode: Any, scatter_mode: Any, on_error: Any, check_duplicates: Any) -> None:
@@ -31,6 +42,25 @@ def check_modes(cache_mode: Any, scatter_mode: Any, on_error: Any, check_duplica
         raise ValueError(f"on_error: given {on_error!r}, expected one of {ON_ERROR}")
     if not isinstance(check_duplicates, bool):
         raise TypeError(f"check_duplicates: given {type(check_duplicates).__name__}, expected bool")
+
+
+def check_parameter(name: str, cache: Any, operator: Operator) -> None:
+    """Refuses a cache that a Cell of the operator cannot hold.
+
+    Raises:
+        TypeError: it is no Parameter.
+    """
+    if isinstance(cache, ms.Parameter):
+        return
+    given, more = type(cache).__name__, ""
+    dtype = dtype_name(cache.dtype) if isinstance(cache, ms.Tensor) else ""
+    group = next(argument.dtype_group for argument in operator.arguments if argument.name == name)
+    if dtype in NO_PARAMETERS and dtype in operator.dtype_groups[group]:
+        given = f"a {given} of {dtype}"
+        more = (
+            f". MindSpore on the CPU has no Parameters of {dtype}: pass such a cache to {operator.name} as an argument"
+        )
+    raise TypeError(f"{name}: given {given}, expected a Parameter{more}")
 
 
 def options_of(

@@ -12,6 +12,7 @@ import pytest
 from mindspore import Tensor
 
 from ms_scatter_pa import PagedKVCache, npu_gather_pa_kv_cache
+from ms_scatter_pa.cache import to_numpy
 from ms_scatter_pa.paged_reference import dequantise, dynamic_scale, quantise
 from ms_scatter_pa.rules.table import CACHE_MODES, CODES
 
@@ -248,6 +249,67 @@ def test_reading_codes_takes_no_dtype() -> None:
     cache.allocate("a", 1)
     with pytest.raises(ValueError, match="dtype: given with raw"):
         cache.read("a", 0, raw=True, dtype="float16")
+
+
+@pytest.mark.parametrize("scales", ["dynamic", STATIC], ids=["dynamic", "static"])
+def test_writing_codes_into_a_quantised_cache_is_refused_in_the_words_of_write(scales: Any) -> None:
+    cache = PagedKVCache(**SIZES, dtype="int8", scales=scales)
+    cache.allocate("a", 1)
+    slots = cache.slot_mapping(["a"], [1])
+    rows, codes = Tensor(np.ones((1, HEADS, SIZE), np.float16)), Tensor(np.ones((1, HEADS, SIZE), np.int8))
+    for name, call in (("key", (codes, rows)), ("value", (rows, codes))):
+        with pytest.raises(
+            TypeError, match=f"^{name}: given dtype int8, expected one of float16, float32, bfloat16: "
+        ) as error:
+            cache.write(0, *call, slots)
+        assert "scale_cache" not in str(error.value) and "make it without scales" in str(error.value)
+    assert not cache.read("a", 0)[0].any()
+
+
+def test_writing_floats_into_a_cache_of_codes_names_scales() -> None:
+    cache = PagedKVCache(**SIZES, dtype="int8")
+    cache.allocate("a", 1)
+    rows = Tensor(np.ones((1, HEADS, SIZE), np.float32))
+    with pytest.raises(TypeError, match=r"^key: given dtype float32, expected int8 as .* scales='dynamic'"):
+        cache.write(0, rows, rows, cache.slot_mapping(["a"], [1]))
+
+
+def spellings(name: str) -> list[Any]:
+    """A dtype as MindSpore, NumPy or ml_dtypes, and its name say it."""
+    own = numpy_type(name)
+    return [name, getattr(ms, name), own, own.type]
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32"])
+def test_a_dtype_is_taken_by_every_spelling(name: str) -> None:
+    for code in spellings("int8") + spellings("float8_e4m3fn"):
+        cache = PagedKVCache(**SIZES, dtype=code, value_dtype=code, scales="dynamic")
+        assert cache.key_caches[0].dtype == getattr(ms, np.dtype(to_numpy(cache.key_caches[0]).dtype).name)
+        written(cache, "a", 2)
+        want = [side.tobytes() for side in cache.read("a", 0, dtype=name)]
+        for dtype in spellings(name):
+            got = cache.read("a", 0, dtype=dtype)
+            assert [side.dtype for side in got] == [numpy_type(name)] * 2
+            assert [side.tobytes() for side in got] == want
+
+
+def test_index_dtypes_are_taken_by_every_spelling() -> None:
+    cache = PagedKVCache(**SIZES, dtype="int8", scales="dynamic")
+    cache.allocate("a", 3)
+    for name in ("int32", "int64"):
+        for dtype in spellings(name):
+            made = cache.slot_mapping(["a"], [1], dtype=dtype), cache.block_tables(["a"], dtype=dtype)
+            assert {tensor.dtype for tensor in (*made, cache.seq_lens(["a"], dtype=dtype))} == {getattr(ms, name)}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, "int8", ms.int32, "Float16", float, 3])
+def test_another_dtype_of_the_rows_is_refused(dtype: Any) -> None:
+    cache = PagedKVCache(**SIZES, dtype="int8", scales="dynamic")
+    cache.allocate("a", 1)
+    with pytest.raises(TypeError, match=r"^dtype: given .+, expected one of float16, float32, bfloat16"):
+        cache.read("a", 0, dtype=dtype)
+    with pytest.raises(TypeError, match=r"^dtype: given .+, expected int32 or int64"):
+        cache.slot_mapping(["a"], [1], dtype="float16" if dtype is ms.int32 else dtype)
 
 
 def test_reading_a_raw_cache_takes_no_dtype() -> None:
