@@ -15,9 +15,9 @@ from mindspore.ops import signature as sig
 from mindspore.ops.functional import isconstant
 from mindspore.ops.primitive import PrimitiveWithInfer, _primexpr, constexpr
 
-from ..rules.options import dtype_name
+from ..rules.options import NO_PARAMETERS, dtype_name
 from ..rules.scenario import UNKNOWN
-from ..rules.table import DTYPES, GATHER_PA, QUANT_SCATTER_PA, SCATTER_PA, STATUS_FIELDS
+from ..rules.table import GATHER_PA, QUANT_SCATTER_PA, SCATTER_PA, STATUS_FIELDS
 from . import backend
 from .bytecode_capture import keep_out
 from .moved_names import jit_context, jit_trace, set_jit_context
@@ -45,7 +45,7 @@ class CompileTime(PrimitiveWithInfer):  # type: ignore[misc]
 
 
 _TRACE = (
-    "npu_scatter_pa_kv_cache: given mindspore.jit(capture_mode='trace'), expected capture_mode='ast' or 'bytecode': a "
+    "ms_scatter_pa: given mindspore.jit(capture_mode='trace'), expected capture_mode='ast' or 'bytecode': a "
     "trace runs Python once and repeats the operators that it recorded, and in-place writes, MindSpore's own included, "
     "are lost"
 )
@@ -157,12 +157,9 @@ def _prepare() -> bool:
 in_graph = _InGraph("in_graph", _prepare)
 
 
-_UNKNOWN_TO_OPERATORS = tuple(dtype.name for dtype in DTYPES if dtype.reg_name is None)
-
-
 @_primexpr
 def _has_no_sum(dtype: Any) -> bool:
-    return dtype_name(dtype) in _UNKNOWN_TO_OPERATORS
+    return dtype_name(dtype) in NO_PARAMETERS
 
 
 def _zeros(inputs: Any) -> Any:
@@ -277,14 +274,29 @@ class _Absent:
 
 absent = _Absent()
 
-_NUM_TENSORS = len(SCATTER_PA.arguments)
-GATHER_TENSORS, QUANT_TENSORS = len(GATHER_PA.arguments), len(QUANT_SCATTER_PA.arguments)
+_SCATTER_TENSORS, GATHER_TENSORS, QUANT_TENSORS = (
+    tuple(argument.name for argument in operator.arguments) for operator in (SCATTER_PA, GATHER_PA, QUANT_SCATTER_PA)
+)
 
 
-def parts_of(call: Any, count: Any = _NUM_TENSORS) -> Any:
-    """The first ``count`` of a call inside a graph, which are tensors, their shapes and dtypes, modes and last status."""
+@_primexpr
+def _refuse_others(names: Any, shapes: Any) -> None:
+    for name, shape in zip(names, shapes, strict=True):
+        if isinstance(shape, str):
+            raise TypeError(f"{name}: given {shape}, expected a Tensor")
+
+
+def parts_of(call: Any, names: Any = _SCATTER_TENSORS) -> Any:
+    """The tensors of a call inside a graph, which ``names`` names, their shapes and dtypes, modes and last status.
+
+    Raises:
+        TypeError: one is neither a tensor nor None. MindSpore says of a number that it has no attribute ``shape``, and of an
+            array that is a constant nothing before it ends the process.
+    """
+    count = len(names)
     tensors = call[:count]
     shapes = tuple([known_shape(tensor) for tensor in tensors])
+    _refuse_others(names, shapes)
     dtypes = tuple([dtype_of(tensor) for tensor in tensors])
     return tensors, shapes, dtypes, call[count:-1], call[-1]
 
@@ -322,16 +334,34 @@ def address_of(last_status: Any) -> int | None:
 
 
 def known_shape(tensor: Any) -> Any:
-    """The shape with -1 for what a dynamic graph does not know while compiling; None for None."""
+    """The shape with -1 for what a dynamic graph does not know while compiling; None for None, else what it is instead."""
+    if isinstance(tensor, Tensor):
+        known: tuple[int, ...] = ()
+        for dim in tensor.shape:
+            known = known + (dim if isconstant(dim) else UNKNOWN,)  # noqa: RUF005 - the graph parser has no starred tuples
+        return known
     if tensor is None:
         return None
-    known: tuple[int, ...] = ()
-    for dim in tensor.shape:
-        known = known + (dim if isconstant(dim) else UNKNOWN,)  # noqa: RUF005 - the graph parser has no starred tuples
-    return known
+    return _kind_of(tensor)
+
+
+_KINDS = (bool, int, float, str, list, tuple, dict, np.ndarray)
+
+
+@_primexpr
+def _kind(place: int) -> str:
+    return _KINDS[place].__name__ if place < len(_KINDS) else "another type"
+
+
+def _kind_of(given: Any) -> Any:
+    """The name of a type; the compiler knows no ``type(given).__name__``."""
+    place = 0
+    while place < len(_KINDS) and not isinstance(given, _KINDS[place]):
+        place = place + 1
+    return _kind(place)
 
 
 def dtype_of(tensor: Any) -> Any:
-    if tensor is None:
-        return None
-    return tensor.dtype
+    if isinstance(tensor, Tensor):
+        return tensor.dtype
+    return None

@@ -10,6 +10,7 @@ from mindspore.ops.primitive import _primexpr, constexpr
 
 from ..backends import backend
 from ..backends.graph import in_graph
+from ..backends.graph_tools import known_shape
 from ..paged_functional import npu_gather_pa_kv_cache
 from ..rules.paged import check_sequences
 from ..rules.table import GATHER_PA
@@ -104,6 +105,16 @@ def _gather(block_tables: Any, *call: Any, **options: Any) -> None:
         raise _ERRORS.get(kind, RuntimeError)(_in_own_words(text, block_tables))
 
 
+_TENSORS = ("key_cache", "value_cache", "block_tables", "seq_lens")
+
+
+@_primexpr
+def _refuse_types(shapes: Any) -> None:
+    for name, shape in zip(_TENSORS, shapes, strict=True):
+        if shape is None or isinstance(shape, str):
+            raise TypeError(f"{name}: given {shape or 'NoneType'}, expected a Tensor")
+
+
 @_primexpr
 def _refuse_unknown_lengths() -> None:
     raise ValueError(
@@ -180,16 +191,12 @@ def paged_cache_load(
     layout = _layout(kv_cache_cfg, is_seq_lens_cumsum_type, has_seq_starts, seq_starts is not None)
     starts = seq_starts if has_seq_starts else None
     if in_graph():
+        _refuse_types([known_shape(given) for given in (key_cache, value_cache, block_tables, seq_lens)])
         if not isconstant(seq_lens):
             _refuse_unknown_lengths()
         rows = _rows_of_constant(seq_lens, is_seq_lens_cumsum_type, _most(block_tables.shape, key_cache.shape, layout))
     else:
-        for name, given in (
-            ("key_cache", key_cache),
-            ("value_cache", value_cache),
-            ("block_tables", block_tables),
-            ("seq_lens", seq_lens),
-        ):
+        for name, given in zip(_TENSORS, (key_cache, value_cache, block_tables, seq_lens), strict=True):
             if not isinstance(given, Tensor):
                 raise TypeError(f"{name}: given {type(given).__name__}, expected a Tensor")
         check_sequences(block_tables.shape, seq_lens.shape, None, is_seq_lens_cumsum_type)  # before memory is asked for

@@ -148,6 +148,20 @@ def test_every_tensor_of_another_dtype_is_refused(operator: Operator) -> None:
 
 
 @EVERY
+def test_a_graph_refuses_what_is_no_tensor(operator: Operator) -> None:
+    """By name and while it is compiled, with the sentence of PyNative: MindSpore has none of its own, or ends the process."""
+    others = [np.ones(1, np.float32), 0.5, [0.5], 2, True, (0.5, 0.5), {"a": 1}]
+    for i, argument in enumerate(operator.arguments[::3]):  # a graph takes its time
+        call = call_of(operator) | {argument.name: others[i % len(others)]}
+        kind = type(call[argument.name]).__name__
+        with pytest.raises(TypeError, match=f"^{argument.name}: given {kind}, expected a Tensor"):
+            in_a_graph(operator, call)
+        if argument.name in call_of(operator):  # else another argument may be refused first
+            with pytest.raises(TypeError, match=f"^{argument.name}: given {kind}, expected a Tensor"):
+                function_of(operator)(**call)
+
+
+@EVERY
 def test_every_tensor_whose_memory_ends_before_it_is_refused(operator: Operator) -> None:
     for argument in operator.arguments:
         call = call_of(operator)

@@ -104,6 +104,29 @@ def test_a_graph_refuses_lengths_that_are_not_known() -> None:
         load(Tensor(LENGTHS))
 
 
+@pytest.mark.parametrize(
+    ("name", "other", "given"),
+    [
+        ("seq_lens", [5, 2], "list"),
+        ("seq_lens", None, "NoneType"),
+        ("block_tables", 3, "int"),
+        ("value_cache", 0.5, "float"),
+    ],
+)
+def test_what_is_no_tensor_is_refused_in_both_modes(name: str, other: object, given: str) -> None:
+    call = dict(zip(("key_cache", "value_cache"), map(Tensor, _caches(0, False)), strict=True))
+    call |= {"block_tables": Tensor(TABLES), "seq_lens": Tensor(LENGTHS), name: other}
+    key_cache, value_cache, block_tables, seq_lens = call.values()
+
+    @ms.jit
+    def load():
+        return paged_cache_load(key_cache, value_cache, block_tables, seq_lens)
+
+    for run in (lambda: paged_cache_load(*call.values()), load):
+        with pytest.raises(TypeError, match=f"^{name}: given {given}, expected a Tensor"):
+            run()
+
+
 def test_a_bad_block_is_named() -> None:
     tables = TABLES.copy()
     tables[1, 1] = 5
