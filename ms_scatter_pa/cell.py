@@ -7,7 +7,8 @@ from mindspore import Parameter, Tensor, nn
 
 from .backends import backend
 from .backends.graph import HeldParameters, graph_backend, in_graph, refuse_view
-from .rules.options import check_modes
+from .rules.options import check_modes, check_parameter
+from .rules.table import SCATTER_PA
 from .status import read_status
 
 
@@ -60,8 +61,8 @@ class ScatterPaKvCache(nn.Cell):  # type: ignore[misc]
     ) -> None:
         super().__init__(auto_prefix=False)
         for name, cache in (("key_cache", key_cache), ("value_cache", value_cache)):
-            if not isinstance(cache, Parameter) and not (name == "value_cache" and cache is None):
-                raise TypeError(f"{name}: given {type(cache).__name__}, expected a Parameter")
+            if cache is not None or name == "key_cache":
+                check_parameter(name, cache, SCATTER_PA)
         check_modes(cache_mode, scatter_mode, on_error, check_duplicates)
         self.key_cache = key_cache
         self.value_cache = value_cache
@@ -86,7 +87,7 @@ class ScatterPaKvCache(nn.Cell):  # type: ignore[misc]
     ) -> Any:
         """Writes the rows; see ``npu_scatter_pa_kv_cache``."""
         if in_graph():
-            refuse_view(self.held.view)
+            refuse_view(self.held.view, SCATTER_PA.name)
             caches = (self.key_cache, self.value_cache)
             modes = (self.cache_mode, self.scatter_mode, self.on_error, self.check_duplicates)
             lengths = (compress_lens, compress_seq_offsets, seq_lens)

@@ -7,8 +7,12 @@ from mindspore import Parameter, Tensor, nn
 
 from .backends import backend, needed
 from .backends.graph import HeldParameters, graph_backend, in_graph, refuse_view
+from .rules.options import check_parameter
 from .rules.paged_options import check_gather_modes, check_quant_modes
+from .rules.table import OPERATORS
 from .status import read_status
+
+_OPERATORS = {operator.name: operator for operator in OPERATORS}
 
 
 class _Recording(nn.Cell):  # type: ignore[misc]
@@ -18,8 +22,8 @@ class _Recording(nn.Cell):  # type: ignore[misc]
 
     def _keep(self, caches: dict[str, Any], required: str, on_error: str) -> None:
         for name, cache in caches.items():
-            if not isinstance(cache, Parameter) and (name == required or cache is not None):
-                raise TypeError(f"{name}: given {type(cache).__name__}, expected a Parameter")
+            if cache is not None or name == required:
+                check_parameter(name, cache, _OPERATORS[self._operator])
             setattr(self, name, cache)
         self.held = HeldParameters(self._params)
         self.on_error = on_error
@@ -107,7 +111,7 @@ class GatherPaKvCache(_Recording):
         scales = (None, None, None, None, None, None)
         modes = (self.is_seq_lens_cumsum, self.cache_mode, self.on_error)
         if in_graph():
-            refuse_view(self.held.view)
+            refuse_view(self.held.view, self._operator)
             return graph_backend.gather(
                 *caches, block_tables, seq_lens, key, value, seq_offset, *scales, *modes, self.last_status
             )
@@ -189,7 +193,7 @@ class QuantScatterPaKvCache(_Recording):
         scales = (key_scale, value_scale, key_offset, value_offset, self.key_scale_cache, self.value_scale_cache)
         modes = (self.cache_mode, self.on_error, self.check_duplicates)
         if in_graph():
-            refuse_view(self.held.view)
+            refuse_view(self.held.view, self._operator)
             return graph_backend.quant(key, value, *caches, slot_mapping, *scales, *modes, self.last_status)
         return needed(backend().quant_eager, "quant_scatter_pa_kv_cache")(
             key, value, *caches, slot_mapping, *scales, *modes, self.last_status

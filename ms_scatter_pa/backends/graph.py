@@ -6,7 +6,7 @@ from typing import Any
 import mindspore as ms
 from mindspore.ops.primitive import _primexpr
 
-from ..rules.table import GATHER_PA, QUANT_SCATTER_PA
+from ..rules.table import GATHER_PA, QUANT_SCATTER_PA, SCATTER_PA
 from . import backend, needed
 from .graph_tools import in_graph
 from .views import is_part, is_view
@@ -57,12 +57,20 @@ class HeldParameters:
         return next((name for name, parameter in self.parameters.items() if is_moved(parameter)), "")
 
 
+_IN_A_POOL = {
+    SCATTER_PA.name: "slots of interleaved_slot_mapping",
+    GATHER_PA.name: "block_tables that count the pool's blocks, 2 * b for K and 2 * b + 1 for V",
+    QUANT_SCATTER_PA.name: "slots of interleaved_slot_mapping",
+}
+"""Operator -> what a call takes whose cache is a pool of interleaved blocks."""
+
+
 @_primexpr
-def refuse_view(name: str) -> None:
+def refuse_view(name: str, operator: str) -> None:
     """Refuses the view that ``HeldParameters`` has found, while a graph is compiled."""
     if name:
         raise ValueError(
             f"{name}: given a Parameter that is a view of another tensor to a graph, expected one with memory of its own: "
             "MindSpore would move it to a copy, apart from that tensor. A pool of interleaved blocks goes in whole, as an "
-            "argument of npu_scatter_pa_kv_cache with slots of interleaved_slot_mapping"
+            f"argument of {operator} with {_IN_A_POOL[operator]}"
         )

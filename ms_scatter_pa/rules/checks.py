@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from .layouts import UNKNOWN, same, shape_text
 from .scenario import ARGUMENT_NAMES, Arguments, Scenario, Shape, decide
-from .table import ARGUMENTS, DTYPES, INDEX_DTYPES
+from .table import ARGUMENTS, CODES, DTYPES, INDEX_DTYPES, QUANT_SCATTER_PA, SCALED_ROWS
 
 DATA_DTYPE_NAMES = tuple(dtype.name for dtype in DTYPES)
 INDEX_DTYPE_NAMES = tuple(dtype.name for dtype in INDEX_DTYPES)
@@ -47,10 +47,20 @@ def _check_dtypes(arguments: Arguments) -> None:
         allowed = INDEX_DTYPE_NAMES if argument.dtype_group == "index" else DATA_DTYPE_NAMES
         if dtype not in allowed:
             raise TypeError(f"{argument.name}: given dtype {dtype}, expected one of {', '.join(allowed)}")
-    _check_same_dtype(arguments, "key_cache", "key", "a cache holds what is written")
-    _check_same_dtype(arguments, "value_cache", "value", "a cache holds what is written")
+    for rows in ("key", "value"):
+        _check_same_dtype(
+            arguments, f"{rows}_cache", rows, f"a cache holds what is written{_quantising(arguments, rows)}"
+        )
     for name in ("compress_lens", "compress_seq_offsets", "seq_lens"):
         _check_same_dtype(arguments, name, "slot_mapping", "all index arguments share one dtype")
+
+
+def _quantising(arguments: Arguments, rows: str) -> str:
+    """Who writes float rows into a cache of 8 bits, to be said of a call that would have to."""
+    given, cache = arguments.dtype(rows), arguments.dtype(f"{rows}_cache")
+    if given not in SCALED_ROWS or cache not in CODES or arguments.given("seq_lens"):
+        return ""
+    return f"; {QUANT_SCATTER_PA.name}, as a Cell QuantScatterPaKvCache, writes {given} rows as {cache}"
 
 
 def _check_same_dtype(arguments: Arguments, name: str, other: str, why: str) -> None:

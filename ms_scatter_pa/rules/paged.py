@@ -265,8 +265,11 @@ def _scaling(arguments: PagedArguments, found: scenario.Scenario, side: str, *, 
     quantised = (scale is not None or scale_cache is not None) if not writes else rows in SCALED_ROWS
     if not quantised:
         if rows != cache:
-            more = f"; {side}_scale or {side}_scale_cache dequantises" if rows in SCALED_ROWS and cache in CODES else ""
-            raise TypeError(f"{side}_cache: given dtype {cache}, expected {rows} as {side} has{more}")
+            without, more = "", ""
+            if rows in SCALED_ROWS and cache in CODES:
+                without = f" without {side}_scale or {side}_scale_cache"
+                more = f"; {arguments.name} dequantises by one of them"
+            raise TypeError(f"{side}_cache: given dtype {cache}{without}, expected {rows} as {side} has{more}")
         return _check_copied(arguments, side, heads)
     if rows not in SCALED_ROWS:
         raise TypeError(f"{side}: given dtype {rows}, expected one of {', '.join(SCALED_ROWS)}, since scales are given")

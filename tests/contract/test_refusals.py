@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 from mindspore import Parameter
 
-from ms_scatter_pa import ScatterPaKvCache, npu_scatter_pa_kv_cache, read_status
+from ms_scatter_pa import (
+    GatherPaKvCache,
+    QuantScatterPaKvCache,
+    ScatterPaKvCache,
+    make_cache,
+    npu_gather_pa_kv_cache,
+    npu_scatter_pa_kv_cache,
+    quant_scatter_pa_kv_cache,
+    read_status,
+)
 from ms_scatter_pa.backends.cpu.eager import call_through_pointers
 from tests.support.arrays import as_bytes, to_array
 from tests.support.entries import GraphCell, graph_function, graph_mode
@@ -131,6 +140,26 @@ def test_a_cell_refuses_what_is_no_parameter(cache: Any) -> None:
     key_cache = Tensor([1.0]) if cache == "a Tensor" else cache
     with pytest.raises(TypeError, match=r"^key_cache: given \w+, expected a Parameter"):
         ScatterPaKvCache(key_cache)
+
+
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2", "hifloat8"])
+@pytest.mark.parametrize("cell", [ScatterPaKvCache, GatherPaKvCache, QuantScatterPaKvCache])
+def test_a_cell_says_where_a_cache_of_8_bit_floats_goes(cell: Any, dtype: str) -> None:
+    cache = make_cache("Norm", num_blocks=1, block_size=1, num_head=1, head_size=32, dtype=dtype)
+    if (cell, dtype) == (QuantScatterPaKvCache, "hifloat8"):  # which no argument may be either
+        with pytest.raises(TypeError, match=r"^key_cache: given Tensor, expected a Parameter$"):
+            cell(cache)
+        return
+    with pytest.raises(
+        TypeError, match=f"^key_cache: given a Tensor of {dtype}, expected a Parameter. MindSpore"
+    ) as error:
+        cell(cache)
+    function = {
+        ScatterPaKvCache: npu_scatter_pa_kv_cache,
+        GatherPaKvCache: npu_gather_pa_kv_cache,
+        QuantScatterPaKvCache: quant_scatter_pa_kv_cache,
+    }[cell]
+    assert f"pass such a cache to {function.__name__} as an argument" in str(error.value)
 
 
 def test_every_argument_of_the_operator_is_refused_by_name_somewhere() -> None:

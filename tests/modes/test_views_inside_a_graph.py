@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, mint, mutable, nn, ops
 
-from ms_scatter_pa import GatherPaKvCache, QuantScatterPaKvCache, ScatterPaKvCache, npu_scatter_pa_kv_cache
+from ms_scatter_pa import (
+    GatherPaKvCache,
+    QuantScatterPaKvCache,
+    ScatterPaKvCache,
+    interleaved_slot_mapping,
+    npu_gather_pa_kv_cache,
+    npu_scatter_pa_kv_cache,
+    quant_scatter_pa_kv_cache,
+)
 from tests.support.small import BS, CACHE, NB, D, N, put, same, step
 
 
@@ -156,6 +164,13 @@ def quantise(view: Any) -> tuple[nn.Cell, list[Any]]:
     return cell, [key, None, slots, None]
 
 
+OPERATOR = {
+    scatter: "npu_scatter_pa_kv_cache",
+    gather: "npu_gather_pa_kv_cache",
+    quantise: "quant_scatter_pa_kv_cache",
+}
+
+
 @pytest.mark.parametrize("held", ["graph", "jit"])
 @pytest.mark.parametrize("make", [scatter, gather, quantise])
 @pytest.mark.parametrize("kind", VIEWS)
@@ -170,8 +185,11 @@ def test_a_cell_refuses_a_view_in_a_graph(kind: str, make: Any, held: str) -> No
     def compiled(a: Any, b: Any, c: Any, d: Any) -> Any:
         return network(a, b, c, d)
 
-    with pytest.raises(ValueError, match=f"^{name}: given a Parameter that is a view of another tensor to a graph"):
+    with pytest.raises(
+        ValueError, match=f"^{name}: given a Parameter that is a view of another tensor to a graph"
+    ) as error:
         (compiled if held == "jit" else network)(*tensors)
+    assert f"as an argument of {OPERATOR[make]} with " in str(error.value)
     assert cache.data_ptr() == view.data_ptr(), "it is a view as before"
     if make is scatter:  # and PyNative writes it
         ms.set_context(mode=ms.PYNATIVE_MODE)
@@ -226,6 +244,42 @@ def test_an_interleaved_pool_goes_in_whole(hold: Any) -> None:
     got = pool.asnumpy().reshape(NB, 2, *CACHE[1:])
     assert same(Tensor(got[:, 0]), put(np.zeros(CACHE, np.float16), slots, key))
     assert same(Tensor(got[:, 1]), put(np.zeros(CACHE, np.float16), slots, value))
+
+
+class GatherPool(nn.Cell):
+    """Its rows come back with block tables that count the pool's blocks, and so are quantised with slots of it."""
+
+    def construct(self, pool: Any, tables: Any, lengths: Any, key: Any, value: Any) -> Any:
+        first = npu_gather_pa_kv_cache(pool, None, tables * 2, lengths, key, None, cache_mode="Norm")
+        second = npu_gather_pa_kv_cache(pool, None, tables * 2 + 1, lengths, value, None, cache_mode="Norm")
+        return first, second
+
+
+class QuantisePool(nn.Cell):
+    def construct(self, key: Any, value: Any, pool: Any, slots: Any, scale: Any) -> Any:
+        places = interleaved_slot_mapping(slots, BS, 0), interleaved_slot_mapping(slots, BS, 1)
+        status = quant_scatter_pa_kv_cache(key, None, pool, None, places[0], key_scale=scale, cache_mode="Norm")
+        pool = ops.depend(pool, status)
+        return quant_scatter_pa_kv_cache(value, None, pool, None, places[1], key_scale=scale, cache_mode="Norm")
+
+
+def test_an_interleaved_pool_is_gathered_whole() -> None:
+    pool = np.random.default_rng(1).standard_normal((2 * NB, *CACHE[1:])).astype(np.float16)
+    key, value = (Tensor(np.zeros((BS + 3, N, D), np.float16)) for _ in range(2))
+    GatherPool()(Tensor(pool), Tensor([[2, 0, -1]]), Tensor([BS + 3]), key, value)
+    for part, rows in enumerate((key, value)):
+        half = pool.reshape(NB, 2, *CACHE[1:])[:, part]
+        assert same(rows, np.concatenate([half[2], half[0][:3]]))
+
+
+def test_an_interleaved_pool_is_quantised_whole() -> None:
+    pool = Tensor(np.zeros((2 * NB, *CACHE[1:]), np.int8))
+    rows = np.random.default_rng(1).integers(-100, 100, (2, 5, N, D))
+    slots = step(1)[2]
+    QuantisePool()(*(Tensor(side.astype(np.float16)) for side in rows), pool, Tensor(slots), Tensor([1], ms.float32))
+    got = pool.asnumpy().reshape(NB, 2, *CACHE[1:])
+    for part, side in enumerate(rows):
+        assert np.array_equal(got[:, part], put(np.zeros(CACHE, np.int8), slots, side.astype(np.int8)))
 
 
 def test_an_element_of_a_list_is_no_copy() -> None:

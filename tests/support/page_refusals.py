@@ -128,6 +128,7 @@ places = partial(PageRefusal, IndexError)
 TABLE = (
     # The gather.
     types("seq_lens", "seq_lens left out", gather, other("seq_lens", None)),
+    types("seq_lens", "a list of lengths", gather, other("seq_lens", [5, 2])),
     types("seq_lens", "float lengths", gather, other("seq_lens", [5, 2], "float32")),
     types("seq_lens", "two index dtypes", gather, other("seq_lens", [5, 2], "int64")),
     types("key_cache", "rows of another dtype", gather, empty("key", (7, 2, 16), "float32")),
@@ -209,6 +210,8 @@ TABLE = (
     types("key_scale", "a float16 scale", static, other("key_scale", [0.5], "float16")),
     types("key_cache", "codes of another dtype", given, empty("key", (3, 2, 16), "float8_e5m2")),
     values("key_scale", "no scales at all", static, other("key_scale", None)),
+    types("key_scale", "a number as a scale", static, other("key_scale", 0.5)),
+    types("key_scale", "an array as a scale", static, other("key_scale", np.array([0.5], np.float32))),
     values("key_scale", "static scales and a scale cache", static, empty("key_scale_cache", (4, 4, 2), "float32")),
     values("key_scale_cache", "codes and a scale cache without scales", given, other("key_scale", None)),
     values("key_scale", "codes and scales without a scale cache", given, other("key_scale_cache", None)),

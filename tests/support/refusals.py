@@ -263,12 +263,14 @@ sums = partial(Refusal, VALUES, ValueError, BAD_SHAPES)
 
 TABLE: tuple[Refusal, ...] = (
     # Types
-    types("key", "an argument that is no Tensor", NORM, _not_a_tensor, why_not="MindSpore turns arrays into constants"),
+    types("key", "an argument that is no Tensor", NORM, _not_a_tensor),
     types("slot_mapping", "a required argument that is None", NORM, remove("slot_mapping")),
     types("key", "a data dtype outside the table", NORM, retype("key", "key_cache", dtype="float64")),
     types("slot_mapping", "an index dtype outside the table", NORM, retype("slot_mapping", dtype="int16")),
     types("key_cache", "key_cache of another dtype than key", NORM, retype("key_cache", dtype="float32")),
-    types("value_cache", "value_cache of another dtype than value", NORM, retype("value_cache", dtype="int8")),
+    types("value_cache", "value_cache of another dtype than value", NORM, retype("value_cache", dtype="uint8")),
+    types("key_cache", "float rows for a cache of 8-bit codes", NORM, retype("key_cache", dtype="int8")),
+    types("value_cache", "float values for a cache of 8-bit codes", NZ, retype("value_cache", dtype="int8")),
     types("value", "K and V of two dtypes outside PA_NZ", NORM, retype("value", "value_cache", dtype="int8")),
     types("compress_lens", "compress_lens of another index dtype", ALIBI, retype("compress_lens", dtype="int64")),
     types(
