@@ -29,9 +29,9 @@ constexpr SideArguments kValueSide = {gather::kValue, gather::kValueCache, gathe
 
 constexpr int64_t kTileBytes = int64_t{32} << 10;  // of rows
 constexpr int64_t kLongBytes = int64_t{64} << 10;  // of a segment that is copied by itself
-constexpr int64_t kNzPiece = 16;                   // tokens of a PA_NZ block
+constexpr int64_t kPiece = 16;                     // tokens of a PA_NZ or NHSD block
+constexpr int64_t kPieceBytes = int64_t{32} << 10;
 constexpr int64_t kReadAhead = 1024;
-constexpr int64_t kMemoryPage = 4096;  // of the system, not a block of the cache
 constexpr int64_t kMinPieceBytes = int64_t{128} << 10;
 constexpr int64_t kMinPiece = 8;
 
@@ -112,49 +112,82 @@ class SegmentWalk {
   int64_t sequence_;
 };
 
-// Segments in pieces of a few rows. The rows of the next piece can be on their way meanwhile, and of the one after it
-// the pages, where it begins a segment.
+// Segments of rows [begin, end) in pieces of a few rows, and pieces of one size in groups. The next group can be on its
+// way meanwhile, at the end the one behind it, which the thread will likely have next.
 class PieceWalk {
  public:
-  PieceWalk(const MsspGatherCall& call, const std::vector<int64_t>& starts, int64_t begin, int64_t end, int64_t most)
-      : walk_(call, starts, begin, end), most_(most) {
-    for (int i = 1; i < kPieces; ++i) TakePiece(&pieces_[i]);
+  struct Group {
+    int size = 0;
+    Segment pieces[StripsAhead::kMostPieces];
+  };
+
+  PieceWalk(const MsspGatherCall& call, const std::vector<int64_t>& starts, int64_t begin, int64_t end, int64_t most,
+            int group)
+      : walk_(call, starts, begin, call.num_tokens), begin_(begin), end_(end), most_(most), most_pieces_(group) {
+    TakePiece();
+    TakeGroup();
   }
 
   bool Next() {
-    for (int i = 0; i + 1 < kPieces; ++i) pieces_[i] = pieces_[i + 1];
-    TakePiece(&pieces_[kPieces - 1]);
-    return pieces_[0].count > 0;
+    if (++at_ >= group_.size) {
+      group_ = next_;
+      at_ = 0;
+      TakeGroup();
+      if (group_.size == 0) return false;
+    }
+    Segment& piece = group_.pieces[at_];
+    if (piece.row >= end_) return false;
+    piece.count = std::min(piece.count, end_ - piece.row);
+    return true;
   }
 
-  const Segment& Piece() const { return pieces_[0]; }
+  const Segment& Piece() const { return group_.pieces[at_]; }
 
-  // The last piece comes after itself.
-  const Segment& After() const { return pieces_[1].count > 0 ? pieces_[1] : pieces_[0]; }
-
-  // Null where it goes on in a block of which pieces were there before.
-  const Segment* NewBlock() const {
-    return begins_ && pieces_[kPieces - 1].count > 0 ? &pieces_[kPieces - 1] : nullptr;
+  // Whose rows come behind it; null: none of this walk.
+  const Segment* Following() const {
+    const bool in_group = at_ + 1 < group_.size;
+    if (!in_group && next_.size == 0) return nullptr;
+    const Segment& piece = in_group ? group_.pieces[at_ + 1] : next_.pieces[0];
+    return piece.row < end_ ? &piece : nullptr;
   }
+
+  bool IsFirst() const { return Piece().row == begin_; }
+
+  // Whether it is the first one of its group.
+  bool BeginsGroup() const { return at_ == 0; }
+
+  // The one after that; at the end of all its own.
+  const Group& NextGroup() const { return next_.size > 0 ? next_ : group_; }
 
  private:
-  static constexpr int kPieces = 6;
+  void TakePiece() {
+    if (rest_.count == 0 && !walk_.Next(&rest_)) rest_.count = 0;
+    piece_ = rest_;
+    piece_.count = std::min(rest_.count, most_);
+    rest_.row += piece_.count;
+    rest_.offset += piece_.count;
+    rest_.count -= piece_.count;
+  }
 
-  void TakePiece(Segment* piece) {
-    begins_ = rest_.count == 0;
-    if (begins_ && !walk_.Next(&rest_)) rest_.count = 0;
-    *piece = rest_;
-    piece->count = std::min(rest_.count, most_);
-    rest_.row += piece->count;
-    rest_.offset += piece->count;
-    rest_.count -= piece->count;
+  void TakeGroup() {
+    next_.size = 0;
+    while (next_.size < most_pieces_ && piece_.count > 0 &&
+           (next_.size == 0 || piece_.count == next_.pieces[0].count)) {
+      next_.pieces[next_.size++] = piece_;
+      TakePiece();
+    }
   }
 
   SegmentWalk walk_;
+  const int64_t begin_;
+  const int64_t end_;
   const int64_t most_;
+  const int most_pieces_;
   Segment rest_{};
-  Segment pieces_[kPieces]{};
-  bool begins_ = true;
+  Segment piece_{};  // the first one that is in no group yet
+  Group group_;
+  Group next_;
+  int at_ = 0;
 };
 
 // One side of a call, for one thread.
@@ -184,15 +217,16 @@ class SideGatherer {
 
   void Run(int64_t begin, int64_t end) {
     if (NeedsTile()) return RunInTiles(begin, end);
-    if (call_.layout == MSSP_NORM) return CopyNorm(begin, end);
+    // One head is as many tokens side by side.
+    if (call_.layout == MSSP_NORM || (call_.layout == MSSP_NHSD && call_.num_head == 1)) return CopyNorm(begin, end);
     if (call_.layout == MSSP_NHSD) return CopyNhsd(begin, end);
     CopyNz(begin, end);
   }
 
  private:
   bool NeedsTile() const {
-    const auto lines = reinterpret_cast<uintptr_t>(side_.rows) | static_cast<uintptr_t>(row_bytes_);
-    return dequantises_ || !rows_are_contiguous_ || (call_.layout == MSSP_PA_NZ && stream_ && lines % kLine != 0);
+    return dequantises_ || !rows_are_contiguous_ ||
+           (call_.layout == MSSP_PA_NZ && stream_ && !kernels_.streams_nz_rows(side_.rows, row_bytes_));
   }
 
   const char* Block(int64_t block) const {
@@ -251,25 +285,60 @@ class SideGatherer {
 
   const char* Source(const Segment& piece) const { return Block(piece.block) + piece.offset * StripBytes(); }
 
-  void FetchMemoryPages(const Segment* piece) const {
-    if (piece == nullptr) return;
-    const int64_t strip = call_.block_size * StripBytes();
-    const int64_t step = std::max(strip, kMemoryPage);
-    const char* const first = Source(*piece);
-    for (int64_t at = 0; at < call_.block_size * token_bytes_; at += step) __builtin_prefetch(first + at, 0, 2);
+  // In PA_NZ and NHSD.
+  PieceWalk Pieces(int64_t begin, int64_t end) const {
+    const int64_t tokens = std::clamp<int64_t>(kPieceBytes / token_bytes_, 2, kPiece);
+    return {call_, starts_, begin, end, tokens, tokens >= call_.block_size ? StripsAhead::kMostPieces : 1};
   }
 
-  // A token is a copy of one row per head.
-  void CopyNhsd(int64_t begin, int64_t end) const {
+  // Units are moved of two tokens at a time.
+  bool CanJoin(const Segment& piece) const { return call_.layout == MSSP_NHSD || piece.count % 2 == 0; }
+
+  // Strips of the walk's piece, to rows that lie `row_bytes` apart.
+  StripRun Strips(char* to, int64_t row_bytes, const PieceWalk& walk) {
+    StripRun run;
+    run.to = to;
+    run.from = Source(walk.Piece());
+    run.token_stride = row_bytes;
+    run.strip_bytes = StripBytes();
+    run.strip_stride = call_.block_size * run.strip_bytes;
+    run.tokens = walk.Piece().count;
+    run.strips = token_bytes_ / run.strip_bytes;
+    const Segment* const following = walk.Following();
+    const bool joins = following != nullptr && CanJoin(walk.Piece()) && CanJoin(*following);
+    run.after = joins ? Source(*following) : nullptr;
+    run.has_begun = has_begun_ && !walk.IsFirst();
+    has_begun_ = joins;
+    if (walk.BeginsGroup()) {
+      const PieceWalk::Group& next = walk.NextGroup();
+      const char* const from = Source(next.pieces[0]);
+      ahead_ = {from,
+                next.size,
+                Source(next.pieces[next.size - 1]) - from,
+                next.pieces[0].count * run.strip_bytes,
+                run.strip_stride,
+                run.strips};
+    }
+    run.ahead = &ahead_;
+    return run;
+  }
+
+  void CopyNhsd(int64_t begin, int64_t end) {
+    if (stream_ && head_bytes_ % kLine == 0) {
+      for (PieceWalk walk = Pieces(begin, end); walk.Next();) {
+        kernels_.stream_strips(Strips(Row(walk.Piece().row), row_bytes_, walk));
+      }
+      return;
+    }
+    // A token is a copy of one row per head.
     InterleavedCopies copies;
     copies.row_bytes = head_bytes_;
     copies.stride = call_.block_size * head_bytes_;
     copies.rows = call_.num_head;
-    for (PieceWalk walk(call_, starts_, begin, end, kMaxInterleaved); walk.Next();) {
-      FetchMemoryPages(walk.NewBlock());
+    for (PieceWalk walk(call_, starts_, begin, end, kMaxInterleaved, 1); walk.Next();) {
       const Segment& piece = walk.Piece();
       const char* const source = Source(piece);
-      copies.prefetch = Source(walk.After()) - source;
+      copies.prefetch = Source(walk.NextGroup().pieces[0]) - source;
       copies.count = static_cast<int>(piece.count);
       for (int i = 0; i < copies.count; ++i) {
         copies.to[i] = Row(piece.row + i);
@@ -279,30 +348,15 @@ class SideGatherer {
     }
   }
 
-  void CopyNz(int64_t begin, int64_t end) const {
-    for (PieceWalk walk(call_, starts_, begin, end, kNzPiece); walk.Next();) {
-      CopyUnits(Row(walk.Piece().row), row_bytes_, walk, stream_);
+  void CopyNz(int64_t begin, int64_t end) {
+    for (PieceWalk walk = Pieces(begin, end); walk.Next();) {
+      kernels_.nz_rows(Strips(Row(walk.Piece().row), row_bytes_, walk), stream_);
     }
-  }
-
-  void CopyUnits(char* to, int64_t row_bytes, const PieceWalk& walk, bool stream) const {
-    FetchMemoryPages(walk.NewBlock());
-    NzRun run;
-    run.to = to;
-    run.from = Source(walk.Piece());
-    run.token_stride = row_bytes;
-    run.unit_stride = call_.block_size * kUnitBytes;
-    run.tokens = walk.Piece().count;
-    run.units = token_bytes_ / kUnitBytes;
-    run.prefetch = Source(walk.After()) - run.from;
-    run.before = 0;
-    run.goes_on = run.fills_block = false;
-    kernels_.nz_rows(run, stream);
   }
 
   void RunInTiles(int64_t begin, int64_t end) {
     int64_t first = begin;
-    for (PieceWalk walk(call_, starts_, begin, end, std::min(tile_tokens_, kNzPiece)); walk.Next();) {
+    for (PieceWalk walk(call_, starts_, begin, end, std::min(tile_tokens_, kPiece), 1); walk.Next();) {
       const Segment& piece = walk.Piece();
       if (piece.row + piece.count - first > tile_tokens_) {
         Emit(first, piece.row);
@@ -319,7 +373,7 @@ class SideGatherer {
   }
 
   // The segment's bytes as [count, N, D].
-  void Collect(char* to, const PieceWalk& walk) const {
+  void Collect(char* to, const PieceWalk& walk) {
     const Segment& segment = walk.Piece();
     const char* const block = Block(segment.block);
     if (call_.layout == MSSP_NORM) {
@@ -333,7 +387,7 @@ class SideGatherer {
         }
       }
     } else {
-      CopyUnits(to, token_bytes_, walk, false);
+      kernels_.nz_rows(Strips(to, token_bytes_, walk), false);
     }
   }
 
@@ -403,6 +457,8 @@ class SideGatherer {
   const bool dequantises_;
   const bool rows_are_contiguous_;
   QuantKernels::Dequantise dequantise_ = nullptr;
+  StripsAhead ahead_;
+  bool has_begun_ = false;  // the rows of the piece after the last one
   int64_t tile_tokens_;
   std::vector<char> tile_;
   std::vector<char> codes_;

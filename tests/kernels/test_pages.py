@@ -67,6 +67,61 @@ def test_gather_copies_bits(library: CoreLibrary, layout: str, dtype: str, data:
 
 
 @pytest.mark.parametrize("layout", CACHE_MODES)
+@pytest.mark.parametrize("distance", [0, 8, 16, 32, 48])
+@settings(COMMON, max_examples=40)
+@given(
+    block_size=st.sampled_from((2, 16, 20, 128)),
+    lengths=st.lists(st.integers(0, 90), min_size=1, max_size=4),
+    heads=st.sampled_from((1, 2, 3, 4, 8)),
+    half_lines=st.sampled_from((1, 2, 3, 4, 8)),
+    threads=st.integers(1, 3),
+)
+def test_gather_of_many_rows_anywhere_in_a_line(
+    library: CoreLibrary,
+    layout: str,
+    distance: int,
+    block_size: int,
+    lengths: list[int],
+    heads: int,
+    half_lines: int,
+    threads: int,
+) -> None:
+    """Lines that rows, pieces of blocks and threads share, with bytes around that stay."""
+    size, total = 16 * half_lines, sum(lengths)
+    needed = [-(-length // block_size) for length in lengths]
+    rng = np.random.default_rng(total)
+    blocks = sum(needed) + 1
+    inner = {
+        "Norm": (block_size, heads, size),
+        "NHSD": (heads, block_size, size),
+        "PA_NZ": (heads * half_lines, block_size, 16),
+    }[layout]
+    cache = aligned((blocks * int(np.prod(inner)) + 16,), np.dtype(np.float16))[distance // 4 :]
+    cache = cache[: blocks * int(np.prod(inner))].reshape(blocks, *inner)
+    cache.view(np.uint16)[...] = rng.integers(0, 1 << 16, cache.shape)
+    chosen = iter(rng.permutation(blocks))
+    tables = np.full((len(lengths), max(needed) or 1), -1, np.int64)
+    for row, count in zip(tables, needed, strict=True):
+        row[:count] = [next(chosen) for _ in range(count)]
+    begin, nbytes = 64 + distance, total * heads * size * 2
+
+    def outcome(gather: Any) -> bytes:
+        memory = aligned((begin + nbytes + 64,), np.dtype(np.uint8))
+        memory[...] = 7
+        rows = memory[begin : begin + nbytes].view(np.float16).reshape(total, heads, size)
+        assert gather(cache, None, tables, np.array(lengths), rows, None, layout=layout) == [0, 0, 0, 0]
+        return memory.tobytes()
+
+    want = outcome(gather_reference)
+    for path in filter(lambda name: library.c.MsspSetCpuFeatures(name.encode()), CPU_PATHS):
+        for stream_from, partial in ((ALWAYS, True), (ALWAYS, False), (NEVER, True)):
+            library.c.MsspSetThresholds(stream_from, 1)
+            library.c.MsspSetPartialStores(partial)
+            got = outcome(lambda *a, **k: run(library, make_gather_call(*a, num_threads=threads, **k))[0])
+            assert got == want, (path, stream_from, partial)
+
+
+@pytest.mark.parametrize("layout", CACHE_MODES)
 @settings(COMMON, max_examples=60)
 @given(data=st.data())
 def test_gather_dequantises(library: CoreLibrary, layout: str, data: st.DataObject) -> None:

@@ -7,6 +7,7 @@
 
 #include "../op_info.h"
 #include "quant.h"
+#include "strips.h"
 
 namespace mssp {
 
@@ -73,9 +74,14 @@ struct Kernels {
 
   void (*nz_run)(const NzRun& run, bool stream);
 
-  // The way back: unit u of token t goes from from + u * unit_stride + t * 32 to to + t * token_stride + u * 32;
-  // `prefetch` is from a unit to the one that should be on its way meanwhile.
-  void (*nz_rows)(const NzRun& run, bool stream);
+  // Strips of 32 bytes.
+  void (*nz_rows)(const StripRun& run, bool stream);
+
+  // Whether it streams rows of that length, which lie side by side from `to` on.
+  bool (*streams_nz_rows)(const void* to, int64_t row_bytes);
+
+  // Strips of whole lines to rows that lie side by side.
+  void (*stream_strips)(const StripRun& run);
 
   // Stores units [0, units) of `tile` and has the lines and rows of `next` fetched meanwhile.
   void (*nz_tile)(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, bool stream);

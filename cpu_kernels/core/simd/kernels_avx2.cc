@@ -71,7 +71,9 @@ inline void MoveFour(char* first, char* second, const char* unit, const char* ne
   CopyUnit<kStore>(second + kUnitBytes, next_unit + kUnitBytes);
 }
 
-void RowsNz(const NzRun& run, bool stream) {
+bool StreamsNzRows(const void* to, int64_t row_bytes) { return IsAligned(to, kLine) && row_bytes % kLine == 0; }
+
+void RowsNz(const StripRun& run, bool stream) {
   if (stream && RowsAreOnLines(run)) return RowsNzLines<MoveFour<Store::kStream32>>(run);
   RowsNzLines<MoveFour<Store::kOrdinary>>(run);
 }
@@ -89,6 +91,8 @@ const Kernels kAvx2Kernels = {
     StreamInterleaved,
     RunNz,
     RowsNz,
+    StreamsNzRows,
+    StreamStrips,
     TileNz,
     Fence,
     AllMeans(std::make_integer_sequence<int, MSSP_NUM_ELEMENT_TYPES>()),

@@ -95,7 +95,7 @@ inline __m512i Join(__m512i left, __m512i right) {
 }
 
 struct TwoTokens {
-  __m512i units[2];  // of two tokens each
+  __m512i units[2];  // of two tokens each; or two tokens of two units each
 };
 
 inline TwoTokens LoadTwoTokens(const char* from, int64_t stride) {
@@ -180,8 +180,51 @@ inline void MoveFour(char* first, char* second, const char* unit, const char* ne
   kStore(second, _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0xEE));
 }
 
-void RowsNz(const NzRun& run, bool stream) {
+// The same where the first line of the rows, which lie side by side, begins kHead bytes into them: each line joins two
+// lines of units. Units and tokens are even in number.
+template <int kHead>
+void RowsNzShifted(const StripRun& run) {
+  constexpr int kWords = kHead / 8;
+  const int64_t pitch = run.strip_stride;
+  const int64_t row_bytes = run.strips * kUnitBytes;
+  StripsAhead ahead = *run.ahead;
+  for (int64_t t = 0; t < run.tokens; t += 2) {
+    const char* from = run.from + t * kUnitBytes;
+    const char* const after = t + 2 < run.tokens ? from + kLine : run.after;
+    char* to = run.to + t * row_bytes + kHead;
+    TwoTokens rows = LoadTwoTokens(from, pitch);
+    const __m512i second_row = rows.units[1];
+    if (t == 0 && !run.has_begun) StoreWords<0, kWords>(run.to, rows.units[0]);
+    for (int64_t u = 0; u + 2 < run.strips; u += 2, to += kLine) {
+      if (u % 4 == 0) FetchNext<Fetch>(&ahead);
+      from += 2 * pitch;
+      const TwoTokens next = LoadTwoTokens(from, pitch);
+      Stream64(to, Join<kWords>(rows.units[0], next.units[0]));
+      Stream64(to + row_bytes, Join<kWords>(rows.units[1], next.units[1]));
+      rows = next;
+    }
+    if (run.strips % 4 != 0) FetchNext<Fetch>(&ahead);
+    Stream64(to, Join<kWords>(rows.units[0], second_row));
+    if (after != nullptr) {
+      Stream64(to + row_bytes, Join<kWords>(rows.units[1], LoadTwoTokens(after, pitch).units[0]));
+    } else {
+      StoreWords<kWords, 8>(to + row_bytes - kHead, rows.units[1]);
+    }
+  }
+  *run.ahead = ahead;
+}
+
+bool StreamsNzRows(const void* to, int64_t row_bytes) { return IsAligned(to, 16) && row_bytes % kLine == 0; }
+
+void RowsNz(const StripRun& run, bool stream) {
   if (stream && RowsAreOnLines(run)) return RowsNzLines<MoveFour<Stream64>>(run);
+  const bool is_even = run.tokens % 2 == 0 && run.strips % 2 == 0;
+  if (stream && is_even && run.token_stride == run.strips * kUnitBytes && IsAligned(run.to, 16)) {
+    const int64_t head = BytesToLine(run.to);
+    if (head == 16) return RowsNzShifted<16>(run);
+    if (head == 32) return RowsNzShifted<32>(run);
+    if (head == 48) return RowsNzShifted<48>(run);
+  }
   RowsNzLines<MoveFour<Store64>>(run);
 }
 
@@ -198,6 +241,8 @@ const Kernels kAvx512Kernels = {
     StreamInterleaved,
     RunNz,
     RowsNz,
+    StreamsNzRows,
+    StreamStrips,
     TileNz,
     Fence,
     AllMeans(std::make_integer_sequence<int, MSSP_NUM_ELEMENT_TYPES>()),

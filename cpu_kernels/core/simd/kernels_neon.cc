@@ -42,10 +42,12 @@ void RunNz(const NzRun& run, bool stream) {
   CopyUnits<StoreUnit, FetchToRead>(run, 0, run.tokens, 0);
 }
 
-void RowsNz(const NzRun& run, bool stream) {
-  if (stream) return CopyRows<StreamUnit, FetchToRead>(run, 0, 0);
-  CopyRows<StoreUnit, FetchToRead>(run, 0, 0);
+void RowsNz(const StripRun& run, bool stream) {
+  if (stream) return CopyAllRows<StreamUnit, FetchToRead>(run);
+  CopyAllRows<StoreUnit, FetchToRead>(run);
 }
+
+bool StreamsNzRows(const void*, int64_t) { return true; }
 
 void TileNz(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, bool) {
   CopyTile<StoreUnit, FetchToWrite>(tile, next, units, unit_stride);
@@ -61,6 +63,8 @@ const Kernels kNeonKernels = {
     CopyRoundRobin<StreamLong>,
     RunNz,
     RowsNz,
+    StreamsNzRows,
+    CopyStrips<StreamLong, FetchToRead>,
     TileNz,
     Fence,
     AllMeans(std::make_integer_sequence<int, MSSP_NUM_ELEMENT_TYPES>()),

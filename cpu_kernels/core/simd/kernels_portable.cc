@@ -61,18 +61,23 @@ void RunNz(const NzRun& run, bool stream) {
   CopyUnits<CopyUnit, FetchAhead>(run, 0, run.tokens, 0);
 }
 
+bool StreamsNzRows(const void*, int64_t) { return false; }
+
 #else
 
 constexpr auto StreamLong = CopyBytes;
 constexpr auto StreamInterleaved = CopyRoundRobin<CopyBytes>;
+constexpr auto StreamStrips = CopyStrips<CopyBytes, FetchAhead>;
 
 void RunNz(const NzRun& run, bool) { CopyUnits<CopyUnit, FetchAhead>(run, 0, run.tokens, 0); }
+
+bool StreamsNzRows(const void*, int64_t) { return true; }
 
 void Fence() {}
 
 #endif
 
-void RowsNz(const NzRun& run, bool) { CopyRows<CopyUnit, FetchAhead>(run, 0, 0); }
+void RowsNz(const StripRun& run, bool) { CopyAllRows<CopyUnit, FetchAhead>(run); }
 
 void TileNz(const NzTile& tile, const NzTile& next, int64_t units, int64_t unit_stride, bool) {
   CopyTile<CopyUnit, FetchAhead>(tile, next, units, unit_stride);
@@ -86,6 +91,8 @@ const Kernels kPortableKernels = {
     StreamInterleaved,
     RunNz,
     RowsNz,
+    StreamsNzRows,
+    StreamStrips,
     TileNz,
     Fence,
     AllMeans(std::make_integer_sequence<int, MSSP_NUM_ELEMENT_TYPES>()),

@@ -8,6 +8,7 @@
 
 #include "../call_sizes.h"
 #include "kernels.h"
+#include "strips.h"
 
 namespace mssp {
 namespace {
@@ -38,38 +39,48 @@ inline void CopyUnits(const NzRun& run, int64_t first_token, int64_t tokens, int
   }
 }
 
-// Lines of the run to come, one for each line that two tokens share in a unit: in the order of its units, or, where the
-// run fills its block and they lie side by side, in the order of memory, which hardware reads ahead in as well.
-class UnitsAhead {
- public:
-  UnitsAhead(const NzRun& run, int64_t token) : at_(run.from + run.prefetch) {
-    const bool fills_block = run.unit_stride == run.tokens * kUnitBytes;
-    step_ = fills_block ? kLine : run.unit_stride;
-    at_ += token / 2 * (fills_block ? run.units * kLine : kLine);
-  }
+template <void (*kFetch)(const char* from)>
+inline void FetchNext(StripsAhead* ahead) {
+  if (!ahead->HasMore()) return;
+  for (int i = 0; i < StripsAhead::kAtOnce; ++i) kFetch(ahead->Line(i));
+  ahead->Advance();
+}
 
-  const char* Next() {
-    const char* const line = at_;
-    at_ += step_;
-    return line;
-  }
-
- private:
-  const char* at_;
-  int64_t step_;
-};
-
-// Units of a run back into rows, from token `first_token` and unit `first_unit` on: two at a time fill a line of a row.
-template <void (*kCopy)(char* to, const char* from), void (*kFetch)(const char* from)>
-inline void CopyRows(const NzRun& run, int64_t first_token, int64_t first_unit) {
+// Units back into rows, from token `first_token` and unit `first_unit` on.
+template <void (*kCopy)(char* to, const char* from)>
+inline void CopyRows(const StripRun& run, int64_t first_token, int64_t first_unit) {
   for (int64_t t = first_token; t < run.tokens; ++t) {
-    UnitsAhead ahead(run, t);
-    for (int64_t u = first_unit; u < run.units; ++u) {
-      const char* const line = ahead.Next();
-      if (t % 2 == 0) kFetch(line);
-      kCopy(run.to + t * run.token_stride + u * kUnitBytes, run.from + u * run.unit_stride + t * kUnitBytes);
+    for (int64_t u = first_unit; u < run.strips; ++u) {
+      kCopy(run.to + t * run.token_stride + u * kUnitBytes, run.from + u * run.strip_stride + t * kUnitBytes);
     }
   }
+}
+
+// The same of all, the units to come on their way meanwhile.
+template <void (*kCopy)(char* to, const char* from), void (*kFetch)(const char* from)>
+inline void CopyAllRows(const StripRun& run) {
+  StripsAhead ahead = *run.ahead;
+  for (int64_t t = 0; t < run.tokens; ++t) {
+    for (int64_t u = 0; u < run.strips; ++u) {
+      if (u % (2 * StripsAhead::kAtOnce) == 0) FetchNext<kFetch>(&ahead);
+      kCopy(run.to + t * run.token_stride + u * kUnitBytes, run.from + u * run.strip_stride + t * kUnitBytes);
+    }
+  }
+  *run.ahead = ahead;
+}
+
+// Strips of whole lines, one after the other.
+template <void (*kCopy)(char* to, const char* from, int64_t bytes), void (*kFetch)(const char* from)>
+inline void CopyStrips(const StripRun& run) {
+  StripsAhead ahead = *run.ahead;
+  for (int64_t s = 0; s < run.strips; ++s) {
+    for (int64_t t = 0; t < run.tokens; ++t) {
+      for (int64_t i = 0; i < run.strip_bytes; i += StripsAhead::kAtOnce * kLine) FetchNext<kFetch>(&ahead);
+      kCopy(run.to + t * run.token_stride + s * run.strip_bytes, run.from + s * run.strip_stride + t * run.strip_bytes,
+            run.strip_bytes);
+    }
+  }
+  *run.ahead = ahead;
 }
 
 // Unit by unit of all tokens of a tile, the lines of the next tile on their way meanwhile.

@@ -39,26 +39,25 @@ void RunNzUnits(const NzRun& run, int64_t first_token, int64_t tokens, int64_t f
   CopyUnits<CopyUnit<kStore>, Fetch>(run, first_token, tokens, first_unit);
 }
 
-inline bool RowsAreOnLines(const NzRun& run) { return IsAligned(run.to, kLine) && run.token_stride % kLine == 0; }
+inline bool RowsAreOnLines(const StripRun& run) { return IsAligned(run.to, kLine) && run.token_stride % kLine == 0; }
 
 // Two units of two tokens at a time: whole lines of the cache become whole lines of the rows. kMove takes where they go
 // in the first and in the second row, and two tokens of each unit.
 template <void (*kMove)(char* first, char* second, const char* unit, const char* next_unit)>
-void RowsNzLines(const NzRun& run) {
-  const int64_t pitch = run.unit_stride;
-  const int64_t twos = run.tokens / 2;
-  for (int64_t p = 0; p < twos; ++p) {
-    const char* from = run.from + p * kLine;
-    char* to = run.to + 2 * p * run.token_stride;
-    UnitsAhead ahead(run, 2 * p);
-    for (int64_t u = 0; u + 2 <= run.units; u += 2, from += 2 * pitch, to += kLine) {
-      Fetch(ahead.Next());
-      Fetch(ahead.Next());
+void RowsNzLines(const StripRun& run) {
+  const int64_t pitch = run.strip_stride;
+  StripsAhead ahead = *run.ahead;
+  for (int64_t t = 0; t + 2 <= run.tokens; t += 2) {
+    const char* from = run.from + t * kUnitBytes;
+    char* to = run.to + t * run.token_stride;
+    for (int64_t u = 0; u + 2 <= run.strips; u += 2, from += 2 * pitch, to += kLine) {
+      if (u % 4 == 0) FetchNext<Fetch>(&ahead);
       kMove(to, to + run.token_stride, from, from + pitch);
     }
   }
-  if (run.units & 1) CopyRows<CopyUnit<Store::kOrdinary>, Fetch>(run, 0, run.units - 1);
-  if (run.tokens & 1) CopyRows<CopyUnit<Store::kOrdinary>, Fetch>(run, run.tokens - 1, 0);
+  *run.ahead = ahead;
+  if (run.strips & 1) CopyRows<CopyUnit<Store::kOrdinary>>(run, 0, run.strips - 1);
+  if (run.tokens & 1) CopyRows<CopyUnit<Store::kOrdinary>>(run, run.tokens - 1, 0);
 }
 
 // Ordinary stores wait for the line they go to, streamed ones for their way to memory; where each kind has its own

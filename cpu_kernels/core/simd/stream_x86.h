@@ -154,6 +154,38 @@ void StreamInterleaved(const InterleavedCopies& copies) {
   }
 }
 
+// A line that two strips share is stored once, with the first of them.
+void StreamStrips(const StripRun& run) {
+  StripsAhead ahead = *run.ahead;
+  const int64_t head = BytesToLine(run.to);
+  const int64_t whole = (run.strip_bytes - head) / kLine * kLine;
+  const int64_t rest = run.strip_bytes - head - whole;
+  if (!run.has_begun) StreamPartialLine(run.to, run.from, head);
+  for (int64_t t = 0; t < run.tokens; ++t) {
+    for (int64_t s = 0; s < run.strips; ++s) {
+      const char* const from = run.from + s * run.strip_stride + t * run.strip_bytes + head;
+      char* const to = run.to + t * run.token_stride + s * run.strip_bytes + head;
+      for (int64_t i = 0; i < run.strip_bytes; i += StripsAhead::kAtOnce * kLine) FetchNext<Fetch>(&ahead);
+      int64_t i = 0;
+      for (; i + kChunkBytes <= whole; i += kChunkBytes) {
+        Line lines[kChunkLines];
+        for (int64_t k = 0; k < kChunkLines; ++k) lines[k] = LoadLine(from + i + k * kLine);
+        for (int64_t k = 0; k < kChunkLines; ++k) StreamLine(to + i + k * kLine, lines[k]);
+      }
+      for (; i < whole; i += kLine) StreamLine(to + i, LoadLine(from + i));
+      if (rest == 0) continue;
+      const char* next = from - head + run.strip_stride;
+      if (s + 1 == run.strips) next = t + 1 < run.tokens ? run.from + (t + 1) * run.strip_bytes : run.after;
+      if (next != nullptr) {
+        StreamJoined(to + whole, from + whole + rest, rest, next);
+      } else {
+        StreamPartialLine(to + whole, from + whole, rest);
+      }
+    }
+  }
+  *run.ahead = ahead;
+}
+
 void Fence() { _mm_sfence(); }
 
 }  // namespace
