@@ -7,6 +7,10 @@
 #include "op_info.h"
 #include "scatter_pa.h"
 
+// For functions that do nothing but fetch: GCC drops calls of them that it has not inlined early, as they have no
+// result.
+#define MSSP_ALWAYS_INLINE __attribute__((always_inline)) inline
+
 namespace mssp {
 
 // PA_NZ stores a token in units of 32 bytes, one per group of channels.

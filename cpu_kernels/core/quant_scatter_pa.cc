@@ -10,6 +10,7 @@
 
 #include "call_sizes.h"
 #include "check.h"
+#include "code_table.h"
 #include "float_environment.h"
 #include "memory_page_prefetch.h"
 #include "no_memory.h"
@@ -30,12 +31,17 @@ constexpr SideArguments kValueSide = {quant::kValue, quant::kValueCache, quant::
                                       quant::kValueScaleCache};
 
 constexpr int64_t kTileBytes = int64_t{32} << 10;  // of codes
+constexpr int64_t kTurnTokens = 16;
+constexpr int64_t kTurnBytes = 1024;  // of codes
+constexpr int64_t kMinRun = 4;
 constexpr int64_t kMinPieceBytes = int64_t{128} << 10;
 constexpr int64_t kMinPiece = 8;
 constexpr int64_t kFewTokens = 8;    // for which inverses cost as much as they save
 constexpr int64_t kScalesAhead = 8;  // tokens
 constexpr int64_t kPlannedTokens = 16;
 constexpr int64_t kPlannedTokensOfChannels = 512;
+constexpr int64_t kTableRows = int64_t{64} << 10;  // for which a table is worth making
+constexpr int64_t kTableHeads = 256;
 
 // As the write checks them.
 MsspStatus CheckSlots(const MsspQuantCall& call) {
@@ -75,9 +81,12 @@ class SideQuantiser {
     if (kind == MSSP_COPIED || kind == MSSP_GIVEN) return;
     quantise_ = kernels_.quant.quantise[side.rows_type][CodeIndex(side.cache_type)];
     dynamic_ = kernels_.quant.dynamic[side.rows_type][CodeIndex(side.cache_type)];
-    tile_tokens_ = std::max<int64_t>(kTileBytes / std::max<int64_t>(view_.token_bytes, 1), kNzTile);
+    tile_tokens_ = std::max<int64_t>(kTileBytes / std::max<int64_t>(view_.token_bytes, 1), 2 * kTurnTokens);
     tile_.resize(static_cast<size_t>(tile_tokens_ * view_.token_bytes));
     if (kind == MSSP_STATIC) Plan();
+    if (kind == MSSP_DYNAMIC && kernels_.quant.has_tables && call.num_tokens * call.num_head >= kTableHeads) {
+      computed_tables_ = ComputedCodeTables(side.rows_type, CodeIndex(side.cache_type));
+    }
     const auto lines = reinterpret_cast<uintptr_t>(side.cache) | static_cast<uintptr_t>(view_.head_bytes) |
                        static_cast<uintptr_t>(call.num_blocks > 1 ? side.block_stride * code_size : 0);
     direct_ = stream && call.layout != MSSP_PA_NZ && lines % kLine == 0;
@@ -91,11 +100,9 @@ class SideQuantiser {
                    side_.head_stride * item_size_, 0, begin, end, call_.num_tokens);
     }
     if (direct_) return WriteDirectly(begin, end);
-    for (int64_t first = begin; first < end; first += tile_tokens_) {
-      const int64_t last = std::min(first + tile_tokens_, end);
-      for (int64_t token = first; token < last;) token += Quantise(token, last, TileRow(token - first));
-      Store(tile_.data(), view_.token_bytes, view_.head_bytes, first, 0, last - first, last - first);
-    }
+    if (stream_ && call_.layout == MSSP_PA_NZ) return WriteInTurns(begin, end);
+    for (int64_t first = begin; first < end; first += tile_tokens_)
+      WriteTile(first, std::min(first + tile_tokens_, end));
   }
 
  private:
@@ -107,6 +114,16 @@ class SideQuantiser {
     const int64_t count = NumScales(shape_, side_);
     const bool channels = side_.scaling.granularity == MSSP_PER_CHANNEL;
     if (call_.num_tokens < (channels ? kFewTokens : kPlannedTokens)) return;
+    if (kernels_.quant.has_tables && !channels &&
+        call_.num_tokens * shape_.num_head * side_.head_size / count >= kTableRows) {
+      tables_.resize(static_cast<size_t>(count));
+      bool made = true;
+      for (int64_t i = 0; made && i < count; ++i) {
+        made = MakeCodeTable(side_.rows_type, CodeIndex(side_.cache_type), scale[i], &tables_[static_cast<size_t>(i)]);
+      }
+      if (made) return;
+      tables_.clear();
+    }
     bool have = true;
     for (int64_t i = 0; i < count; ++i) have &= HasInverse(scale[i], offset == nullptr ? 0.0f : offset[i]);
     if (!have) return;
@@ -129,8 +146,83 @@ class SideQuantiser {
     if (!inverses_.empty()) row.inverse = inverses_.data() + at;
     const int64_t group = channels ? kPlanColumns : 1;
     if (!products_.empty() && at % group == 0) row.products = products_.data() + at / group;
+    if (!tables_.empty()) row.table = &tables_[static_cast<size_t>(at)];
     row.attempts = &attempts_;
     return row;
+  }
+
+  void WriteTile(int64_t first, int64_t last) {
+    for (int64_t token = first; token < last;) token += Quantise(token, last, TileRow(token - first));
+    Store(tile_.data(), view_.token_bytes, view_.head_bytes, first, 0, last - first, last - first);
+  }
+
+  // PA_NZ, runs of slots in pieces: while one becomes codes the one before it goes past the caches, so that memory is
+  // read and written at once.
+  void WriteInTurns(int64_t begin, int64_t end) {
+    const int64_t at_once = std::max<int64_t>(kTurnBytes / std::max<int64_t>(view_.token_bytes, 1), 1);
+    MemoryPagePrefetch pages(slots_, view_, begin, call_.num_tokens);
+    for (int64_t token = begin, last; token < end; token = last) {
+      last = token + 1;
+      if (slots_[token] < 0) continue;
+      int64_t tokens = Run(token, end);
+      if (tokens < kMinRun) {
+        for (last = token + tokens; last < end && last - token < tile_tokens_; last += tokens) {
+          tokens = slots_[last] < 0 ? 1 : Run(last, end);
+          if (tokens >= kMinRun) break;
+        }
+        FinishPiece();
+        WriteTile(token, std::min(last, token + tile_tokens_));
+        last = std::min(last, token + tile_tokens_);
+        continue;
+      }
+      pages.GoTo(token);
+      const int64_t slot = slots_[token];
+      // A piece of PA_NZ ends at the end of a line.
+      tokens = std::min(tokens, kTurnTokens - (slot % shape_.block_size & 1));
+      last = token + tokens;
+      half_ = 1 - half_;
+      char* const codes = tile_.data() + half_ * kTurnTokens * view_.token_bytes;
+      for (int64_t i = 0; i < tokens;) {
+        const int64_t next = std::min(i + at_once, tokens);
+        while (i < next) i += Quantise(token + i, token + next, codes + i * view_.token_bytes);
+        StorePiece(i, tokens);
+      }
+      piece_ = {codes, slot, tokens, 0};
+    }
+    FinishPiece();
+  }
+
+  // Tokens from `token` on, before `end`, whose slots follow one another in a block.
+  int64_t Run(int64_t token, int64_t end) const {
+    const int64_t slot = slots_[token];
+    const int64_t most = std::min(end - token, shape_.block_size - slot % shape_.block_size);
+    int64_t run = 1;
+    while (run < most && slots_[token + run] == slot + run) ++run;
+    return run;
+  }
+
+  void FinishPiece() {
+    StorePiece(1, 1);
+    piece_.tokens = 0;
+  }
+
+  // Units of the piece, up to `part` of `parts` of them.
+  void StorePiece(int64_t part, int64_t parts) {
+    if (piece_.tokens == 0) return;
+    const int64_t units = view_.token_bytes / kUnitBytes;
+    const int64_t last = part == parts ? units : units * part / parts / 2 * 2;  // two of two tokens fill lines
+    if (last <= piece_.done) return;
+    NzRun run;
+    run.unit_stride = shape_.block_size * kUnitBytes;
+    run.to = view_.Block(piece_.slot) + view_.OffsetOf(piece_.slot) * kUnitBytes + piece_.done * run.unit_stride;
+    run.from = piece_.codes + piece_.done * kUnitBytes;
+    run.token_stride = view_.token_bytes;
+    run.tokens = piece_.tokens;
+    run.units = last - piece_.done;
+    run.prefetch = run.before = 0;
+    run.goes_on = run.fills_block = false;
+    kernels_.nz_run(run, true);
+    piece_.done = last;
   }
 
   // Codes of whole lines, which go past the caches as they are made.
@@ -140,8 +232,7 @@ class SideQuantiser {
       run = 1;
       const int64_t slot = slots_[token];
       if (slot < 0) continue;
-      const int64_t most = std::min(end - token, shape_.block_size - slot % shape_.block_size);
-      while (run < most && slots_[token + run] == slot + run) ++run;
+      run = Run(token, end);
       pages.GoTo(token);
       const int64_t step = call_.layout == MSSP_NHSD ? view_.head_bytes : view_.token_bytes;
       char* const to = view_.Block(slot) + view_.OffsetOf(slot) * step;
@@ -202,7 +293,7 @@ class SideQuantiser {
     }
     float* const scales = ScalesOf(slots_[token]);
     dynamic_(to, head_stride_, Row(token, 0), side_.head_size, shape_.num_head, side_.head_stride * item_size_, scales,
-             step, direct_);
+             step, computed_tables_, direct_);
   }
 
   void StoreGivenScales(int64_t begin, int64_t end) {
@@ -242,10 +333,20 @@ class SideQuantiser {
   QuantKernels::Dynamic dynamic_ = nullptr;
   bool direct_ = false;
   int64_t head_stride_ = 0;  // of codes as they are made
+  struct Piece {
+    const char* codes;
+    int64_t slot;
+    int64_t tokens;
+    int64_t done;  // units
+  };
+  Piece piece_{};
+  int half_ = 0;  // of the tile, that has the piece
   int64_t tile_tokens_ = 0;
   std::vector<char> tile_;
   std::vector<float> inverses_;
   std::vector<Products> products_;
+  std::vector<CodeTable> tables_;
+  const uint16_t* computed_tables_ = nullptr;
   Attempts attempts_;
 };
 

@@ -77,6 +77,11 @@ struct BFloat16 {
   static float ToFloat(uint32_t code) { return BitsFloat(code << 16); }
 };
 
+struct Float32 {
+  static uint32_t FromFloat(float x) { return FloatBits(x); }
+  static float ToFloat(uint32_t bits) { return BitsFloat(bits); }
+};
+
 }  // namespace mssp
 
 #endif  // MS_SCATTER_PA_CORE_SMALL_FLOAT_H_

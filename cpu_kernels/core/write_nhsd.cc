@@ -34,7 +34,7 @@ class NhsdWriter {
   char* Place(int64_t slot) const { return side_.Block(slot) + side_.OffsetOf(slot) * side_.head_bytes; }
 
   // The pages of a row, and the lines that it shares with its neighbours.
-  void FetchEnds(int64_t slot) const {
+  MSSP_ALWAYS_INLINE void FetchEnds(int64_t slot) const {
     if (slot < 0) return;
     const char* to = Place(slot);
     for (int64_t h = 0; h < side_.num_head; ++h, to += head_stride_) {
@@ -43,7 +43,7 @@ class NhsdWriter {
     }
   }
 
-  void FetchPages(int64_t slot) const {
+  MSSP_ALWAYS_INLINE void FetchPages(int64_t slot) const {
     if (slot < 0) return;
     const char* to = Place(slot);
     for (int64_t h = 0; h < side_.num_head; ++h, to += head_stride_) __builtin_prefetch(to, 0, 2);

@@ -226,6 +226,22 @@ def test_computed_scales_of_every_significand(library: CoreLibrary, code: str, r
     check_everywhere(library, rows.reshape(-1, 1, 384), code)  # heads with and without codes that are not normal
     rows[np.abs(rows.astype(np.float64)) * LARGEST[code] < most[:, None] * 2.0**-6] = 0
     check_everywhere(library, np.where(rows == 0, most[:, None], rows).astype(dtype).reshape(-1, 3, 128), code)
+    near_zero = np.maximum(most * 2.0**-13, 2.0**-13)[:, None]
+    large = np.where(np.abs(rows.astype(np.float64)) < near_zero, most[:, None], rows)
+    check_everywhere(library, large.astype(dtype).reshape(-1, 3, 128), code)
+
+
+@pytest.mark.parametrize("code", [code for code in CODES if code != "int8"])
+@pytest.mark.parametrize("rows_type", HALVES)
+def test_computed_scales_with_every_mantissa(library: CoreLibrary, code: str, rows_type: str) -> None:
+    """All largest magnitudes of one exponent, each with all numbers of the two exponents below: tables have them all."""
+    one = int(np.float32(1).astype(storage(rows_type)).view(np.uint16))
+    count = 1024 if rows_type == "float16" else 128
+    rows = np.empty((count, 1, 2 * count + 64), np.uint16)
+    rows[:, :, 64:] = np.arange(one - 2 * count, one, dtype=np.uint16)
+    rows[:, :, :64] = one + np.arange(count, dtype=np.uint16)[:, None, None]
+    rows[:, :, ::3] |= 0x8000
+    check_everywhere(library, rows.view(storage(rows_type)), code)
 
 
 @pytest.mark.parametrize("granularity", ["per tensor", "per channel"])

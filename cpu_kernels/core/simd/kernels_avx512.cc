@@ -24,6 +24,8 @@ MSSP_BEGIN_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx2,f16c,fma")
 #include "quant_columns.h"
 #include "quant_x86.h"
 #include "quant_x86_products.h"
+//
+#include "quant_avx512_tables.h"
 
 namespace mssp {
 namespace {
@@ -56,14 +58,17 @@ inline void StreamJoined(char* to, const char* end, int64_t before, const char* 
 
 // Two units of two tokens at a time: whole source lines become whole lines of the cache. `to` is on a line, and units
 // and tokens are even in number.
+template <bool kFetches>
 void RunNzTwos(const NzRun& run) {
   const int64_t stride = run.token_stride;
   for (int64_t u = 0; u < run.units; u += 2) {
     char* to = run.to + u * run.unit_stride;
     const char* from = run.from + u * kUnitBytes;
     for (int64_t t = 0; t < run.tokens; t += 2, to += kLine, from += 2 * stride) {
-      Fetch(from + run.prefetch);
-      Fetch(from + stride + run.prefetch);
+      if (kFetches) {
+        Fetch(from + run.prefetch);
+        Fetch(from + stride + run.prefetch);
+      }
       const __m512i a = Load64(from);
       const __m512i b = Load64(from + stride);
       Stream64(to, _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0x44));
@@ -160,7 +165,7 @@ void RunNz(const NzRun& run, bool stream) {
   if (run.unit_stride % kLine == 0 && run.tokens >= 2) {
     const auto shift = reinterpret_cast<uintptr_t>(run.to) % kLine;
     const bool is_even = run.units % 2 == 0 && run.tokens % 2 == 0;
-    if (is_even && shift == 0) return RunNzTwos(run);
+    if (is_even && shift == 0) return run.prefetch != 0 ? RunNzTwos<true>(run) : RunNzTwos<false>(run);
     if (is_even && shift == 16) return RunNzShifted<48>(run);
     if (is_even && shift == 48) return RunNzShifted<16>(run);
     return RunNzLines<CopyUnit<Store::kStream32>>(run);

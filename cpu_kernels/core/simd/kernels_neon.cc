@@ -34,8 +34,8 @@ void StreamLong(char* to, const char* from, int64_t bytes) {
   std::memcpy(to + i, from + i, static_cast<size_t>(bytes - i));
 }
 
-inline void FetchToRead(const char* from) { __builtin_prefetch(from, 0, 2); }
-inline void FetchToWrite(const char* to) { __builtin_prefetch(to, 1, 2); }
+MSSP_ALWAYS_INLINE void FetchToRead(const char* from) { __builtin_prefetch(from, 0, 2); }
+MSSP_ALWAYS_INLINE void FetchToWrite(const char* to) { __builtin_prefetch(to, 1, 2); }
 
 void RunNz(const NzRun& run, bool stream) {
   if (stream) return CopyUnits<StreamUnit, FetchToRead>(run, 0, run.tokens, 0);
@@ -68,7 +68,7 @@ const Kernels kNeonKernels = {
     TileNz,
     Fence,
     AllMeans(std::make_integer_sequence<int, MSSP_NUM_ELEMENT_TYPES>()),
-    MSSP_QUANT_KERNELS(PortableQuantise, PortableDequantise, PortableDynamic, PortablePlan),
+    MSSP_QUANT_KERNELS(PortableQuantise, PortableDequantise, PortableDynamic, PortablePlan, false),
 };
 
 }  // namespace mssp

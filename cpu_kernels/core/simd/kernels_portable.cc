@@ -44,7 +44,7 @@ namespace mssp {
 namespace {
 
 inline void CopyUnit(char* to, const char* from) { std::memcpy(to, from, kUnitBytes); }
-inline void FetchAhead(const char* from) { __builtin_prefetch(from, 0, 2); }
+MSSP_ALWAYS_INLINE void FetchAhead(const char* from) { __builtin_prefetch(from, 0, 2); }
 
 #if defined(__x86_64__)
 
@@ -96,7 +96,7 @@ const Kernels kPortableKernels = {
     TileNz,
     Fence,
     AllMeans(std::make_integer_sequence<int, MSSP_NUM_ELEMENT_TYPES>()),
-    MSSP_QUANT_KERNELS(PortableQuantise, PortableDequantise, PortableDynamic, PortablePlan),
+    MSSP_QUANT_KERNELS(PortableQuantise, PortableDequantise, PortableDynamic, PortablePlan, false),
 };
 
 }  // namespace mssp

@@ -40,7 +40,7 @@ inline void CopyUnits(const NzRun& run, int64_t first_token, int64_t tokens, int
 }
 
 template <void (*kFetch)(const char* from)>
-inline void FetchNext(StripsAhead* ahead) {
+MSSP_ALWAYS_INLINE void FetchNext(StripsAhead* ahead) {
   if (!ahead->HasMore()) return;
   for (int i = 0; i < StripsAhead::kAtOnce; ++i) kFetch(ahead->Line(i));
   ahead->Advance();

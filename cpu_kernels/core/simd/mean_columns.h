@@ -12,11 +12,6 @@
 namespace mssp {
 namespace {
 
-struct Float32 {
-  static uint32_t FromFloat(float x) { return FloatBits(x); }
-  static float ToFloat(uint32_t bits) { return BitsFloat(bits); }
-};
-
 template <typename Storage, typename Format>
 struct FloatColumn {
   using Element = Storage;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "../code_table.h"
 #include "../op_info.h"
 
 namespace mssp {
@@ -33,7 +34,8 @@ struct ScaleRow {
   int64_t step;
   const float* inverse = nullptr;
   const Products* products = nullptr;
-  Attempts* attempts = nullptr;  // with products
+  Attempts* attempts = nullptr;      // with products or a table
+  const CodeTable* table = nullptr;  // of the only scale
 
   // The same of the columns from one on, without what products are good for.
   ScaleRow From(int64_t column) const {
@@ -79,9 +81,10 @@ struct QuantKernels {
   // to[i] = (from[i] - offset) * scale, rounded once.
   using Dequantise = void (*)(char* to, const char* from, int64_t columns, const ScaleRow& scales);
   // A token with a scale for each of `num_head` heads, which lie `stride` bytes apart; their codes lie `to_stride`
-  // bytes apart. Scale h is stored at scales[h * step]: max|x| / qmax, 1.0 where that is 0.
+  // bytes apart. Scale h is stored at scales[h * step]: max|x| / qmax, 1.0 where that is 0. `tables`:
+  // ComputedCodeTables, or null.
   using Dynamic = void (*)(char* to, int64_t to_stride, const char* from, int64_t head_size, int64_t num_head,
-                           int64_t stride, float* scales, int64_t step, bool stream);
+                           int64_t stride, float* scales, int64_t step, const uint16_t* tables, bool stream);
   // Inverses of scales without offsets, and what the products of each `group` of them are good for.
   using Plan = void (*)(const float* scales, int64_t count, int64_t group, float* inverses, Products* products);
 
@@ -89,6 +92,7 @@ struct QuantKernels {
   Dequantise dequantise[kNumFloatTypes][kNumCodeTypes];
   Dynamic dynamic[kNumFloatTypes][kNumCodeTypes];
   Plan plan[kNumFloatTypes][kNumCodeTypes];
+  bool has_tables;  // quantise and dynamic make use of CodeTable
 };
 
 }  // namespace mssp

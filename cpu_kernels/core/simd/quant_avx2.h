@@ -6,6 +6,7 @@
 namespace mssp {
 namespace {
 
+constexpr bool kHasTables = false;
 constexpr int64_t kWidth = 8;
 using Floats = __m256;
 using Words = __m256i;
@@ -58,6 +59,9 @@ inline Doubts WordsBelow(Words a, Words b) { return _mm256_castsi256_ps(_mm256_c
 inline Words MaxHalves(Words a, Words b) { return _mm256_max_epu16(a, b); }
 inline Words MaxWords(Words a, Words b) { return _mm256_max_epu32(a, b); }
 inline Words LoadWords(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
+inline __m128i FoldHalves(Words x) { return _mm_max_epu16(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1)); }
+inline Floats EightFloat16(__m128i x) { return _mm256_cvtph_ps(x); }
+inline Words EightWords(__m128i x) { return _mm256_cvtepu16_epi32(x); }
 inline uint32_t LargestWord(Words x) {
   __m128i most = _mm_max_epu32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
   most = _mm_max_epu32(most, _mm_shuffle_epi32(most, 0x4E));

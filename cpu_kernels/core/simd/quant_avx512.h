@@ -6,6 +6,7 @@
 namespace mssp {
 namespace {
 
+constexpr bool kHasTables = true;
 constexpr int64_t kWidth = 16;
 using Floats = __m512;
 using Words = __m512i;
@@ -58,6 +59,13 @@ inline Doubts WordsBelow(Words a, Words b) { return _mm512_cmplt_epi32_mask(a, b
 inline Words MaxHalves(Words a, Words b) { return _mm512_maskz_max_epu16(0xFFFFFFFF, a, b); }
 inline Words MaxWords(Words a, Words b) { return _mm512_maskz_max_epu32(0xFFFF, a, b); }
 inline Words LoadWords(const void* from) { return _mm512_loadu_si512(from); }
+inline __m128i FoldHalves(Words x) {
+  const __m256i half =
+      _mm256_max_epu16(_mm512_maskz_extracti64x4_epi64(0xF, x, 0), _mm512_maskz_extracti64x4_epi64(0xF, x, 1));
+  return _mm_max_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+inline Floats EightFloat16(__m128i x) { return _mm512_maskz_cvtph_ps(0xFFFF, _mm256_zextsi128_si256(x)); }
+inline Words EightWords(__m128i x) { return _mm512_maskz_cvtepu16_epi32(0xFFFF, _mm256_zextsi128_si256(x)); }
 inline uint32_t LargestWord(Words x) {
   __m256i halves[2];  // some GCCs warn of what is undefined inside of the extraction
   _mm512_storeu_si512(halves, x);

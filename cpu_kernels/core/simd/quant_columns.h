@@ -106,7 +106,7 @@ inline float DynamicScale(float most, float largest) {
 
 template <typename Rows, typename Codes>
 void PortableDynamic(char* to, int64_t to_stride, const char* from, int64_t head_size, int64_t num_head, int64_t stride,
-                     float* scales, int64_t step, bool) {
+                     float* scales, int64_t step, const uint16_t*, bool) {
   for (int64_t h = 0; h < num_head; ++h) {
     const char* const row = from + h * stride;
     const float most = Rows::Converts::ToFloat(MaxBits<Rows>(row, 0, head_size));
@@ -125,8 +125,9 @@ void PortablePlan(const float* scales, int64_t count, int64_t group, float* inve
 #define MSSP_QUANT_ROW(Function, Rows) {Function<Rows, Int8Codes>, Function<Rows, E5M2Codes>, Function<Rows, E4M3Codes>}
 #define MSSP_QUANT_TABLE(Function) \
   {MSSP_QUANT_ROW(Function, Float16Rows), MSSP_QUANT_ROW(Function, Float32Rows), MSSP_QUANT_ROW(Function, BFloat16Rows)}
-#define MSSP_QUANT_KERNELS(Quantise, Dequantise, Dynamic, Plan) \
-  {MSSP_QUANT_TABLE(Quantise), MSSP_QUANT_TABLE(Dequantise), MSSP_QUANT_TABLE(Dynamic), MSSP_QUANT_TABLE(Plan)}
+#define MSSP_QUANT_KERNELS(Quantise, Dequantise, Dynamic, Plan, has_tables)                                     \
+  {MSSP_QUANT_TABLE(Quantise), MSSP_QUANT_TABLE(Dequantise), MSSP_QUANT_TABLE(Dynamic), MSSP_QUANT_TABLE(Plan), \
+   has_tables}
 
 }  // namespace
 }  // namespace mssp

@@ -8,13 +8,16 @@
 //   BytesDiffer(a, b); ConvertWords(w): their values; StoreBytes(p, w): the low byte of every word; LoadBytes(p),
 //   LoadSignedBytes(p), LoadHalves(p): widened to words; HalvesToFloats(p), StoreHalves(p, x): float16; StoreLow16(p,
 //   w): the low half of every word; LoadWords(p), StoreWords(p, w), StreamWords(p, w), past the caches; MaxHalves(a,
-//   b), MaxWords(a, b): of unsigned halves and words; DoubtBits(d): a bit for each lane; AddHalves(a, b), MinHalves(a,
-//   b), unsigned, ShiftRightHalves<n>(w); AddBytes(a, b); OrChanges(a, b, c): a | (b ^ c); SelectBits(mask, a, b): bits
-//   of a where the mask has one, else of b; AnyBits(a, b): whether they share a bit; PackHalves(h[2]): bytes, in order,
-//   of halves up to 255, which are those of four vectors, two and two in turn.
+//   b), MaxWords(a, b): of unsigned halves and words; FoldHalves(w): the larger ones of eight, LargestWord(w);
+//   EightFloat16(x), EightWords(x): eight halves as floats and words, zeros behind them; DoubtBits(d): a bit for each
+//   lane; AddHalves(a, b), MinHalves(a, b), unsigned, ShiftRightHalves<n>(w); AddBytes(a, b); OrChanges(a, b, c): a |
+//   (b ^ c); SelectBits(mask, a, b): bits of a where the mask has one, else of b; AnyBits(a, b): whether they share a
+//   bit; PackHalves(h[2]): bytes, in order, of halves up to 255, which are those of four vectors, two and two in turn.
 #include <immintrin.h>
 
 #include <cstdint>
+
+#include "../call_sizes.h"
 
 namespace mssp {
 namespace {
@@ -121,17 +124,25 @@ struct VectorCodes<Int8Codes> {
   static inline Floats ToFloat(const char* from) { return ConvertWords(LoadSignedBytes(from)); }
 };
 
-// Has on their way the lines that are as many ahead of the row's: four pages on, side by side. One page after another
-// would be read no faster than one stream of memory is, and first-level misses are too few for it.
-inline void PrefetchAhead(const char* row, int64_t bytes) {
+// Has two lines on their way for each two of the row: four pages on, side by side. One page after another would be read
+// no faster than one stream of memory is, and first-level misses are too few for it.
+MSSP_ALWAYS_INLINE void PrefetchAhead(const char* row, int64_t bytes) {
   constexpr uintptr_t kPage = 4096;
   constexpr uintptr_t kPages = 4;
-  for (int64_t line = 0; line < bytes; line += kLine) {
-    const uintptr_t at = reinterpret_cast<uintptr_t>(row + line);
-    const uintptr_t window = (at / (kPages * kPage) + 1) * (kPages * kPage);
-    const uintptr_t number = at / kLine;
-    const uintptr_t to = window + number % kPages * kPage + number / kPages % (kPage / kLine) * kLine;
-    _mm_prefetch(reinterpret_cast<const char*>(to), _MM_HINT_T1);
+  const auto ahead = [](uintptr_t at) {
+    const uintptr_t line = (at / kPages) & (kPage - kLine);
+    return reinterpret_cast<const char*>((at | (kPages * kPage - 1)) + 1 + line);
+  };
+  int64_t i = 0;
+  for (; i + 4 * kLine <= bytes; i += 4 * kLine) {
+    const char* const to = ahead(reinterpret_cast<uintptr_t>(row + i));
+    for (uintptr_t page = 0; page < kPages; ++page) _mm_prefetch(to + page * kPage, _MM_HINT_T1);
+  }
+  for (; i < bytes; i += 2 * kLine) {
+    const auto at = reinterpret_cast<uintptr_t>(row + i);
+    const char* const to = ahead(at) + at / (2 * kLine) % 2 * (2 * kPage);
+    _mm_prefetch(to, _MM_HINT_T1);
+    _mm_prefetch(to + kPage, _MM_HINT_T1);
   }
 }
 
@@ -239,24 +250,62 @@ void QuantiseByQuotients(char* to, const char* from, int64_t columns, const Scal
 }
 
 template <typename Rows>
-float VectorMaxAbs(const char* from, int64_t columns) {
+inline Words LargestMagnitudes(const char* from, int64_t columns, int64_t* done) {
   using Element = typename Rows::Element;
-  constexpr bool kHalf = sizeof(Element) == 2;
-  constexpr int64_t kLanes = kHalf ? 2 * kWidth : kWidth;
-  const Words mask = SetWords(kHalf ? 0x7FFF7FFF : 0x7FFFFFFF);
+  constexpr auto kSize = static_cast<int64_t>(sizeof(Element));
+  constexpr int64_t kLanes = kWidth * 4 / kSize;
+  const Words mask = SetWords(Rows::kIsHalf ? 0x7FFF7FFF : 0x7FFFFFFF);
   Words most = SetWords(0);
   int64_t i = 0;
+  PrefetchAhead(from, columns * kSize);
   for (; i + kLanes <= columns; i += kLanes) {
-    const char* const lane = from + i * static_cast<int64_t>(sizeof(Element));
-    PrefetchAhead(lane, kLanes * static_cast<int64_t>(sizeof(Element)));
-    const Words magnitude = AndWords(LoadWords(lane), mask);
-    most = kHalf ? MaxHalves(most, magnitude) : MaxWords(most, magnitude);
+    const Words magnitude = AndWords(LoadWords(from + i * kSize), mask);
+    most = Rows::kIsHalf ? MaxHalves(most, magnitude) : MaxWords(most, magnitude);
   }
-  if (kHalf) most = MaxWords(ShiftRight<16>(most), AndWords(most, SetWords(0xFFFF)));
-  const uint32_t vectors = LargestWord(most);
-  const uint32_t rest = MaxBits<Rows>(from, i, columns);
-  const uint32_t bits = vectors > rest ? vectors : rest;
-  return Rows::Converts::ToFloat(bits);
+  *done = i;
+  return most;
+}
+
+inline float LargestFloat(const char* from, int64_t columns) {
+  int64_t done;
+  const uint32_t vectors = LargestWord(LargestMagnitudes<Float32Rows>(from, columns, &done));
+  const uint32_t rest = MaxBits<Float32Rows>(from, done, columns);
+  return BitsFloat(vectors > rest ? vectors : rest);
+}
+
+// The largest magnitudes of up to eight rows. They stay in registers: a load of what narrower stores wrote would wait
+// for all stores before them, and those that go past the caches are slow.
+template <typename Rows>
+inline __m128i LargestHalves(const char* from, int64_t columns, int64_t stride, int64_t count) {
+  const __m128i ones = _mm_set1_epi16(-1);
+  __m128i least[8];  // of their complements
+  for (int64_t h = 0; h < 8; ++h) {
+    least[h] = ones;
+    if (h >= count) continue;
+    int64_t done;
+    __m128i most = FoldHalves(LargestMagnitudes<Rows>(from + h * stride, columns, &done));
+    if (done < columns) {
+      most =
+          _mm_max_epu16(most, _mm_cvtsi32_si128(static_cast<int32_t>(MaxBits<Rows>(from + h * stride, done, columns))));
+    }
+    least[h] = _mm_minpos_epu16(_mm_xor_si128(most, ones));
+  }
+  __m128i pairs[4];
+  for (int i = 0; i < 4; ++i) pairs[i] = _mm_unpacklo_epi16(least[2 * i], least[2 * i + 1]);
+  const __m128i low = _mm_unpacklo_epi32(pairs[0], pairs[1]);
+  const __m128i high = _mm_unpacklo_epi32(pairs[2], pairs[3]);
+  return _mm_xor_si128(_mm_unpacklo_epi64(low, high), ones);
+}
+
+template <typename Rows>
+inline Floats EightRows(__m128i x);
+template <>
+inline Floats EightRows<Float16Rows>(__m128i x) {
+  return EightFloat16(x);
+}
+template <>
+inline Floats EightRows<BFloat16Rows>(__m128i x) {
+  return AsFloats(ShiftLeft<16>(EightWords(x)));
 }
 
 template <typename Rows, typename Codes>

@@ -113,8 +113,7 @@ bool ProductsToFloat8(char* to, const char* from, int64_t columns, const float* 
           bits[v] = AddWords(bits[v], AddWords(is_odd, SetWords(Layout::kHalf - Layout::kNear)));
         }
       }
-      const Words high =
-          OrWords(ShiftRight<16>(bits[0]), AndWords(bits[1], SetWords(static_cast<int32_t>(0xFFFF0000))));
+      const Words high = SelectBits(SetWords(static_cast<int32_t>(0xFFFF0000)), bits[1], ShiftRight<16>(bits[0]));
       const Words magnitude = MinHalves(AndWords(high, magnitudes), largest);
       const Words above = AddHalves(kComputed ? high : magnitude, begin);
       // Of a computed scale the sign is still there, and all between it and the code must be zero.
@@ -140,26 +139,44 @@ bool QuantiseByProducts(char* to, const char* from, int64_t columns, const float
   }
 }
 
-// Of 11 bits, all that a row of 16 bits has.
-inline uint32_t Significand(float x) { return (FloatBits(x) >> 13 & 0x3FF) | 0x400; }
-
 inline float Moved(float x, int32_t units) { return BitsFloat(FloatBits(x) + static_cast<uint32_t>(units)); }
 
-// The inverse of a computed scale, and what its products are good for.
+// Of kWidth largest magnitudes.
 template <typename Codes>
-inline Products PlanComputed(float most, float scale, float* inverse) {
-  if (!HasInverse(scale, 0.0f)) return Products::kNone;
-  *inverse = 1.0f / scale;
+inline Floats ComputedScales(Floats most) {
+  const Words quotients = Bits(Div(most, Set(Codes::kMax)));
+  return AsFloats(SelectBelow(quotients, SetWords(1), Bits(Set(1.0f)), quotients));
+}
+
+// The inverses of computed scales, and what the products of the first `count` are good for.
+template <typename Codes>
+inline void PlanComputed(Floats most, Floats scale, int64_t count, float* inverses, Products* products) {
+  // Of 11 bits, all that a row of 16 bits has.
+  const Words significands = OrWords(AndWords(ShiftRight<13>(Bits(most)), SetWords(0x3FF)), SetWords(0x400));
+  constexpr int kFactor = Codes::kIsInteger ? 127 : 7;
+  constexpr int kBit = Codes::kIsInteger ? 7 : 3;  // of kFactor + 1
+  const Words times = RoundWords(Mul(ConvertWords(significands), Set(1.0f / kFactor)));
+  const Words rest = SubWords(significands, SubWords(ShiftLeft<kBit>(times), times));
+  Words inverse = Bits(Div(Set(1.0f), scale));
   if constexpr (Codes::kIsInteger) {
-    if (Significand(most) % 127 == 0) return Products::kNone;
-    *inverse = Moved(*inverse, most * 0.5f / scale >= 63.5f ? kMoved : -kMoved);
-  } else {
-    if (Significand(most) % 7 == 0) return Products::kEven;
-    if (Float8Bits<Codes>::kMantissa == 3) {
-      *inverse = Moved(*inverse, most * (3.0f / 64) / scale > 21.0f ? kMoved : -kMoved);
-    }
+    const Words tie = Bits(Div(Mul(most, Set(0.5f)), scale));
+    inverse = AddWords(inverse, SelectBelow(tie, Bits(Set(63.5f)), SetWords(-kMoved), SetWords(kMoved)));
+  } else if constexpr (Float8Bits<Codes>::kMantissa == 3) {
+    const Words tie = Bits(Div(Mul(most, Set(3.0f / 64)), scale));
+    const Words moved = SelectBelow(Bits(Set(21.0f)), tie, SetWords(kMoved), SetWords(-kMoved));
+    const Words none = SetWords(0);
+    inverse = AddWords(inverse, SelectBelow(rest, none, moved, SelectBelow(none, rest, moved, none)));
   }
-  return Products::kNearest;
+  StoreFloats(inverses, AsFloats(inverse));
+  alignas(kLine) int32_t rests[kWidth];
+  StoreWords(rests, rest);
+  alignas(kLine) float scales[kWidth];
+  StoreFloats(scales, scale);
+  for (int64_t lane = 0; lane < count; ++lane) {
+    const bool is_multiple = rests[lane] == 0;
+    products[lane] = !is_multiple ? Products::kNearest : Codes::kIsInteger ? Products::kNone : Products::kEven;
+    if (!HasInverse(scales[lane], 0.0f)) products[lane] = Products::kNone;
+  }
 }
 
 // Ties of int8; of float8 those of one exponent, as codes repeat with the exponent.
@@ -283,12 +300,22 @@ void VectorPlan(const float* scales, int64_t count, int64_t group, float* invers
   }
 }
 
+// By tables, for the sets that have them.
+template <typename Rows, typename Codes>
+void QuantiseAllByTable(char* to, const char* from, int64_t columns, const ScaleRow& row, int lowest, bool stream);
+template <typename Rows, typename Codes>
+bool QuantiseComputedByTable(char* to, const char* from, int64_t columns, uint32_t most, const uint16_t* tables,
+                             bool stream);
+
 template <typename Rows, typename Codes>
 void VectorQuantise(char* to, const char* from, int64_t columns, const ScaleRow& row, int lowest, bool stream) {
   constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
   constexpr int64_t kMost = 2 * kPlanColumns;  // made again where one row is odd
   constexpr int64_t kRest = 16 * kMost;        // where rows are often odd nothing is made twice for so long
   static_assert(kMost <= kBuffer);
+  if constexpr (kHasTables && Rows::kIsHalf && !Codes::kIsInteger) {
+    if (row.table != nullptr) return QuantiseAllByTable<Rows, Codes>(to, from, columns, row, lowest, stream);
+  }
   alignas(kLine) char buffer[kBuffer];
   const bool alone = row.step == 0;
   const bool plans = Rows::kIsHalf && row.products != nullptr;
@@ -322,25 +349,40 @@ void VectorQuantise(char* to, const char* from, int64_t columns, const ScaleRow&
 
 template <typename Rows, typename Codes>
 void VectorDynamic(char* to, int64_t to_stride, const char* from, int64_t head_size, int64_t num_head, int64_t stride,
-                   float* scales, int64_t step, bool stream) {
-  constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
-  constexpr int64_t kHeads = 16;  // whose divisions overlap
+                   float* scales, int64_t step, const uint16_t* tables, bool stream) {
+  using Element = typename Rows::Element;
+  constexpr auto kSize = static_cast<int64_t>(sizeof(Element));
+  constexpr int64_t kHeads = 8;  // whose scales are computed at once
+  static_assert(kHeads <= kWidth);
+  const bool by_tables = kHasTables && tables != nullptr;
   alignas(kLine) char buffer[kBuffer];
   for (int64_t first = 0; first < num_head; first += kHeads) {
     const int64_t heads = num_head - first < kHeads ? num_head - first : kHeads;
-    float most[kHeads];
-    float inverses[kHeads];
-    Products products[kHeads];
-    for (int64_t h = 0; h < heads; ++h) most[h] = VectorMaxAbs<Rows>(from + (first + h) * stride, head_size);
-    for (int64_t h = 0; h < heads; ++h) {
-      const float scale = DynamicScale(most[h], Codes::kMax);
-      scales[(first + h) * step] = scale;
-      products[h] = Rows::kIsHalf ? PlanComputed<Codes>(most[h], scale, &inverses[h]) : Products::kNone;
+    alignas(kLine) uint16_t most[kHeads];
+    alignas(kLine) float scale[kWidth];
+    alignas(kLine) float inverses[kWidth];
+    Products products[kWidth] = {};
+    if constexpr (Rows::kIsHalf) {
+      const __m128i halves = LargestHalves<Rows>(from + first * stride, head_size, stride, heads);
+      _mm_store_si128(reinterpret_cast<__m128i*>(most), halves);
+      const Floats largest = EightRows<Rows>(halves);
+      const Floats computed = ComputedScales<Codes>(largest);
+      StoreFloats(scale, computed);
+      if (!by_tables) PlanComputed<Codes>(largest, computed, heads, inverses, products);
+    } else {
+      for (int64_t h = 0; h < heads; ++h) {
+        scale[h] = DynamicScale(LargestFloat(from + (first + h) * stride, head_size), Codes::kMax);
+      }
     }
+    for (int64_t h = 0; h < heads; ++h) scales[(first + h) * step] = scale[h];
     for (int64_t h = 0; h < heads; ++h) {
       const char* const row = from + (first + h) * stride;
       char* const target = to + (first + h) * to_stride;
-      const ScaleRow scale = {&scales[(first + h) * step], nullptr, 0};
+      if constexpr (kHasTables && Rows::kIsHalf && !Codes::kIsInteger) {
+        if (by_tables && QuantiseComputedByTable<Rows, Codes>(target, row, head_size, most[h], tables, stream)) {
+          continue;
+        }
+      }
       for (int64_t i = 0, next; i < head_size; i = next) {
         next = stream && head_size - i > kBuffer ? i + kBuffer : head_size;
         char* const codes = stream ? buffer : target + i;
@@ -351,8 +393,8 @@ void VectorDynamic(char* to, int64_t to_stride, const char* from, int64_t head_s
           if (QuantiseByProducts<Rows, Codes, true, true>(codes, rows, whole, &inverses[h], products[h])) done = whole;
         }
         if (i + done < next) {
-          QuantiseByQuotients<Rows, Codes>(codes + done, row + (i + done) * kSize, next - i - done, scale,
-                                           kLowestDynamic);
+          QuantiseByQuotients<Rows, Codes>(codes + done, row + (i + done) * kSize, next - i - done,
+                                           {&scale[h], nullptr, 0}, kLowestDynamic);
         }
         if (stream) StreamCodes(target + i, buffer, next - i);
       }
@@ -360,7 +402,8 @@ void VectorDynamic(char* to, int64_t to_stride, const char* from, int64_t head_s
   }
 }
 
-constexpr QuantKernels kQuant = MSSP_QUANT_KERNELS(VectorQuantise, VectorDequantise, VectorDynamic, VectorPlan);
+constexpr QuantKernels kQuant =
+    MSSP_QUANT_KERNELS(VectorQuantise, VectorDequantise, VectorDynamic, VectorPlan, kHasTables);
 
 }  // namespace
 }  // namespace mssp

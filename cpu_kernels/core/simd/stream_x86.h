@@ -30,7 +30,7 @@ inline bool IsAligned(const void* pointer, uintptr_t bytes) {
 
 inline __m128i Load16(const char* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); }
 inline void Stream16(char* to, __m128i x) { _mm_stream_si128(reinterpret_cast<__m128i*>(to), x); }
-inline void Fetch(const char* from) { _mm_prefetch(from, _MM_HINT_T1); }
+MSSP_ALWAYS_INLINE void Fetch(const char* from) { _mm_prefetch(from, _MM_HINT_T1); }
 
 inline int64_t BytesToLine(const char* to) {
   return static_cast<int64_t>(-reinterpret_cast<uintptr_t>(to) & (kLine - 1));
