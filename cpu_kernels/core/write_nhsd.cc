@@ -7,8 +7,6 @@
 namespace mssp {
 namespace {
 
-constexpr int64_t kTokensAhead = 2;
-
 class NhsdWriter {
  public:
   explicit NhsdWriter(const TokenWriter& writer)
@@ -20,8 +18,6 @@ class NhsdWriter {
       const int64_t slot = writer_.slots[token];
       if (slot < 0) continue;
       run = writer_.RunLength(token, end, side_.block_size - side_.OffsetOf(slot));
-      if (run == 1 && token + kTokensAhead < end) FetchEnds(writer_.slots[token + kTokensAhead]);
-      if (run > 1 && token + run < end) FetchPages(writer_.slots[token + run]);
       InterleavedCopier heads = writer_.NewCopier(side_.head_bytes, side_.token_stride, run, side_.PrefetchDistance());
       for (int64_t h = 0; h < side_.num_head; ++h) {
         heads.Add(Place(slot) + h * head_stride_, writer_.Row(token) + h * side_.head_stride);
@@ -32,22 +28,6 @@ class NhsdWriter {
 
  private:
   char* Place(int64_t slot) const { return side_.Block(slot) + side_.OffsetOf(slot) * side_.head_bytes; }
-
-  // The pages of a row, and the lines that it shares with its neighbours.
-  MSSP_ALWAYS_INLINE void FetchEnds(int64_t slot) const {
-    if (slot < 0) return;
-    const char* to = Place(slot);
-    for (int64_t h = 0; h < side_.num_head; ++h, to += head_stride_) {
-      __builtin_prefetch(to, 0, 2);
-      __builtin_prefetch(to + side_.head_bytes - 1, 0, 2);
-    }
-  }
-
-  MSSP_ALWAYS_INLINE void FetchPages(int64_t slot) const {
-    if (slot < 0) return;
-    const char* to = Place(slot);
-    for (int64_t h = 0; h < side_.num_head; ++h, to += head_stride_) __builtin_prefetch(to, 0, 2);
-  }
 
   const TokenWriter& writer_;
   const SideView& side_;
