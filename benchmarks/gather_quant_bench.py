@@ -1,7 +1,8 @@
 """The gather and the quantising write against the best streaming copy, and against what a user composes today.
 
-The gather's limit copies the bytes that it copies. The quantising write's limit copies the bytes that it reads: it
-writes half of them. All go between arenas larger than the last-level cache, in the helper's memory.
+The gather's limit copies the bytes that it copies, from the same memory: a cache as frameworks allocate it, and one from
+the package's helper; rows are as frameworks allocate them. The quantising write's limit copies the bytes that it reads: it
+writes half of them, to the helper's memory. All go between arenas larger than the last-level cache.
 """
 
 import ctypes
@@ -17,7 +18,7 @@ from ms_scatter_pa.rules.table import CACHE_MODES
 
 from . import harness
 from .cases import Array, Memory
-from .core_bench import _copier
+from .core_bench import CORE, CORE_HELPER, _copier
 
 try:
     import torch
@@ -58,14 +59,14 @@ class PageCases:
             if only in name
         ]
 
-    def _limit(self, nbytes: int) -> harness.Contender:
-        copy, size = self.library.c.MsspStreamingCopy, self.memory.size
-        step = (size - nbytes) // REGIONS // 4096 * 4096
-        helper, source = self.memory.helper.ctypes.data, self.memory.source.ctypes.data
-        variants = [
-            _copier(copy, helper + i * step, source + i * step, nbytes, self.threads, 1) for i in range(REGIONS)
-        ]
-        return harness.Contender("limit, streamed", variants)
+    def _limit(self, nbytes: int, name: str, to: Array, source: Array) -> harness.Contender:
+        copy, step = self.library.c.MsspStreamingCopy, self._step(nbytes)
+        begin, end = to.ctypes.data, source.ctypes.data
+        variants = [_copier(copy, begin + i * step, end + i * step, nbytes, self.threads, 1) for i in range(REGIONS)]
+        return harness.Contender(name, variants)
+
+    def _step(self, nbytes: int) -> int:
+        return (self.memory.size - nbytes) // REGIONS // 4096 * 4096
 
     def _gather(self, name: str, layout: str, pattern: str, block_size: int) -> harness.Case:
         dtype = np.dtype(np.float16)
@@ -76,27 +77,38 @@ class PageCases:
             "PA_NZ": (blocks, HEADS * SIZE // 16, block_size, 16),
             "NHSD": (blocks, HEADS, block_size, SIZE),
         }[layout]
-        cache = self.memory.source.view(dtype).reshape(-1)[: int(np.prod(shape))].reshape(shape)
-        step = (self.memory.size - nbytes) // REGIONS // 4096 * 4096
-        needed, variants, peers, own_way = TOKENS // block_size, [], [], []
-        for i in range(REGIONS):
-            rows = self.memory.helper[i * step : i * step + nbytes].view(dtype).reshape(TOKENS, HEADS, SIZE)
-            first = int(self.rng.integers(0, blocks - needed))
-            table = np.arange(first, first + needed) if pattern == "runs" else self.rng.choice(blocks, needed, False)
-            table = table[None].astype(np.int32)
-            lengths = np.array([TOKENS], np.int32)
-            call = make_gather_call(cache, None, table, lengths, rows, None, layout=layout, num_threads=self.threads)
-            variants.append(_runner(self.library.c.MsspGatherPaKvCache, call))
-            if torch is not None and layout == "Norm":
-                peers.append(_torch_gather(cache, table[0], rows))
-            if self.mindspore and layout == "Norm":
-                own_way.append(_mindspore_gather(cache, table[0]))
-        contenders = [self._limit(nbytes), harness.Contender("core", variants)]
+        needed = TOKENS // block_size
+        contenders, peers, own_way = [], [], []
+        for place, memory in (("ordinary", self.memory.source), ("helper's", self.memory.helper)):
+            cache = memory.view(dtype).reshape(-1)[: int(np.prod(shape))].reshape(shape)
+            limit = f"{harness.LIMIT}, {place} cache"
+            contenders.append(self._limit(nbytes, limit, self.memory.foreign, memory))
+            variants = []
+            for i in range(REGIONS):
+                begin = i * self._step(nbytes)
+                rows = self.memory.foreign[begin : begin + nbytes].view(dtype).reshape(TOKENS, HEADS, SIZE)
+                first = int(self.rng.integers(0, blocks - needed))
+                table = (
+                    np.arange(first, first + needed) if pattern == "runs" else self.rng.choice(blocks, needed, False)
+                )
+                table = table[None].astype(np.int32)
+                lengths = np.array([TOKENS], np.int32)
+                call = make_gather_call(
+                    cache, None, table, lengths, rows, None, layout=layout, num_threads=self.threads
+                )
+                variants.append(_runner(self.library.c.MsspGatherPaKvCache, call))
+                if layout == "Norm" and place == "ordinary":
+                    if torch is not None:
+                        peers.append(_torch_gather(cache, table[0], rows))
+                    if self.mindspore:
+                        own_way.append(_mindspore_gather(cache, table[0]))
+            contender = CORE_HELPER if place == "helper's" else CORE
+            contenders.append(harness.Contender(contender, variants, own_limit=limit))
         if self.peers and peers:
             contenders.append(harness.Contender("torch index_select", peers))
         if own_way:
             contenders.append(_in_mindspore("MindSpore ops.gather", own_way))
-        goal = {"core": GATHER_GOAL}
+        goal = {CORE: GATHER_GOAL, CORE_HELPER: GATHER_GOAL}
         return harness.Case(
             f"{name} T={TOKENS}", f"gather {layout}", block_size, contenders, goal=goal, settling_calls=8
         )
@@ -114,14 +126,14 @@ class PageCases:
         cache = self.memory.helper[: int(np.prod(shape))].view(CODES[code]).reshape(shape)
         scales: dict[str, Array] = {
             "per tensor": {"key_scale": np.array([0.03], np.float32)},
-            "per channel": {"key_scale": np.full((HEADS, SIZE), 0.03, np.float32)},
+            "per channel": {"key_scale": self.rng.uniform(0.02, 0.05, (HEADS, SIZE)).astype(np.float32)},
             "dynamic": {
                 "key_scale_cache": np.zeros(
                     (blocks, HEADS, block_size, 1) if layout == "NHSD" else (blocks, block_size, HEADS), np.float32
                 )
             },
         }[scaling]  # type: ignore[assignment]
-        step = (self.memory.size - nbytes) // REGIONS // 4096 * 4096
+        step = self._step(nbytes)
         variants, numpy_way, torch_way, own_way = [], [], [], []
         for i in range(REGIONS):
             rows = self.memory.source[i * step : i * step + nbytes].view(source_type).reshape(TOKENS, HEADS, SIZE)
@@ -145,7 +157,8 @@ class PageCases:
                     torch_way.append(_torch_quant(rows, cache, slots, code, scales))
                 if self.mindspore and code == "int8":  # it casts no float8 on a CPU
                     own_way.append(_mindspore_quant(rows, cache, slots, scales))
-        contenders = [self._limit(nbytes), harness.Contender("core", variants)]
+        limit = self._limit(nbytes, f"{harness.LIMIT}, streamed", self.memory.helper, self.memory.source)
+        contenders = [limit, harness.Contender(CORE, variants)]
         if self.peers and numpy_way:
             contenders.append(harness.Contender("NumPy composition", numpy_way))
         if self.peers and torch_way:
@@ -153,7 +166,7 @@ class PageCases:
         if own_way:
             contenders.append(_in_mindspore("MindSpore composition", own_way))
         return harness.Case(
-            f"{name} T={TOKENS}", "quantise", TOKENS, contenders, goal={"core": QUANT_GOAL}, settling_calls=8
+            f"{name} T={TOKENS}", "quantise", TOKENS, contenders, goal={CORE: QUANT_GOAL}, settling_calls=8
         )
 
 

@@ -123,7 +123,7 @@ class PieceWalk {
 
   PieceWalk(const MsspGatherCall& call, const std::vector<int64_t>& starts, int64_t begin, int64_t end, int64_t most,
             int group)
-      : walk_(call, starts, begin, call.num_tokens), begin_(begin), end_(end), most_(most), most_pieces_(group) {
+      : walk_(call, starts, begin, call.num_tokens), end_(end), most_(most), most_pieces_(group) {
     TakePiece();
     TakeGroup();
   }
@@ -151,8 +151,6 @@ class PieceWalk {
     return piece.row < end_ ? &piece : nullptr;
   }
 
-  bool IsFirst() const { return Piece().row == begin_; }
-
   // Whether it is the first one of its group.
   bool BeginsGroup() const { return at_ == 0; }
 
@@ -179,7 +177,6 @@ class PieceWalk {
   }
 
   SegmentWalk walk_;
-  const int64_t begin_;
   const int64_t end_;
   const int64_t most_;
   const int most_pieces_;
@@ -307,7 +304,7 @@ class SideGatherer {
     const Segment* const following = walk.Following();
     const bool joins = following != nullptr && CanJoin(walk.Piece()) && CanJoin(*following);
     run.after = joins ? Source(*following) : nullptr;
-    run.has_begun = has_begun_ && !walk.IsFirst();
+    run.has_begun = has_begun_;
     has_begun_ = joins;
     if (walk.BeginsGroup()) {
       const PieceWalk::Group& next = walk.NextGroup();
@@ -458,7 +455,7 @@ class SideGatherer {
   const bool rows_are_contiguous_;
   QuantKernels::Dequantise dequantise_ = nullptr;
   StripsAhead ahead_;
-  bool has_begun_ = false;  // the rows of the piece after the last one
+  bool has_begun_ = false;  // the rows of the next piece; none after the last one of a walk
   int64_t tile_tokens_;
   std::vector<char> tile_;
   std::vector<char> codes_;

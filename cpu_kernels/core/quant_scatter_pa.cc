@@ -32,7 +32,7 @@ constexpr SideArguments kValueSide = {quant::kValue, quant::kValueCache, quant::
 
 constexpr int64_t kTileBytes = int64_t{32} << 10;  // of codes
 constexpr int64_t kTurnTokens = 16;
-constexpr int64_t kTurnBytes = 1024;  // of codes
+constexpr int64_t kTurnBytes = 2048;  // of codes
 constexpr int64_t kMinRun = 4;
 constexpr int64_t kMinPieceBytes = int64_t{128} << 10;
 constexpr int64_t kMinPiece = 8;
@@ -178,7 +178,7 @@ class SideQuantiser {
       pages.GoTo(token);
       const int64_t slot = slots_[token];
       // A piece of PA_NZ ends at the end of a line.
-      tokens = std::min(tokens, kTurnTokens - (slot % shape_.block_size & 1));
+      tokens = std::min(tokens, kTurnTokens - (view_.OffsetOf(slot) & 1));
       last = token + tokens;
       half_ = 1 - half_;
       char* const codes = tile_.data() + half_ * kTurnTokens * view_.token_bytes;
@@ -195,7 +195,7 @@ class SideQuantiser {
   // Tokens from `token` on, before `end`, whose slots follow one another in a block.
   int64_t Run(int64_t token, int64_t end) const {
     const int64_t slot = slots_[token];
-    const int64_t most = std::min(end - token, shape_.block_size - slot % shape_.block_size);
+    const int64_t most = std::min(end - token, shape_.block_size - view_.OffsetOf(slot));
     int64_t run = 1;
     while (run < most && slots_[token + run] == slot + run) ++run;
     return run;
@@ -279,7 +279,7 @@ class SideQuantiser {
 
   // Of a slot's first head.
   float* ScalesOf(int64_t slot) const {
-    return ScaleAt(shape_, side_.scaling, slot / shape_.block_size, slot % shape_.block_size, 0);
+    return ScaleAt(shape_, side_.scaling, view_.BlockOf(slot), view_.OffsetOf(slot), 0);
   }
 
   void QuantiseDynamic(int64_t token, char* to) {
@@ -302,7 +302,7 @@ class SideQuantiser {
       const int64_t slot = slots_[token];
       if (slot < 0) continue;
       for (int64_t h = 0; h < shape_.num_head; ++h) {
-        std::memcpy(ScaleAt(shape_, side_.scaling, slot / shape_.block_size, slot % shape_.block_size, h),
+        std::memcpy(ScaleAt(shape_, side_.scaling, view_.BlockOf(slot), view_.OffsetOf(slot), h),
                     scales + token * shape_.num_head + h, sizeof(float));
       }
     }
