@@ -1,9 +1,9 @@
 """How does chunked prefill use a cached prefix? Its rows are gathered from the pages, and the chunk attends to all.
 
 A prompt is read in chunks. Each chunk writes its own K and V rows, then ``npu_gather_pa_kv_cache`` brings the rows of
-the whole prompt so far back as one array, whichever pages they lie in, and plain attention runs over it. A second
-prompt that begins alike reuses the pages of the first one. Both give what attention without a cache gives, bit for bit
-in K and V.
+the whole prompt so far back as one array, whichever pages they lie in, and plain attention runs over it. The prefix
+is kept as a sequence of its own, too, whose pages a second prompt that begins alike shares (``fork``). K and V come back
+bit for bit; attention over them is that without a cache.
 
     python examples/prefix_gather.py
 """
@@ -56,6 +56,7 @@ def main() -> None:
                 cache_mode="Norm",
             )
             assert keys.asnumpy().tobytes() == rows[1][:end].tobytes()
+            assert values.asnumpy().tobytes() == rows[2][:end].tobytes()
             outputs.append(attend(rows[0][start:end], keys.asnumpy(), values.asnumpy()))
         return np.concatenate(outputs)
 

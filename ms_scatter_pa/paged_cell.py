@@ -55,7 +55,9 @@ class _Recording(nn.Cell):  # type: ignore[misc]
 
 
 class GatherPaKvCache(_Recording):
-    """Holds a layer's two paged caches and reads rows back from them.
+    """Holds a layer's two paged caches and reads rows back from them, as they are.
+
+    Rows of a quantised cache are dequantised by the function, ``npu_gather_pa_kv_cache``, which takes a Cell's caches.
 
     Args:
         key_cache: Parameter; see ``npu_gather_pa_kv_cache``.

@@ -25,7 +25,8 @@ def read_status(status: Any, *, device_target: str | None = None, operator: str 
 
     Args:
         status: int64 [4] = [code, position, value, limit], as a Tensor, an array or a sequence.
-        operator: the function that gave it.
+        operator: the function that gave it; a number means something else in another one's status. The Cells'
+            ``read_last_status`` knows its own.
         device_target: where the call ran, ``CPU`` or ``Ascend``: the CPU writes nothing of a bad call, Ascend skips its
             bad rows and writes the others. None: this process's target.
 
@@ -55,7 +56,9 @@ def read_status(status: Any, *, device_target: str | None = None, operator: str 
         raise ValueError(f"device_target: given {target!r}, expected one of {tuple(backends.WHEN_BAD)}")
     sentence = _sentence(operator, numbers)
     if sentence.startswith(_UNKNOWN):
-        raise ValueError(f"status: given code {code}, which {operator} does not give")
+        raise ValueError(
+            f"status: given code {code}, which {operator} does not give; operator= names the function whose status it is"
+        )
     return f"{sentence}; {backends.WHEN_BAD[target]}"
 
 

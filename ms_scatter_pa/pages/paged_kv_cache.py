@@ -69,9 +69,10 @@ class PagedKVCache(BlockManager):
             num_kv_heads, head_size]; value_scale is None for a key-only cache.
 
     Raises:
-        ValueError: a count below 1, an unknown layout, channels that fill no whole 32 bytes (PA_NZ), or an interleaved
-            cache that is key-only or whose K and V differ.
-        TypeError: a dtype that the operator does not take.
+        ValueError: a count below 1, an unknown layout, channels that fill no whole 32 bytes (PA_NZ), an interleaved
+            cache that is key-only or whose K and V differ, a dtype that ``scales`` do not go with, or scales of another
+            shape, or not positive and finite.
+        TypeError: a dtype that the operator does not take, or ``scales`` that are neither None, text nor a pair.
 
     Source: the vocabulary is that of vLLM's block manager and MindFormers' block tables.
 

@@ -12,6 +12,7 @@ from .table import (
     CACHE_MODES,
     CODES,
     DTYPES,
+    GATHER_PA,
     INDEX_DTYPES,
     OPERATORS,
     SCALED_ROWS,
@@ -160,7 +161,7 @@ def decide_gather(arguments: PagedArguments, is_seq_lens_cumsum: bool) -> Decisi
     read = _structure(arguments, (key[0] if key else UNKNOWN,))
     found = scenario.decide(read, checks.check_shapes)
     if found.flattened and len(key) != 2:
-        _refuse_rows(key)
+        _refuse_rows(arguments.operator, key)
     checks.check_shapes(read, found)
     _refuse_device_format(found, arguments)
     tables, lengths = arguments.shape("block_tables"), arguments.shape("seq_lens")
@@ -212,15 +213,17 @@ def _check_dtypes(arguments: PagedArguments) -> None:
                 )
 
 
-def _refuse_rows(key: Shape) -> NoReturn:
-    raise ValueError(f"key: given shape {shape_text(key)}, expected [T, num_head, head_size] or [T, N*D]")
+def _refuse_rows(operator: Operator, key: Shape) -> NoReturn:
+    two = "[T, N*D]" if operator is GATHER_PA else "[T, N*D], [1, T, N*D] or [B, S, N*D]"
+    other = " or " if operator is GATHER_PA else ", "
+    raise ValueError(f"key: given shape {shape_text(key)}, expected [T, num_head, head_size]{other}{two}")
 
 
 def _structure(arguments: PagedArguments, slots: Shape) -> scenario.Arguments:
     """Rows and caches as a write of the cache's dtype has them, whose rules of layouts are the same."""
     key = arguments.shape("key")
     if key is not None and len(key) == 4:  # which the write takes with compress_lens
-        _refuse_rows(key)
+        _refuse_rows(arguments.operator, key)
     shapes = tuple(arguments.shape(name) for name in _STRUCTURE)
     caches = tuple(arguments.dtype(name) for name in ("key_cache", "value_cache"))
     given = tuple(

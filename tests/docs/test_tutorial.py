@@ -1,4 +1,4 @@
-"""The tutorial and both READMEs run, block by block in their order, and print what they say."""
+"""The tutorial, two pages and both READMEs run, block by block in their order, and print what they say."""
 
 import re
 import sys
@@ -9,7 +9,7 @@ import mindspore as ms
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = ("docs/tutorial.md", "docs/performance.md", "README.md", "README.zh-CN.md")
+DOCUMENTS = ("docs/tutorial.md", "docs/performance.md", "docs/gather_and_quantise.md", "README.md", "README.zh-CN.md")
 BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:```text\n(?P<output>.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 
 
