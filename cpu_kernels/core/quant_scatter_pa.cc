@@ -3,8 +3,10 @@
 #include "quant_scatter_pa.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -57,11 +59,57 @@ MsspStatus CheckSlots(const MsspQuantCall& call) {
   return CheckValues(slots);
 }
 
+// What products with the inverses of channels' scales are good for. The search takes as long as quantising some hundred
+// tokens: threads share it.
+class ChannelPlan {
+ public:
+  ChannelPlan(const MsspQuantCall& call, const MsspPagedSide& side) {
+    const MsspScaling& scaling = side.scaling;
+    if (scaling.kind != MSSP_STATIC || scaling.granularity != MSSP_PER_CHANNEL || scaling.offset != nullptr) return;
+    if (call.num_tokens < kPlannedTokensOfChannels) return;
+    scale_ = static_cast<const float*>(scaling.scale);
+    count_ = NumScales(ShapeOf(call), side);
+    for (int64_t i = 0; i < count_; ++i) {
+      if (!HasInverse(scale_[i], 0.0f)) return;
+    }
+    plan_ = ActiveKernels().quant.plan[side.rows_type][CodeIndex(side.cache_type)];
+    parts_ = (count_ + kPlanColumns - 1) / kPlanColumns;
+    inverses_.resize(static_cast<size_t>(count_));
+    products_.resize(static_cast<size_t>(parts_));
+  }
+
+  bool IsMade() const { return parts_ > 0; }
+  const float* Inverses() const { return inverses_.data(); }
+  const Products* PerGroup() const { return products_.data(); }
+
+  // To be called by each thread before its first row: makes what others have left, and waits for what they are at.
+  void Help() {
+    for (int64_t part; (part = next_.fetch_add(1, std::memory_order_relaxed)) < parts_;) {
+      const int64_t at = part * kPlanColumns;
+      plan_(scale_ + at, std::min(kPlanColumns, count_ - at), kPlanColumns, &inverses_[static_cast<size_t>(at)],
+            &products_[static_cast<size_t>(part)]);
+      made_.fetch_add(1, std::memory_order_release);
+    }
+    while (made_.load(std::memory_order_acquire) < parts_) std::this_thread::yield();
+  }
+
+ private:
+  QuantKernels::Plan plan_ = nullptr;
+  const float* scale_ = nullptr;
+  int64_t count_ = 0;
+  int64_t parts_ = 0;
+  std::vector<float> inverses_;
+  std::vector<Products> products_;
+  std::atomic<int64_t> next_{0};
+  std::atomic<int64_t> made_{0};
+};
+
 // One side of a call, for one thread.
 class SideQuantiser {
  public:
-  SideQuantiser(const MsspQuantCall& call, const MsspPagedSide& side, bool stream)
+  SideQuantiser(const MsspQuantCall& call, const MsspPagedSide& side, const ChannelPlan& plan, bool stream)
       : call_(call),
+        plan_(plan),
         shape_(ShapeOf(call)),
         side_(WithUsedStrides(shape_, call.num_tokens, side)),
         kernels_(ActiveKernels()),
@@ -106,14 +154,14 @@ class SideQuantiser {
   }
 
  private:
-  // The inverses of all scales and what their products are good for, where there are rows enough for the search; else
-  // the inverses of channels alone.
+  // The inverses of all scales and what their products are good for, where there are rows enough for the search; of
+  // channels without a plan the inverses alone.
   void Plan() {
     const auto* const scale = static_cast<const float*>(side_.scaling.scale);
     const auto* const offset = static_cast<const float*>(side_.scaling.offset);
     const int64_t count = NumScales(shape_, side_);
     const bool channels = side_.scaling.granularity == MSSP_PER_CHANNEL;
-    if (call_.num_tokens < (channels ? kFewTokens : kPlannedTokens)) return;
+    if (call_.num_tokens < (channels ? kFewTokens : kPlannedTokens) || plan_.IsMade()) return;
     if (kernels_.quant.has_tables && !channels &&
         call_.num_tokens * shape_.num_head * side_.head_size / count >= kTableRows) {
       tables_.resize(static_cast<size_t>(count));
@@ -128,11 +176,10 @@ class SideQuantiser {
     for (int64_t i = 0; i < count; ++i) have &= HasInverse(scale[i], offset == nullptr ? 0.0f : offset[i]);
     if (!have) return;
     inverses_.resize(static_cast<size_t>(count));
-    if (offset == nullptr && call_.num_tokens >= (channels ? kPlannedTokensOfChannels : kPlannedTokens)) {
-      const int64_t group = channels ? kPlanColumns : 1;
-      products_.resize(static_cast<size_t>((count + group - 1) / group));
+    if (offset == nullptr && !channels) {
+      products_.resize(static_cast<size_t>(count));
       const auto plan = kernels_.quant.plan[side_.rows_type][CodeIndex(side_.cache_type)];
-      return plan(scale, count, group, inverses_.data(), products_.data());
+      return plan(scale, count, 1, inverses_.data(), products_.data());
     }
     for (int64_t i = 0; i < count; ++i) inverses_[static_cast<size_t>(i)] = 1.0f / scale[i];
   }
@@ -144,8 +191,11 @@ class SideQuantiser {
     const bool channels = side_.scaling.granularity == MSSP_PER_CHANNEL;
     ScaleRow row = {scale + at, offset == nullptr ? nullptr : offset + at, channels ? 1 : 0};
     if (!inverses_.empty()) row.inverse = inverses_.data() + at;
-    const int64_t group = channels ? kPlanColumns : 1;
-    if (!products_.empty() && at % group == 0) row.products = products_.data() + at / group;
+    if (!products_.empty()) row.products = products_.data() + at;
+    if (plan_.IsMade()) {
+      row.inverse = plan_.Inverses() + at;
+      if (at % kPlanColumns == 0) row.products = plan_.PerGroup() + at / kPlanColumns;
+    }
     if (!tables_.empty()) row.table = &tables_[static_cast<size_t>(at)];
     row.attempts = &attempts_;
     return row;
@@ -322,6 +372,7 @@ class SideQuantiser {
   }
 
   const MsspQuantCall& call_;
+  const ChannelPlan& plan_;
   const PagedShape shape_;
   const MsspPagedSide side_;
   const Kernels& kernels_;
@@ -424,12 +475,17 @@ void WriteQuantised(const MsspQuantCall& call) {
   const Team team = ChooseTeam(call.num_threads, source_bytes * call.num_tokens);
   const int64_t least = std::max(kMinPieceBytes * num_sides / source_bytes, kMinPiece);
   Shares shares(call.num_tokens * num_sides, team.num_threads, least);  // of the key, then of the value
+  ChannelPlan first_plan(call, *sides[0]);
+  ChannelPlan last_plan(call, *sides[num_sides - 1]);
   const auto prepare = [&] {
     const IeeeScope ieee;  // inverses of scales
-    return std::make_pair(SideQuantiser(call, *sides[0], stream), SideQuantiser(call, *sides[num_sides - 1], stream));
+    return std::make_pair(SideQuantiser(call, *sides[0], first_plan, stream),
+                          SideQuantiser(call, *sides[num_sides - 1], num_sides == 1 ? first_plan : last_plan, stream));
   };
   RunWithMemory(team, prepare, [&](std::pair<SideQuantiser, SideQuantiser>& quantisers) {
     const IeeeScope ieee;
+    first_plan.Help();
+    if (num_sides == 2) last_plan.Help();
     const int self = shares.Join();
     auto& [first, second] = quantisers;
     for (Range piece; shares.Take(self, &piece);) {
