@@ -16,10 +16,9 @@ template <typename Rows, typename Codes>
 class Coder {
  public:
   static constexpr int kMantissa = Rows::kMantissa;
-  static constexpr int kCodeMantissa = Codes::kMax > 1000 ? 2 : 3;
-  static constexpr int kShift = kMantissa - kCodeMantissa;
+  static constexpr int kShift = kMantissa - Codes::kMantissa;
   static constexpr uint32_t kInfinity = 0x7FFFu >> kMantissa << kMantissa;
-  static constexpr uint32_t kLargestCode = kCodeMantissa == 2 ? 0x7B : 0x7E;
+  static constexpr uint32_t kLargestCode = Codes::Converts::kInfinity - 1;
 
   explicit Coder(float scale) : scale_(scale) {}
 
@@ -36,7 +35,7 @@ class Coder {
 
   // The first one whose quotient is as large as the smallest normal code: from there on the codes repeat.
   uint32_t FirstNormal() const {
-    const float normal = Codes::ToFloat(1u << kCodeMantissa);
+    const float normal = Codes::ToFloat(1u << Codes::kMantissa);
     return FirstThat(0, kInfinity, [&](uint32_t bits) { return Quotient(bits) >= normal; });
   }
 
@@ -80,17 +79,18 @@ bool MakeTable(float scale, CodeTable* table) {
   if (!HasInverse(scale, 0.0f)) return false;
   const Of coder(scale);
   constexpr uint32_t kFirstNormal = 1u << Of::kMantissa;
-  constexpr uint32_t kNormalCode = 1u << Of::kCodeMantissa;
+  constexpr uint32_t kNormalCode = 1u << Codes::kMantissa;
   // The rows whose codes are those of 1 to 4.
   const uint32_t begin = coder.First(coder.kLargestCode, 0, Of::kInfinity);
-  const uint32_t least = coder.FirstNormal();
-  const uint32_t first = ((least > kFirstNormal ? least : kFirstNormal) + kFirstNormal - 1) & ~(kFirstNormal - 1);
+  const uint32_t normal = coder.FirstNormal();
+  const uint32_t least = normal > kFirstNormal ? normal : kFirstNormal;
+  const uint32_t first = (least + kFirstNormal - 1) & ~(kFirstNormal - 1);
   if (first + 2 * kFirstNormal > begin) return false;
   coder.Fill(first, table->add);
   table->most = static_cast<uint16_t>(begin < Of::kInfinity ? begin : Of::kInfinity - 1);
   table->odd = static_cast<uint16_t>(begin < Of::kInfinity ? Of::kInfinity : Of::kInfinity - 1);
-  table->least = static_cast<uint16_t>(least > kFirstNormal ? least : kFirstNormal);
-  table->has_small = least >= kFirstNormal;
+  table->least = static_cast<uint16_t>(least);
+  table->has_small = normal >= kFirstNormal;
   for (uint32_t code = 1; code <= kNormalCode; ++code) {
     table->small[code - 1] = static_cast<uint16_t>(coder.First(code, 0, Of::kInfinity));
   }

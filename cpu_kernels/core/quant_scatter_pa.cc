@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -475,17 +476,17 @@ void WriteQuantised(const MsspQuantCall& call) {
   const Team team = ChooseTeam(call.num_threads, source_bytes * call.num_tokens);
   const int64_t least = std::max(kMinPieceBytes * num_sides / source_bytes, kMinPiece);
   Shares shares(call.num_tokens * num_sides, team.num_threads, least);  // of the key, then of the value
-  ChannelPlan first_plan(call, *sides[0]);
-  ChannelPlan last_plan(call, *sides[num_sides - 1]);
+  std::optional<ChannelPlan> plans[2];
+  for (int i = 0; i < num_sides; ++i) plans[i].emplace(call, *sides[i]);
+  const int last = num_sides - 1;
   const auto prepare = [&] {
     const IeeeScope ieee;  // inverses of scales
-    return std::make_pair(SideQuantiser(call, *sides[0], first_plan, stream),
-                          SideQuantiser(call, *sides[num_sides - 1], num_sides == 1 ? first_plan : last_plan, stream));
+    return std::make_pair(SideQuantiser(call, *sides[0], *plans[0], stream),
+                          SideQuantiser(call, *sides[last], *plans[last], stream));
   };
   RunWithMemory(team, prepare, [&](std::pair<SideQuantiser, SideQuantiser>& quantisers) {
     const IeeeScope ieee;
-    first_plan.Help();
-    if (num_sides == 2) last_plan.Help();
+    for (int i = 0; i < num_sides; ++i) plans[i]->Help();
     const int self = shares.Join();
     auto& [first, second] = quantisers;
     for (Range piece; shares.Take(self, &piece);) {

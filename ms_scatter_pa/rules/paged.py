@@ -214,9 +214,8 @@ def _check_dtypes(arguments: PagedArguments) -> None:
 
 
 def _refuse_rows(operator: Operator, key: Shape) -> NoReturn:
-    two = "[T, N*D]" if operator is GATHER_PA else "[T, N*D], [1, T, N*D] or [B, S, N*D]"
-    other = " or " if operator is GATHER_PA else ", "
-    raise ValueError(f"key: given shape {shape_text(key)}, expected [T, num_head, head_size]{other}{two}")
+    others = " or [T, N*D]" if operator is GATHER_PA else ", [T, N*D], [1, T, N*D] or [B, S, N*D]"
+    raise ValueError(f"key: given shape {shape_text(key)}, expected [T, num_head, head_size]{others}")
 
 
 def _structure(arguments: PagedArguments, slots: Shape) -> scenario.Arguments:

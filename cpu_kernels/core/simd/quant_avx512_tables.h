@@ -25,7 +25,7 @@ inline __m512i WithSigns(__m512i codes, __m512i rows) {
 // Codes up to the first normal one: as many as borders that a row is not below.
 template <typename Codes>
 inline __m512i SmallCodes(__m512i magnitudes, const CodeTable& table) {
-  constexpr int kCount = Codes::kMax > 1000 ? 4 : 8;
+  constexpr int kCount = 1 << Codes::kMantissa;
   __m512i codes = _mm512_setzero_si512();
   for (int i = 0; i < kCount; ++i) {
     const __m512i border = _mm512_set1_epi16(static_cast<int16_t>(table.small[i]));
@@ -56,7 +56,7 @@ template <typename Rows, typename Codes, bool kComputed>
 inline __m512i TableCodes(__m512i rows, const TableVectors& table, __m512i least, __m512i range,
                           __mmask32* exceptions) {
   constexpr int kCell = Rows::kMantissa - 5;
-  constexpr int kShift = Rows::kMantissa - (Codes::kMax > 1000 ? 2 : 3);
+  constexpr int kShift = Rows::kMantissa - Codes::kMantissa;
   const __m512i magnitudes = _mm512_and_si512(rows, _mm512_set1_epi16(0x7FFF));
   __m512i within = magnitudes;
   if (kComputed) {
@@ -102,8 +102,6 @@ MSSP_ALWAYS_INLINE bool QuantiseByTable(char* to, const char* from, int64_t colu
 
 template <typename Rows, typename Codes>
 void QuantiseAllByTable(char* to, const char* from, int64_t columns, const ScaleRow& row, int lowest, bool stream) {
-  constexpr int64_t kMost = 2 * kPlanColumns;  // as in VectorQuantise
-  constexpr int64_t kRest = 16 * kMost;
   const CodeTable& table = *row.table;
   const TableVectors vectors = {LoadWords(table.add), _mm512_set1_epi16(static_cast<int16_t>(table.most)), table.odd,
                                 table.least, table.has_small ? &table : nullptr};
@@ -130,7 +128,7 @@ inline bool QuantiseComputedByTable(char* to, const char* from, int64_t columns,
                                     bool stream) {
   constexpr uint32_t kMantissas = 1u << Rows::kMantissa;
   // What is so many exponents below has a normal code: the largest code is 2**8.8 or 2**15.8.
-  constexpr uint32_t kNormal = Codes::kMax > 1000 ? 29 : 14;
+  constexpr uint32_t kNormal = Codes::kMantissa == 2 ? 29 : 14;
   constexpr uint32_t kBias = (0x7FFFu >> Rows::kMantissa) / 2;
   constexpr uint32_t kRange = kBias < 30 ? kBias : 30;  // far from where scales or quotients are subnormal
   constexpr uint32_t kFirst = (kBias + 1 - kRange) * kMantissas;

@@ -35,6 +35,7 @@ struct Int8Codes {
 template <typename Format, int kType>
 struct Float8Codes {
   static constexpr float kMax = kCodeTypes[kType].largest;
+  static constexpr int kMantissa = kMax > 1000 ? 2 : 3;
   static constexpr bool kIsInteger = false;
   using Converts = Format;
   static inline uint8_t FromFloat(float x, float) {

@@ -63,7 +63,7 @@ constexpr int32_t kUnits = 4;
 template <typename Codes>
 struct VectorCodes {  // 8-bit floats
   using Format = typename Codes::Converts;
-  static constexpr int kMantissa = Codes::kMax > 1000 ? 2 : 3;
+  static constexpr int kMantissa = Codes::kMantissa;
 
   // A code is right unless a boundary lies so near that the quotient may be on the other side: as many units as `near`.
   // A value half way between two codes has one bit more than a code: the bits below are zero.

@@ -21,7 +21,7 @@ constexpr int32_t kMoved = 4;
 
 template <typename Codes>
 struct Float8Bits {
-  static constexpr int kMantissa = Codes::kMax > 1000 ? 2 : 3;
+  static constexpr int kMantissa = Codes::kMantissa;
   static constexpr int kShift = 23 - kMantissa;  // of a code in the bits of a float32
   static constexpr int32_t kHalf = 1 << (kShift - 1);
   static constexpr int32_t kNear = 16;  // units about a tie that go to the even code
@@ -182,7 +182,11 @@ inline void PlanComputed(Floats most, Floats scale, int64_t count, float* invers
 // Ties of int8; of float8 those of one exponent, as codes repeat with the exponent.
 template <typename Codes>
 constexpr int NumTies() {
-  return Codes::kIsInteger ? 128 : 1 << Float8Bits<Codes>::kMantissa;
+  if constexpr (Codes::kIsInteger) {
+    return 128;
+  } else {
+    return 1 << Codes::kMantissa;
+  }
 }
 template <typename Codes>
 inline float Tie(int k) {
@@ -300,6 +304,10 @@ void VectorPlan(const float* scales, int64_t count, int64_t group, float* invers
   }
 }
 
+constexpr int64_t kMost = 2 * kPlanColumns;  // columns that are made again where one row is odd
+constexpr int64_t kRest = 16 * kMost;        // where rows are often odd nothing is made twice for so long
+static_assert(kMost <= kBuffer);
+
 // By tables, for the sets that have them.
 template <typename Rows, typename Codes>
 void QuantiseAllByTable(char* to, const char* from, int64_t columns, const ScaleRow& row, int lowest, bool stream);
@@ -310,9 +318,6 @@ bool QuantiseComputedByTable(char* to, const char* from, int64_t columns, uint32
 template <typename Rows, typename Codes>
 void VectorQuantise(char* to, const char* from, int64_t columns, const ScaleRow& row, int lowest, bool stream) {
   constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
-  constexpr int64_t kMost = 2 * kPlanColumns;  // made again where one row is odd
-  constexpr int64_t kRest = 16 * kMost;        // where rows are often odd nothing is made twice for so long
-  static_assert(kMost <= kBuffer);
   if constexpr (kHasTables && Rows::kIsHalf && !Codes::kIsInteger) {
     if (row.table != nullptr) return QuantiseAllByTable<Rows, Codes>(to, from, columns, row, lowest, stream);
   }

@@ -76,13 +76,17 @@ void StreamLong(char* to, const char* from, int64_t bytes) {
 // A line that begins with the `before` bytes that end at `end`, and goes on with those from `next` on.
 inline void StreamJoined(char* to, const char* end, int64_t before, const char* next);
 
-// What is copied for one row before it goes on with the next copy (round robin).
-inline void StreamChunk(char* to, const char* from, int64_t prefetch) {
-  for (int64_t i = 0; i < kChunkBytes; i += kLine) Fetch(from + i + prefetch);
+inline void StreamChunk(char* to, const char* from) {
   // Loads first: a load behind a store is held up until it is known that they do not meet.
   Line lines[kChunkLines];
   for (int64_t i = 0; i < kChunkLines; ++i) lines[i] = LoadLine(from + i * kLine);
   for (int64_t i = 0; i < kChunkLines; ++i) StreamLine(to + i * kLine, lines[i]);
+}
+
+// What is copied for one row before it goes on with the next copy (round robin).
+inline void StreamChunkAhead(char* to, const char* from, int64_t prefetch) {
+  for (int64_t i = 0; i < kChunkBytes; i += kLine) Fetch(from + i + prefetch);
+  StreamChunk(to, from);
 }
 
 // Whether copy k begins where the one before it ends.
@@ -131,7 +135,7 @@ void StreamInterleaved(const InterleavedCopies& copies) {
     }
     common -= common % kChunkBytes;
     for (int64_t i = 0; i < common; i += kChunkBytes) {
-      for (int k = 0; k < copies.count; ++k) StreamChunk(to[k] + i, from[k] + i, copies.prefetch);
+      for (int k = 0; k < copies.count; ++k) StreamChunkAhead(to[k] + i, from[k] + i, copies.prefetch);
     }
     for (int k = 0; k < copies.count; ++k) {
       int64_t i = common;
@@ -167,11 +171,7 @@ void StreamStrips(const StripRun& run) {
       char* const to = run.to + t * run.token_stride + s * run.strip_bytes + head;
       for (int64_t i = 0; i < run.strip_bytes; i += StripsAhead::kAtOnce * kLine) FetchNext<Fetch>(&ahead);
       int64_t i = 0;
-      for (; i + kChunkBytes <= whole; i += kChunkBytes) {
-        Line lines[kChunkLines];
-        for (int64_t k = 0; k < kChunkLines; ++k) lines[k] = LoadLine(from + i + k * kLine);
-        for (int64_t k = 0; k < kChunkLines; ++k) StreamLine(to + i + k * kLine, lines[k]);
-      }
+      for (; i + kChunkBytes <= whole; i += kChunkBytes) StreamChunk(to + i, from + i);
       for (; i < whole; i += kLine) StreamLine(to + i, LoadLine(from + i));
       if (rest == 0) continue;
       const char* next = from - head + run.strip_stride;
