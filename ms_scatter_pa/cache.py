@@ -257,7 +257,9 @@ def read_rows(cache: Any, slots: Any, layout: str, num_head: int = 1) -> Array:
     picked = np.asarray(slots.asnumpy() if isinstance(slots, Tensor) else slots, np.int64)
     for position, slot in enumerate(picked.tolist()):
         if not 0 <= slot < num_blocks * block_size:
-            raise IndexError(f"slots[{position}] = {slot}, expected 0 <= slot < {num_blocks * block_size}")
+            limit = num_blocks * block_size
+            expected = f"0 <= slot < {limit}" if limit else "no slot, since the cache has no blocks"
+            raise IndexError(f"slots[{position}] = {slot}, expected {expected}")
     return array[picked // block_size, picked % block_size]
 
 

@@ -261,7 +261,9 @@ void AddSequences(const Arguments& call, Paged* paged, const std::vector<int64_t
       if (block < 0 || block >= paged->num_blocks) {
         call.Refuse(MSSP_BUILTIN_INDEX_ERROR, kBlockTables,
                     std::to_string(block) + " at [" + std::to_string(b) + ", " + std::to_string(page) + "]",
-                    "0 to " + std::to_string(paged->num_blocks - 1) + ", the blocks of key_cache");
+                    paged->num_blocks == 0
+                        ? "a context_lens of 0, since key_cache has no blocks"
+                        : "0 to " + std::to_string(paged->num_blocks - 1) + ", the blocks of key_cache");
       }
       sequence.pages.push_back(block);
     }

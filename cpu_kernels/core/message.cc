@@ -34,7 +34,14 @@ void AddBadSlot(const MsspCall* call, const MsspStatus& status, Sentence* out) {
     const Pair pair =
         LoadPair(arrays, call->scatter_mode, status.position, arrays.lengths[status.position / call->num_head]);
     const int64_t rows = RowsOfPair(pair, call->scatter_mode);
-    if (rows > 1 && status.limit >= 0) {
+    if (rows > 1 && rows > status.limit) {
+      out->Add(" starts a run of %" PRId64
+               " rows, which no place in the cache holds (num_blocks * block_size = %" PRId64
+               "): expected a negative slot to skip",
+               rows, status.limit);
+      return;
+    }
+    if (rows > 1) {
       out->Add(" starts a run of %" PRId64
                " rows that ends outside the cache: expected at most num_blocks * block_size - "
                "%" PRId64 " = %" PRId64 ", or a negative slot to skip",
@@ -49,9 +56,7 @@ void AddBadSlot(const MsspCall* call, const MsspStatus& status, Sentence* out) {
         status.limit);
     return;
   }
-  out->Add(" is outside the cache: expected a slot below num_blocks * block_size = %" PRId64
-           ", or a negative one to skip",
-           status.limit);
+  AddOutside(status.limit, out);
 }
 
 void AddDuplicate(const MsspStatus& status, Sentence* out) {

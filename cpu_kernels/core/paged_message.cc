@@ -1,5 +1,4 @@
 // The sentences for a bad status of the gather and of the quantising write.
-#include <algorithm>
 #include <cinttypes>
 #include <cstdint>
 
@@ -94,8 +93,12 @@ extern "C" MSSP_EXPORT int64_t MsspFormatGatherStatus(const MsspGatherCall* call
       } else {
         out.Add("IndexError: block_tables[%" PRId64 "] (flat index)", status->position);
       }
-      out.Add(" = %" PRId64 ": expected a block between 0 and num_blocks - 1 = %" PRId64, status->value,
-              std::max<int64_t>(status->limit, 0) - 1);
+      out.Add(" = %" PRId64, status->value);
+      if (status->limit > 0) {
+        out.Add(": expected a block between 0 and num_blocks - 1 = %" PRId64, status->limit - 1);
+      } else {
+        out.Add(", and the cache has no blocks: expected lengths of 0");
+      }
       break;
     case MSSP_BAD_LENGTHS:
       mssp::AddGatherLengths(call, *status, &out);
@@ -123,10 +126,8 @@ extern "C" MSSP_EXPORT int64_t MsspFormatQuantStatus(const MsspQuantCall* /*call
       out.Add("%s", mssp::kNoMemory);
       break;
     case MSSP_BAD_SLOT:
-      out.Add("IndexError: slot_mapping[%" PRId64 "] = %" PRId64
-              " is outside the cache: expected a slot below num_blocks * block_size = %" PRId64
-              ", or a negative one to skip",
-              status->position, status->value, status->limit);
+      out.Add("IndexError: slot_mapping[%" PRId64 "] = %" PRId64, status->position, status->value);
+      mssp::AddOutside(status->limit, &out);
       break;
     case MSSP_DUPLICATE:
       out.Add("ValueError: slot_mapping[%" PRId64 "] and slot_mapping[%" PRId64 "] both write slot %" PRId64

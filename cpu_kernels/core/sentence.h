@@ -2,6 +2,7 @@
 #ifndef MS_SCATTER_PA_CORE_SENTENCE_H_
 #define MS_SCATTER_PA_CORE_SENTENCE_H_
 
+#include <cinttypes>
 #include <cstdarg>
 #include <cstdint>
 #include <cstdio>
@@ -33,6 +34,17 @@ class Sentence {
   int64_t size_;
   int64_t length_ = 0;
 };
+
+// The end of a sentence about a slot at or behind `limit`, which is num_blocks * block_size.
+inline void AddOutside(int64_t limit, Sentence* out) {
+  if (limit <= 0) {
+    out->Add(" is outside the cache, which has no blocks: expected a negative slot to skip");
+    return;
+  }
+  out->Add(" is outside the cache: expected a slot below num_blocks * block_size = %" PRId64
+           ", or a negative one to skip",
+           limit);
+}
 
 }  // namespace mssp
 

@@ -164,7 +164,8 @@ class Occupancy:
         for pages in self.sequences:
             for block, times in Counter(pages.blocks).items():
                 if not 0 <= block < self.num_blocks:
-                    yield f"{pages.name} has block {block}, outside 0-{self.num_blocks - 1}"
+                    blocks = f"outside 0-{self.num_blocks - 1}" if self.num_blocks > 0 else "and the cache has none"
+                    yield f"{pages.name} has block {block}, {blocks}"
                 if times > 1:
                     yield f"{pages.name} has block {block} {times} times"
             needed = blocks_for(pages.num_tokens, self.block_size)

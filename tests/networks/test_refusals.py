@@ -264,6 +264,9 @@ def test_what_two_arguments_refuse_together(builtins):
     empty = [halves(0, 5), 0, of([0])]
     with pytest.raises(IndexError, match="index: given 0 at 0, expected no index: input has no rows"):
         builtins("IndexSelect", empty, [((1, 5), H)])
+    none = {name: PAGED[name][:0] for name in ("key_cache", "value_cache")}
+    with pytest.raises(IndexError, match=r"5 at \[0, 0\], expected a context_lens of 0, since key_cache has no blocks"):
+        builtins("PagedAttention", list({**PAGED, **none}.values()), OUTPUTS["PagedAttention"])
     table = {**ROTARY, "position_ids": of([0, 0])}
     with pytest.raises(ValueError, match=r"cos: given \[9, 16\], expected 5 rows, one for each token"):
         builtins("ApplyRotaryPosEmb", list(table.values()), OUTPUTS["ApplyRotaryPosEmb"])

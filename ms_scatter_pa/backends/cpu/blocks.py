@@ -51,7 +51,8 @@ def copy_blocks(
     if status.code == NO_MEMORY:
         raise MemoryError("no memory to copy blocks")
     if status.code == BAD_SLOT:
-        raise IndexError(f"blocks[{status.position}] = {status.value}, expected 0 <= block < {status.limit}")
+        expected = f"0 <= block < {status.limit}" if status.limit else "no block, since there are none"
+        raise IndexError(f"blocks[{status.position}] = {status.value}, expected {expected}")
     if status.code:
         raise ValueError(f"pairs[{status.position}]: blocks of {status.value} bytes cannot lie there")
 
