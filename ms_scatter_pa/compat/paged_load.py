@@ -109,10 +109,18 @@ _TENSORS = ("key_cache", "value_cache", "block_tables", "seq_lens")
 
 
 @_primexpr
+def _no_tensor(name: str, given: str) -> str:
+    text = f"{name}: given {given}, expected a Tensor"
+    if name == "value_cache" and given == "NoneType":
+        text += ", as ms_custom_ops does. npu_gather_pa_kv_cache reads a key-only cache: its value_cache and value may be None"
+    return text
+
+
+@_primexpr
 def _refuse_types(shapes: Any) -> None:
     for name, shape in zip(_TENSORS, shapes, strict=True):
         if shape is None or isinstance(shape, str):
-            raise TypeError(f"{name}: given {shape or 'NoneType'}, expected a Tensor")
+            raise TypeError(_no_tensor(name, shape or "NoneType"))
 
 
 @_primexpr
@@ -163,7 +171,8 @@ def paged_cache_load(
 
     Args:
         key_cache: ND: [NB, BS, N, D] or [NB, BS, N*D]; NZ: [NB, N*D/LD, BS, LD] or [NB, N, D/LD, BS, LD].
-        value_cache: as ``key_cache``, of its own dtype.
+        value_cache: as ``key_cache``, of its own dtype. It is needed, as in ms_custom_ops; ``npu_gather_pa_kv_cache`` reads a
+            key-only cache.
         block_tables: int32 or int64 [B, W].
         seq_lens: [B], or with ``is_seq_lens_cumsum_type`` their sums [B + 1].
         seq_starts: [B] with ``has_seq_starts``: rows to leave out, multiples of BS; else not looked at.
@@ -198,7 +207,7 @@ def paged_cache_load(
     else:
         for name, given in zip(_TENSORS, (key_cache, value_cache, block_tables, seq_lens), strict=True):
             if not isinstance(given, Tensor):
-                raise TypeError(f"{name}: given {type(given).__name__}, expected a Tensor")
+                raise TypeError(_no_tensor(name, type(given).__name__))
         check_sequences(block_tables.shape, seq_lens.shape, None, is_seq_lens_cumsum_type)  # before memory is asked for
         rows = _rows(seq_lens, is_seq_lens_cumsum_type, _most(block_tables.shape, key_cache.shape, layout))
     key = _empty(_rows_shape(rows, "key_cache", key_cache.shape, layout), key_cache.dtype)

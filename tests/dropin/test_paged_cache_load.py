@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from ms_scatter_pa import paged_cache_load
+from ms_scatter_pa import npu_gather_pa_kv_cache, paged_cache_load
 from ms_scatter_pa.paged_reference import gather_reference
 
 TABLES = np.array([[4, 2, -1], [0, 1, 3]], np.int32)
@@ -111,6 +111,7 @@ def test_a_graph_refuses_lengths_that_are_not_known() -> None:
         ("seq_lens", None, "NoneType"),
         ("block_tables", 3, "int"),
         ("value_cache", 0.5, "float"),
+        ("value_cache", None, "NoneType"),
     ],
 )
 def test_what_is_no_tensor_is_refused_in_both_modes(name: str, other: object, given: str) -> None:
@@ -125,6 +126,21 @@ def test_what_is_no_tensor_is_refused_in_both_modes(name: str, other: object, gi
     for run in (lambda: paged_cache_load(*call.values()), load):
         with pytest.raises(TypeError, match=f"^{name}: given {given}, expected a Tensor"):
             run()
+
+
+@pytest.mark.parametrize("graph", [False, True], ids=["pynative", "graph"])
+def test_a_key_only_cache_is_sent_to_the_function_that_reads_it(graph: bool) -> None:
+    """ms_custom_ops has no key-only form."""
+    key_cache, tables, lengths = (Tensor(array) for array in (_caches(0, False)[0], TABLES, LENGTHS))
+
+    def load():
+        return paged_cache_load(key_cache, None, tables, lengths)
+
+    with pytest.raises(TypeError, match=r"given NoneType.*npu_gather_pa_kv_cache reads a key-only cache"):
+        (ms.jit(load) if graph else load)()
+    key = Tensor(np.zeros((12, 2, 16), np.float16))
+    npu_gather_pa_kv_cache(key_cache, None, tables, lengths, key, None, cache_mode="Norm")
+    np.testing.assert_array_equal(key.asnumpy(), _expected([key_cache.asnumpy()] * 2, 0, LENGTHS)[0])
 
 
 def test_a_bad_block_is_named() -> None:
@@ -164,7 +180,6 @@ WORDS = [
     ({"seq_lens": [5]}, ValueError, r"seq_lens: given shape \[1\], expected \[2\]"),
     ({"block_tables": [4, 2]}, ValueError, r"block_tables: given shape \[2\], expected \[B, W\]"),
     ({"block_tables": None}, TypeError, "block_tables: given NoneType, expected a Tensor"),
-    ({"value_cache": None}, TypeError, "value_cache: given NoneType, expected a Tensor"),
     ({"key_cache": 3}, TypeError, "key_cache: given int, expected a Tensor"),
     ({"value_cache": np.zeros((4, 4, 2, 32), np.float16)}, ValueError, "value_cache: given num_blocks 4"),
     ({"key_cache": np.zeros((5, 4), np.float16)}, ValueError, "key_cache: given 2 dimensions"),
