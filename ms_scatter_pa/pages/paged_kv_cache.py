@@ -66,7 +66,7 @@ class PagedKVCache(BlockManager):
             float rows are quantised when they are written, and ``read`` gives floats (``quant_scatter_pa_kv_cache``).
             ``"dynamic"``: a scale for each token and head, computed and kept in ``key_scale_caches``. A pair
             (key_scale, value_scale): static float32 arrays [num_layers, 1], [num_layers, num_kv_heads] or [num_layers,
-            num_kv_heads, head_size]; value_scale is None for a key-only cache.
+            num_kv_heads, head_size]; value_scale is None for a key-only cache. The attribute ``scales`` gives a copy of it.
 
     Raises:
         ValueError: a count below 1, an unknown layout, channels that fill no whole 32 bytes (PA_NZ), an interleaved
@@ -163,8 +163,33 @@ class PagedKVCache(BlockManager):
         return self._static_scales is not None or self._storage.geometry.keeps_scales
 
     @property
+    def scales(self) -> Any:
+        """How rows are scaled, as the constructor takes it: None, ``"dynamic"``, or the static pair (key_scale, value_scale).
+
+        The pair's arrays are float32 and begin with the layer; value_scale is None for a key-only cache. They are copies:
+        who changes them changes nothing here.
+
+        Example:
+            >>> import numpy as np
+            >>> from mindspore import Tensor
+            >>> from ms_scatter_pa import PagedKVCache
+            >>> sizes = {"num_layers": 2, "num_blocks": 8, "block_size": 4, "num_kv_heads": 1, "head_size": 16}
+            >>> cache = PagedKVCache(**sizes, dtype="int8", scales=([[0.5], [0.25]], [[1.0], [1.0]]))
+            >>> key_scale, value_scale = cache.scales
+            >>> key_scale.tolist()
+            [[0.5], [0.25]]
+            >>> Tensor(key_scale[1]).shape  # what the operators take for layer 1, as key_scale
+            (1,)
+        """
+        if self._static_scales is not None:
+            key, value = self._static_scales
+            return key.copy(), None if value is None else value.copy()
+        return "dynamic" if self._storage.geometry.keeps_scales else None
+
+    @property
     def key_scale_caches(self) -> list[Any]:
-        """The scale cache of each layer's keys, float32 Parameters; None each where scales are static or there are none."""
+        """The scale cache of each layer's keys, float32 Parameters; None each where scales are static (``scales``) or there
+        are none."""
         return self._storage.key_scale_caches
 
     @property

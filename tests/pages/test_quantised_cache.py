@@ -231,6 +231,59 @@ def test_scales_that_are_read_are_copies() -> None:
     assert cache.read("a", 0)[0].tobytes() == before.tobytes()
 
 
+PER_TENSOR = (STATIC[0][:, :1], STATIC[1][:, 0, :1])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "key_only", "scales"),
+    [
+        ("float16", False, None),
+        ("int8", False, None),
+        ("int8", False, "dynamic"),
+        ("int8", False, STATIC),
+        ("float8_e4m3fn", False, PER_TENSOR),
+        ("int8", True, (STATIC[1], None)),
+    ],
+)
+def test_a_cache_says_its_scales(dtype: str, key_only: bool, scales: Any) -> None:
+    """As the constructor takes them, and every copy of it too; what is said is nobody's but the caller's."""
+
+    def check_said(cache: PagedKVCache) -> None:
+        said = cache.scales
+        assert type(said) is type(scales)
+        if not isinstance(scales, tuple):
+            assert said == scales
+            return
+        assert len(said) == 2
+        for array, given in zip(said, scales, strict=True):
+            assert (array is None) == (given is None)
+            if array is not None:
+                assert array.dtype == np.float32 and array.shape == given.shape
+                assert array.tobytes() == given.tobytes()
+                array[...] = 7
+        with pytest.raises(AttributeError):
+            cache.scales = scales  # type: ignore[misc]
+
+    cache = PagedKVCache(**SIZES, dtype=dtype, key_only=key_only, scales=scales)
+    same = PagedKVCache(**SIZES, dtype=dtype, key_only=key_only, scales=cache.scales)
+    copies = (copy.deepcopy(cache), pickle.loads(pickle.dumps(cache)), *map(cache.to_layout, CACHE_MODES))
+    for other in (cache, same, *copies, cache):
+        check_said(other)
+
+
+def test_what_a_cache_says_is_what_the_operators_take() -> None:
+    cache = PagedKVCache(**SIZES, dtype="int8", scales=STATIC)
+    rows = written(cache, "a", 5)
+    key_scale, value_scale = (Tensor(scale[1]) for scale in cache.scales)
+    key, value = (Tensor(np.zeros((5, HEADS, SIZE), np.float32)) for _ in range(2))
+    tables = (cache.block_tables(["a"]), cache.seq_lens(["a"]))
+    caches = (cache.key_caches[1], cache.value_caches[1])
+    scales = {"key_scale": key_scale, "value_scale": value_scale}
+    npu_gather_pa_kv_cache(*caches, *tables, key, value, cache_mode="Norm", **scales)
+    for got, want in zip((key, value), expected(rows, "int8", STATIC, 1), strict=True):
+        assert got.asnumpy().tobytes() == want.tobytes()
+
+
 @pytest.mark.parametrize("scales", ["dynamic", STATIC], ids=["dynamic", "static"])
 def test_a_sequence_without_tokens(scales: Any) -> None:
     """On the device and swapped out, where no block is left."""
