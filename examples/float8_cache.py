@@ -1,8 +1,10 @@
-"""How is a cache kept in float8? Rows are scaled, rounded, and written as they are; the reader scales them back.
+"""How does a network that makes float8 rows itself keep them? They are written as they are, and the reader scales them back.
 
-The operator copies bits and never converts: the scale is the network's business. One scale per head, from the prompt,
-keeps K and V in float8_e4m3fn's range of +-448. The cache is half of a float16 one, and attention differs by a few
-per cent; without scales values beyond 448 are lost and small ones are coarse.
+``npu_scatter_pa_kv_cache`` copies bits and never converts, so the network scales and rounds its rows.
+(``quant_scatter_pa_kv_cache`` does that while it writes: quantised_cache.py.) One scale for each head, computed from the
+prompt, keeps K and V in the range of float8_e4m3fn, -448 to 448. The cache takes half the memory of a float16 one, and
+attention differs by a few per cent. Without scales, values that round to more than 448 become NaN, and
+small ones are coarse.
 
     python examples/float8_cache.py
 """
@@ -21,7 +23,7 @@ LARGEST = 448.0
 
 
 def scales_of(rows: np.ndarray) -> np.ndarray:
-    """One scale per head for rows [T, N, D]: the largest value becomes float8's largest."""
+    """One scale for each head of rows [T, N, D]: its largest value becomes the largest of float8."""
     return np.abs(rows).max((0, 2), keepdims=True).astype(np.float32) / LARGEST
 
 

@@ -1,9 +1,9 @@
-"""How does chunked prefill use a cached prefix? Its rows are gathered from the pages, and the chunk attends to all.
+"""How does chunked prefill use a cached prefix? The gather brings the prefix's rows back, and the chunk attends to all rows.
 
-A prompt is read in chunks. Each chunk writes its own K and V rows, then ``npu_gather_pa_kv_cache`` brings the rows of
-the whole prompt so far back as one array, whichever pages they lie in, and plain attention runs over it. The prefix
-is kept as a sequence of its own, too, whose pages a second prompt that begins alike shares (``fork``). K and V come back
-bit for bit; attention over them is that without a cache.
+A prompt is computed in chunks. Each chunk writes its own K and V rows. Then ``npu_gather_pa_kv_cache`` reads the rows of
+the whole prompt so far into one array, whichever pages they lie in, and plain attention runs over it. A second prompt
+begins like the first one: it shares the pages of that beginning (``fork``), and computes only what follows. K and V
+come back bit for bit, so attention gives what it gives without a cache, but for the order of its sums.
 
     python examples/prefix_gather.py
 """
@@ -31,18 +31,17 @@ def main() -> None:
     query, key, value = (rng.standard_normal((TOKENS, HEADS, SIZE)).astype(np.float32) for _ in range(3))
     other = [rng.standard_normal((TOKENS, HEADS, SIZE)).astype(np.float32) for _ in range(3)]
     for array, first in zip(other, (query, key, value), strict=True):
-        array[:PREFIX] = first[:PREFIX]  # the second prompt begins alike
+        array[:PREFIX] = first[:PREFIX]  # the second prompt begins like the first
     cache = PagedKVCache(
         num_layers=1, num_blocks=16, block_size=BLOCK_SIZE, num_kv_heads=HEADS, head_size=SIZE, dtype="float32"
     )
 
     def prefill(name: str, rows: list[np.ndarray], begin: int) -> np.ndarray:
-        """Reads the prompt from token ``begin`` on, chunk by chunk; what is before it is in the cache."""
+        """Attention's output for the tokens from ``begin`` on, chunk by chunk; the rows before are in the cache."""
         outputs = []
         for start in range(begin, TOKENS, CHUNK):
             end = min(start + CHUNK, TOKENS)
-            if cache.num_tokens(name) < end:
-                cache.append(name, end - cache.num_tokens(name))
+            cache.append(name, end - start)
             slots = cache.slot_mapping([name], [end - start])
             cache.write(0, Tensor(rows[1][start:end]), Tensor(rows[2][start:end]), slots)
             keys, values = (mint.zeros((end, HEADS, SIZE), dtype=ms.float32) for _ in range(2))
@@ -60,12 +59,9 @@ def main() -> None:
             outputs.append(attend(rows[0][start:end], keys.asnumpy(), values.asnumpy()))
         return np.concatenate(outputs)
 
-    cache.allocate("first", 1)
+    cache.allocate("first", 0)
     first = prefill("first", [query, key, value], 0)
-    cache.allocate("prefix", PREFIX)
-    prefix_slots = cache.slot_mapping(["prefix"], [PREFIX])
-    cache.write(0, Tensor(key[:PREFIX]), Tensor(value[:PREFIX]), prefix_slots)
-    cache.fork("prefix", "second")
+    cache.fork("first", "second", num_tokens=PREFIX)  # whole blocks: nothing will be copied
     second = prefill("second", other, PREFIX)
     shared = [b for b in cache.block_table("second") if cache.ref_count(b) > 1]
 
@@ -73,7 +69,7 @@ def main() -> None:
     gap_of_second = np.abs(second - attend(*other)[PREFIX:]).max()
     print(f"{TOKENS} tokens in chunks of {CHUNK}: attention differs from attention without a cache by {gap:.1e}")
     print(
-        f"a second prompt reuses {len(shared)} blocks and reads {TOKENS - PREFIX} tokens: it differs by {gap_of_second:.1e}"
+        f"a second prompt reuses {len(shared)} blocks and computes {TOKENS - PREFIX} tokens: it differs by {gap_of_second:.1e}"
     )
     assert gap < 1e-5 and gap_of_second < 1e-5 and len(shared) == PREFIX // BLOCK_SIZE
 

@@ -1,7 +1,7 @@
 """How do sequences share a prompt? They hold the same blocks, and the first to write into one gets a copy.
 
-A prompt is read once. Two continuations fork from it: no row is computed or stored twice until their texts part. Each
-gets what it gets alone.
+A prompt is computed once. Two continuations fork from it: no row is computed or stored twice until their texts differ.
+Each continuation is the text that it is without sharing.
 
     python examples/prefix_sharing.py
 """

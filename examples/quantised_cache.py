@@ -1,8 +1,9 @@
-"""How much does an int8 or float8 cache cost attention? One fused write quantises, one fused gather brings rows back.
+"""How exact is attention over an int8 or float8 cache? One fused write quantises, one fused gather dequantises.
 
-``quant_scatter_pa_kv_cache`` computes a scale per token and head and writes codes of 8 bits; ``npu_gather_pa_kv_cache``
-dequantises. The cache is half of a float16 one (and 4 bytes per token and head of scales). Printed is the relative
-error of attention's output against a float16 cache, for int8, float8_e4m3fn and float8_e5m2.
+``quant_scatter_pa_kv_cache`` computes a scale for each token and head, and writes codes of 8 bits;
+``npu_gather_pa_kv_cache`` reads them back as float16. Such a cache takes half the memory of a float16 one, and 4 bytes of
+scale for each token and head. The example prints the relative error of attention's output, compared with a float16
+cache, for int8, float8_e4m3fn and float8_e5m2.
 
     python examples/quantised_cache.py
 """

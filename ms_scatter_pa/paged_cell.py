@@ -55,9 +55,9 @@ class _Recording(nn.Cell):  # type: ignore[misc]
 
 
 class GatherPaKvCache(_Recording):
-    """Holds a layer's two paged caches and reads rows back from them, as they are.
+    """Holds a layer's two paged caches and reads rows back from them, bit for bit.
 
-    Rows of a quantised cache are dequantised by the function, ``npu_gather_pa_kv_cache``, which takes a Cell's caches.
+    It does not dequantise. For that give the caches of a Cell to the function, ``npu_gather_pa_kv_cache``.
 
     Args:
         key_cache: Parameter; see ``npu_gather_pa_kv_cache``.
@@ -128,13 +128,13 @@ class QuantScatterPaKvCache(_Recording):
     Args:
         key_cache: int8 Parameter; see ``quant_scatter_pa_kv_cache``.
         value_cache: Parameter, or None.
-        key_scale_cache: float32 Parameter, or None; with it the side's scales are computed, or given, per token and head.
+        key_scale_cache: float32 Parameter, or None. With it K has a scale for each token and head, computed or given;
+            without it K has static scales, or is copied.
         value_scale_cache: as ``key_scale_cache``.
         cache_mode, on_error, check_duplicates: as ``quant_scatter_pa_kv_cache``.
 
     Inputs:
-        key, value, slot_mapping and the static scales, where there are some: key_scale, value_scale, key_offset,
-        value_offset.
+        key, value, slot_mapping, and where there are some: key_scale, value_scale, key_offset, value_offset.
 
     Outputs:
         The status, int64 Tensor [4].

@@ -31,38 +31,42 @@ def npu_gather_pa_kv_cache(
     """Reads the rows of sequences back from their pages into ``key`` and ``value``, in place.
 
     Works in PyNative, under ``mindspore.jit`` and inside a ``construct`` in graph mode. The Ascend kernel has never run on
-    an NPU, and records where the CPU raises (docs/gather_and_quantise.md, section 5). Sequence b takes
-    len(b) rows: row i of it is row i % BS of block ``block_tables[b, seq_offset[b] // BS + i // BS]``. The rows of
-    sequence 0 come first, then those of 1, and so on. What ``npu_scatter_pa_kv_cache`` wrote comes back bit for bit.
+    an NPU; where the CPU raises because of a value, it records (docs/gather_and_quantise.md, section 5).
 
-    ========== ================================= ========================
-    cache_mode key_cache (value_cache with Dv)   key (value with Dv)
-    ========== ================================= ========================
-    Norm       [NB, BS, N, Dk]                   [T, N, Dk] or [T, N*Dk]
-    PA_NZ      [NB, N*Dk/LD, BS, LD]             [T, N, Dk] or [T, N*Dk]
-    NHSD       [NB, N, BS, Dk]                   [T, N, Dk] or [T, N*Dk]
-    ========== ================================= ========================
+    Sequence b has ``seq_lens[b]`` rows: row i of it is row i % BS of block
+    ``block_tables[b, seq_offset[b] // BS + i // BS]``. The rows of sequence 0 come first, then those of sequence 1, and so
+    on. What ``npu_scatter_pa_kv_cache`` wrote comes back bit for bit.
+
+    ========== ============================================ ========================
+    cache_mode key_cache (value_cache with Dv)              key (value with Dv)
+    ========== ============================================ ========================
+    Norm       [NB, BS, N, Dk] or [NB, BS, N*Dk]            [T, N, Dk] or [T, N*Dk]
+    PA_NZ      [NB, N*Dk/LD, BS, LD] or                     [T, N, Dk] or [T, N*Dk]
+               [NB, N, Dk/LD, BS, LD]
+    NHSD       [NB, N, BS, Dk]                              [T, N, Dk] or [T, N*Dk]
+    ========== ============================================ ========================
 
     Args:
         key_cache: any dtype of the write; with scales int8, float8_e4m3fn or float8_e5m2.
         value_cache: as ``key_cache``, of its own dtype, or None together with ``value``.
         block_tables: int32 or int64 [B, W]. Entries beyond what a length needs are never looked at.
-        seq_lens: [B], rows to read, behind ``seq_offset``; or with ``is_seq_lens_cumsum`` their sums [B + 1], which begin
-            with 0.
-        key: T rows, T the sum of the lengths; of the cache's dtype, or with scales float16, bfloat16 or float32. In a graph
-            an argument, or made there by ``ops.zeros`` or ``mint.empty``: rows that are gathered into what is indexed or
-            sliced there (``workspace[:T]``) are lost, as docs/limits.md says of caches.
+        seq_lens: [B], how many rows to read, counted from ``seq_offset`` on; or with ``is_seq_lens_cumsum`` the sums of
+            these numbers, [B + 1], which begin with 0.
+        key: T rows, T the sum of the lengths; of the cache's dtype, or with scales float16, bfloat16 or float32. Written in
+            place. In a graph it is an argument, or made there by ``ops.zeros`` or ``mint.empty``. Rows that are gathered
+            into what is indexed or sliced there (``workspace[:T]``) are lost, as docs/limits.md says of caches.
         value: as ``key``.
-        seq_offset: [B], multiples of BS: rows before them are left out. None: all 0.
+        seq_offset: [B], multiples of BS: how many rows at the beginning of each sequence are left out. None: none.
         is_seq_lens_cumsum: whether ``seq_lens`` holds sums.
         cache_mode: ``"Norm"``, ``"PA_NZ"``, ``"NHSD"``, or None: told by the shapes, which is refused where two fit.
         on_error: ``"raise"``, or ``"record"``: values never raise, the returned status tells.
-        key_scale: float32 [1], [N] or [N, Dk]. The rows are dequantised: (q - offset) * scale in float32, one rounding.
+        key_scale: float32 [1], [N] or [N, Dk], positive and finite. The rows are dequantised: (q - offset) * scale in
+            float32, then rounded into the dtype of ``key``.
         value_scale: as ``key_scale`` with Dv.
-        key_offset: of ``key_scale``'s shape; int8 caches only.
+        key_offset: float32 of ``key_scale``'s shape, finite; int8 caches only.
         value_offset: as ``key_offset``.
         key_scale_cache: float32 [NB, BS, N], in NHSD [NB, N, BS, 1]: the scales that ``quant_scatter_pa_kv_cache`` kept
-            for each token and head. Instead of ``key_scale``.
+            for each token and head. It dequantises in the place of ``key_scale``; both together are refused.
         value_scale_cache: as ``key_scale_cache``.
 
     Returns:
@@ -71,12 +75,12 @@ def npu_gather_pa_kv_cache(
 
     Raises:
         TypeError: an argument that is no Tensor, a dtype that is not taken, dtypes that differ.
-        ValueError: shapes or modes that do not fit; lengths that are negative, fall, need more columns than W or whose
-            sum is not T; a ``seq_offset`` that is no multiple of BS; a scale that is not positive and finite; arguments
-            that overlap.
+        ValueError: shapes or modes that do not fit; lengths that are negative, need more columns than W or have another sum
+            than T; sums that fall; a ``seq_offset`` that is no multiple of BS; a static scale that is not positive and
+            finite, or an offset that is not finite; arguments that overlap in memory.
         MemoryError: no memory for the call's own copies of index tensors and scales.
-        IndexError: an entry of ``block_tables`` that is needed and no block; the text names its row and column.
-            Nothing is written then. Errors arrive as ``npu_scatter_pa_kv_cache`` says.
+        IndexError: an entry of ``block_tables`` that is needed and is no block; the text names its row and column.
+            After any of these nothing was written. Errors arrive as ``npu_scatter_pa_kv_cache`` says.
 
     Source: torch_npu's and CANN's ``npu_gather_pa_kv_cache``, and this project's contract.
 
@@ -136,20 +140,25 @@ def quant_scatter_pa_kv_cache(
     """Quantises the step's K and V rows and writes them into paged caches of 8 bits, in place, in one pass.
 
     Works in PyNative, under ``mindspore.jit`` and inside a ``construct`` in graph mode. The Ascend kernel has never run on
-    an NPU, and takes less (docs/gather_and_quantise.md, section 5). Each side, K and V, is scaled by itself:
+    an NPU, and takes less (docs/gather_and_quantise.md, section 5). What is given for a side, K or V, says how it is
+    written; the two may differ:
 
-    - static: ``key_scale`` (and ``key_offset``) given. q = saturate(round(x / scale + offset)) in float32, to nearest
-      even; int8 saturates to [-128, 127], float8 to its largest number, infinities too.
-    - dynamic: ``key_scale_cache`` given. The scale of a token and head is max|x| / qmax in float32 (qmax 127, 448 or
-      57344; 1.0 where that is 0), and is written to the scale cache at the same slot. int8 saturates to [-127, 127].
-    - copied: rows that are of the cache's dtype already, without scales; or with ``key_scale`` [T, N] **and**
-      ``key_scale_cache``, where the scales are stored unchanged.
+    - static: ``key_scale``, and ``key_offset`` if wanted. q = saturate(round(x / scale + offset)) in float32, rounded to
+      nearest even; int8 saturates to [-128, 127], float8 to plus or minus its largest number. So do infinities.
+    - dynamic: ``key_scale_cache``. The scale of a token and head is max|x| / qmax in float32, qmax being 127 for int8, 448
+      for float8_e4m3fn and 57344 for float8_e5m2, and 1.0 where that is 0. It is written to the scale cache at the
+      row's slot. int8 saturates to [-127, 127]. A NaN among the numbers of a token and head makes their scale NaN, an
+      infinity makes it infinite.
+    - given: rows that are of the cache's dtype already, ``key_scale`` [T, N] **and** ``key_scale_cache``. The rows are
+      copied, and the scales are stored unchanged.
+    - copied: rows that are of the cache's dtype already, and no scale.
 
-    The scale divides, as in vLLM. CANN's AscendQuant multiplies: give it 1 / scale.
+    A NaN becomes 0 in int8 and NaN in float8. x is divided by the scale, as in vLLM. CANN's AscendQuant multiplies: its
+    scale is 1 / scale.
 
     Args:
         key: [T, N, Dk], or flattened [T, N*Dk], [1, T, N*Dk] or [B, S, N*Dk] with B*S = T; float16, bfloat16 or float32, or
-            the dtype of ``key_cache``. May be strided.
+            the dtype of ``key_cache``. It need not be contiguous.
         value: as ``key`` with Dv, of its own dtype, or None together with ``value_cache``.
         key_cache: int8, float8_e4m3fn or float8_e5m2 in a layout of ``npu_scatter_pa_kv_cache``; written in place.
         value_cache: as ``key_cache``, of its own dtype.
@@ -162,9 +171,7 @@ def quant_scatter_pa_kv_cache(
         value_scale_cache: as ``key_scale_cache``.
         cache_mode: ``"Norm"``, ``"PA_NZ"``, ``"NHSD"``, or None: told by the shapes, which is refused where two fit.
         on_error: ``"raise"``, or ``"record"``: values never raise, the returned status tells.
-        check_duplicates: refuse slots that are written twice (they are undefined otherwise).
-
-    A NaN becomes 0 in int8 and NaN in float8. In the dynamic form a NaN or an infinity in a row makes its scale one too.
+        check_duplicates: refuse a slot that is there twice; what such a slot holds afterwards is undefined otherwise.
 
     Returns:
         int64 Tensor [4], the status [code, position, value, limit]; code 0 is written.
@@ -172,10 +179,11 @@ def quant_scatter_pa_kv_cache(
     Raises:
         TypeError: an argument that is no Tensor, a dtype that is not taken.
         ValueError: shapes or modes that do not fit, scales that contradict each other, a static scale that is not
-            positive and finite, arguments that overlap.
+            positive and finite, an offset that is not finite or not for int8, a slot that is there twice
+            (``check_duplicates``), arguments that overlap in memory.
         MemoryError: no memory for the call's own copies of index tensors, scales and strided rows.
-        IndexError: a slot at or past NB * BS.
-            Nothing is written then. Errors arrive as ``npu_scatter_pa_kv_cache`` says.
+        IndexError: a slot of NB * BS or more.
+            After any of these nothing was written. Errors arrive as ``npu_scatter_pa_kv_cache`` says.
 
     Source: CANN's ``scatter_pa_kv_cache_with_k_scale``, vLLM's ``reshape_and_cache`` and this project's contract.
 
