@@ -1,5 +1,5 @@
-// Rows become codes in tiles that stay in the processor's caches; the tiles are then written as the write writes rows.
-// In Norm codes of whole lines are written as they are made.
+// Codes of whole lines are written as they are made: in Norm and NHSD, and of two tokens at a time in PA_NZ. The others
+// are made in tiles that stay in the processor's caches, which are then written as the write writes rows.
 #include "quant_scatter_pa.h"
 
 #include <algorithm>
@@ -34,13 +34,11 @@ constexpr SideArguments kValueSide = {quant::kValue, quant::kValueCache, quant::
                                       quant::kValueScaleCache};
 
 constexpr int64_t kTileBytes = int64_t{32} << 10;  // of codes
-constexpr int64_t kTurnTokens = 16;
-constexpr int64_t kTurnBytes = 2048;  // of codes
-constexpr int64_t kMinRun = 4;
+constexpr int64_t kMinTile = 32;                   // tokens
 constexpr int64_t kMinPieceBytes = int64_t{128} << 10;
 constexpr int64_t kMinPiece = 8;
-constexpr int64_t kFewTokens = 8;    // for which inverses cost as much as they save
-constexpr int64_t kScalesAhead = 8;  // tokens
+constexpr int64_t kFewTokens = 8;  // for which inverses cost as much as they save
+constexpr int64_t kPlaces = 64;
 constexpr int64_t kPlannedTokens = 16;
 constexpr int64_t kPlannedTokensOfChannels = 512;
 constexpr int64_t kTableRows = int64_t{64} << 10;  // for which a table is worth making
@@ -116,7 +114,9 @@ class SideQuantiser {
         kernels_(ActiveKernels()),
         stream_(stream),
         item_size_(MsspItemSize(side.rows_type)),
-        slots_(call.slot_mapping, call.index_type) {
+        slots_(call.slot_mapping, call.index_type),
+        scale_steps_(call.layout == MSSP_NHSD ? ScaleSteps{call.block_size, 1} : ScaleSteps{1, call.num_head}),
+        heads_of_line_(call.layout == MSSP_NHSD ? 1 : kLine / static_cast<int64_t>(sizeof(float))) {
     const int64_t code_size = MsspItemSize(side.cache_type);
     view_.cache = static_cast<char*>(side.cache);
     view_.head_bytes = side.head_size * code_size;
@@ -130,16 +130,22 @@ class SideQuantiser {
     if (kind == MSSP_COPIED || kind == MSSP_GIVEN) return;
     quantise_ = kernels_.quant.quantise[side.rows_type][CodeIndex(side.cache_type)];
     dynamic_ = kernels_.quant.dynamic[side.rows_type][CodeIndex(side.cache_type)];
-    tile_tokens_ = std::max<int64_t>(kTileBytes / std::max<int64_t>(view_.token_bytes, 1), 2 * kTurnTokens);
+    tile_tokens_ = std::max<int64_t>(kTileBytes / std::max<int64_t>(view_.token_bytes, 1), kMinTile);
     tile_.resize(static_cast<size_t>(tile_tokens_ * view_.token_bytes));
     if (kind == MSSP_STATIC) Plan();
     if (kind == MSSP_DYNAMIC && kernels_.quant.has_tables && call.num_tokens * call.num_head >= kTableHeads) {
       computed_tables_ = ComputedCodeTables(side.rows_type, CodeIndex(side.cache_type));
     }
-    const auto lines = reinterpret_cast<uintptr_t>(side.cache) | static_cast<uintptr_t>(view_.head_bytes) |
-                       static_cast<uintptr_t>(call.num_blocks > 1 ? side.block_stride * code_size : 0);
-    direct_ = stream && call.layout != MSSP_PA_NZ && lines % kLine == 0;
+    const auto blocks = reinterpret_cast<uintptr_t>(side.cache) |
+                        static_cast<uintptr_t>(call.num_blocks > 1 ? side.block_stride * code_size : 0);
+    const bool are_lines = stream && blocks % kLine == 0;
+    direct_ = are_lines && call.layout != MSSP_PA_NZ && view_.head_bytes % kLine == 0;
     head_stride_ = direct_ && call.layout == MSSP_NHSD ? call.block_size * view_.head_bytes : view_.head_bytes;
+    unit_stride_ = call.block_size * kUnitBytes;
+    const int64_t group = kernels_.quant.pair_columns;
+    const int64_t columns = IsOneRow() ? view_.token_bytes : view_.head_bytes;
+    in_pairs_ =
+        are_lines && call.layout == MSSP_PA_NZ && unit_stride_ % kLine == 0 && group > 0 && columns % group == 0;
   }
 
   void Write(int64_t begin, int64_t end) {
@@ -149,7 +155,7 @@ class SideQuantiser {
                    side_.head_stride * item_size_, 0, begin, end, call_.num_tokens);
     }
     if (direct_) return WriteDirectly(begin, end);
-    if (stream_ && call_.layout == MSSP_PA_NZ) return WriteInTurns(begin, end);
+    if (in_pairs_) return WritePairs(begin, end);
     for (int64_t first = begin; first < end; first += tile_tokens_)
       WriteTile(first, std::min(first + tile_tokens_, end));
   }
@@ -203,44 +209,44 @@ class SideQuantiser {
   }
 
   void WriteTile(int64_t first, int64_t last) {
-    for (int64_t token = first; token < last;) token += Quantise(token, last, TileRow(token - first));
+    for (int64_t token = first, run; token < last; token += run) {
+      run = 1;
+      if (slots_[token] < 0) continue;  // padding: its codes are not stored
+      char* const to = TileRow(token - first);
+      if (!HasOneScale()) {
+        Quantise(token, to, Heads());
+        continue;
+      }
+      while (token + run < last && slots_[token + run] >= 0) ++run;
+      QuantiseTogether(token, run, to);
+    }
+    MakePlaces(Heads());
     Store(tile_.data(), view_.token_bytes, view_.head_bytes, first, 0, last - first, last - first);
   }
 
-  // PA_NZ, runs of slots in pieces: while one becomes codes the one before it goes past the caches, so that memory is
-  // read and written at once.
-  void WriteInTurns(int64_t begin, int64_t end) {
-    const int64_t at_once = std::max<int64_t>(kTurnBytes / std::max<int64_t>(view_.token_bytes, 1), 1);
+  // PA_NZ, two slots that share lines at a time; the others in tiles.
+  void WritePairs(int64_t begin, int64_t end) {
     MemoryPagePrefetch pages(slots_, view_, begin, call_.num_tokens);
-    for (int64_t token = begin, last; token < end; token = last) {
-      last = token + 1;
-      if (slots_[token] < 0) continue;
-      int64_t tokens = Run(token, end);
-      if (tokens < kMinRun) {
-        for (last = token + tokens; last < end && last - token < tile_tokens_; last += tokens) {
-          tokens = slots_[last] < 0 ? 1 : Run(last, end);
-          if (tokens >= kMinRun) break;
-        }
-        FinishPiece();
-        WriteTile(token, std::min(last, token + tile_tokens_));
-        last = std::min(last, token + tile_tokens_);
-        continue;
-      }
-      pages.GoTo(token);
+    const CodeRows heads = HeadsOfPairs();
+    int64_t first = begin;  // that is not written
+    for (int64_t token = begin; token < end;) {
       const int64_t slot = slots_[token];
-      // A piece of PA_NZ ends at the end of a line.
-      tokens = std::min(tokens, kTurnTokens - (view_.OffsetOf(slot) & 1));
-      last = token + tokens;
-      half_ = 1 - half_;
-      char* const codes = tile_.data() + half_ * kTurnTokens * view_.token_bytes;
-      for (int64_t i = 0; i < tokens;) {
-        const int64_t next = std::min(i + at_once, tokens);
-        while (i < next) i += Quantise(token + i, token + next, codes + i * view_.token_bytes);
-        StorePiece(i, tokens);
+      if (slot >= 0 && token + 1 < end && slots_[token + 1] == slot + 1 && view_.OffsetOf(slot) % 2 == 0) {
+        if (first < token) {
+          MakePlaces(heads);
+          WriteTile(first, token);
+        }
+        pages.GoTo(token);
+        Quantise(token, view_.Block(slot) + view_.OffsetOf(slot) * kUnitBytes, heads);
+        first = token += 2;
+      } else if (++token - first == tile_tokens_) {
+        MakePlaces(heads);
+        WriteTile(first, token);
+        first = token;
       }
-      piece_ = {codes, slot, tokens, 0};
     }
-    FinishPiece();
+    MakePlaces(heads);
+    if (first < end) WriteTile(first, end);
   }
 
   // Tokens from `token` on, before `end`, whose slots follow one another in a block.
@@ -250,30 +256,6 @@ class SideQuantiser {
     int64_t run = 1;
     while (run < most && slots_[token + run] == slot + run) ++run;
     return run;
-  }
-
-  void FinishPiece() {
-    StorePiece(1, 1);
-    piece_.tokens = 0;
-  }
-
-  // Units of the piece, up to `part` of `parts` of them.
-  void StorePiece(int64_t part, int64_t parts) {
-    if (piece_.tokens == 0) return;
-    const int64_t units = view_.token_bytes / kUnitBytes;
-    const int64_t last = part == parts ? units : units * part / parts / 2 * 2;  // two of two tokens fill lines
-    if (last <= piece_.done) return;
-    NzRun run;
-    run.unit_stride = shape_.block_size * kUnitBytes;
-    run.to = view_.Block(piece_.slot) + view_.OffsetOf(piece_.slot) * kUnitBytes + piece_.done * run.unit_stride;
-    run.from = piece_.codes + piece_.done * kUnitBytes;
-    run.token_stride = view_.token_bytes;
-    run.tokens = piece_.tokens;
-    run.units = last - piece_.done;
-    run.prefetch = run.before = 0;
-    run.goes_on = run.fills_block = false;
-    kernels_.nz_run(run, true);
-    piece_.done = last;
   }
 
   // Codes of whole lines, which go past the caches as they are made.
@@ -287,8 +269,13 @@ class SideQuantiser {
       pages.GoTo(token);
       const int64_t step = call_.layout == MSSP_NHSD ? view_.head_bytes : view_.token_bytes;
       char* const to = view_.Block(slot) + view_.OffsetOf(slot) * step;
-      for (int64_t i = 0; i < run;) i += Quantise(token + i, token + run, to + i * step);
+      if (HasOneScale()) {
+        QuantiseTogether(token, run, to);
+      } else {
+        for (int64_t i = 0; i < run; ++i) Quantise(token + i, to + i * step, Heads());
+      }
     }
+    MakePlaces(Heads());
   }
 
   char* TileRow(int64_t i) { return tile_.data() + i * view_.token_bytes; }
@@ -297,54 +284,68 @@ class SideQuantiser {
     return static_cast<const char*>(side_.rows) + (token * side_.token_stride + head * side_.head_stride) * item_size_;
   }
 
-  // Returns how many tokens, beginning with `token`, it took.
-  int64_t Quantise(int64_t token, int64_t last, char* to) {
-    if (slots_[token] < 0) return 1;  // padding: its codes are not stored
+  // Whether a token's heads lie side by side and are one row of its scales.
+  bool IsOneRow() const {
     const MsspScaling& scaling = side_.scaling;
-    if (scaling.kind == MSSP_DYNAMIC) {
-      QuantiseDynamic(token, to);
-      return 1;
+    if (scaling.kind == MSSP_DYNAMIC || scaling.granularity == MSSP_PER_HEAD) return false;
+    return (side_.head_stride == side_.head_size && head_stride_ == view_.head_bytes) || shape_.num_head == 1;
+  }
+  bool HasOneScale() const { return side_.scaling.granularity == MSSP_PER_TENSOR && IsOneRow(); }
+
+  // How the heads of a token lie.
+  CodeRows Heads() const {
+    return {nullptr, nullptr, direct_, shape_.num_head, side_.head_stride * item_size_, head_stride_};
+  }
+  CodeRows HeadsOfPairs() const {
+    CodeRows rows = Heads();
+    rows.stream = true;
+    rows.to_stride = view_.head_bytes / kUnitBytes * unit_stride_;
+    rows.next_row = side_.token_stride * item_size_;
+    rows.unit_stride = unit_stride_;
+    return rows;
+  }
+
+  // Tokens from one on with one scale, whose codes follow one another.
+  void QuantiseTogether(int64_t token, int64_t count, char* to) {
+    const int64_t columns = side_.head_size * shape_.num_head;
+    const bool follow = side_.token_stride == columns;
+    for (int64_t i = 0; i < (follow ? 1 : count); ++i) {
+      const CodeRows row = {Row(token + i, 0), to + i * columns, direct_};
+      quantise_(row, follow ? count * columns : columns, Scales(0), kLowestStatic);
     }
-    const bool together =
-        (side_.head_stride == side_.head_size && head_stride_ == view_.head_bytes) || shape_.num_head == 1;
-    if (scaling.granularity == MSSP_PER_TENSOR && together) {
-      int64_t tokens = 1;
-      if (side_.token_stride == side_.head_size * shape_.num_head) {
-        while (token + tokens < last && slots_[token + tokens] >= 0) ++tokens;
-      }
-      quantise_(to, Row(token, 0), tokens * shape_.num_head * side_.head_size, Scales(0), kLowestStatic, direct_);
-      return tokens;
+  }
+
+  // The row of a token, or its and the next one; dynamic ones later, some together.
+  void Quantise(int64_t token, char* to, const CodeRows& heads) {
+    if (side_.scaling.kind == MSSP_DYNAMIC) {
+      float* const scales = ScalesOf(slots_[token]);
+      for (int64_t h = 0; h < shape_.num_head; h += heads_of_line_)
+        __builtin_prefetch(scales + h * scale_steps_.head, 1, 2);
+      places_[num_places_++] = {Row(token, 0), to, scales};
+      if (num_places_ == kPlaces) MakePlaces(heads);
+      return;
     }
-    if (scaling.granularity == MSSP_PER_CHANNEL && together) {
-      quantise_(to, Row(token, 0), shape_.num_head * side_.head_size, Scales(0), kLowestStatic, direct_);
-      return 1;
+    CodeRows rows = heads;
+    rows.from = Row(token, 0);
+    rows.to = to;
+    if (IsOneRow()) {
+      rows.num_head = 1;
+      return quantise_(rows, side_.head_size * shape_.num_head, Scales(0), kLowestStatic);
     }
-    const int64_t step = scaling.granularity == MSSP_PER_TENSOR ? 0
-                         : scaling.granularity == MSSP_PER_HEAD ? 1
-                                                                : side_.head_size;
+    if (side_.scaling.granularity != MSSP_PER_HEAD) return quantise_(rows, side_.head_size, Scales(0), kLowestStatic);
     for (int64_t h = 0; h < shape_.num_head; ++h) {
-      quantise_(to + h * head_stride_, Row(token, h), side_.head_size, Scales(h * step), kLowestStatic, direct_);
+      quantise_(rows.Heads(h, 1), side_.head_size, Scales(h), kLowestStatic);
     }
-    return 1;
+  }
+
+  void MakePlaces(const CodeRows& heads) {
+    if (num_places_ > 0) dynamic_(heads, places_, num_places_, side_.head_size, scale_steps_, computed_tables_);
+    num_places_ = 0;
   }
 
   // Of a slot's first head.
   float* ScalesOf(int64_t slot) const {
     return ScaleAt(shape_, side_.scaling, view_.BlockOf(slot), view_.OffsetOf(slot), 0);
-  }
-
-  void QuantiseDynamic(int64_t token, char* to) {
-    const int64_t step = shape_.layout == MSSP_NHSD ? shape_.block_size : 1;
-    const int64_t soon = token + kScalesAhead;
-    if (soon < call_.num_tokens && slots_[soon] >= 0) {
-      const int64_t heads_of_line = step == 1 ? kLine / static_cast<int64_t>(sizeof(float)) : 1;
-      for (int64_t h = 0; h < shape_.num_head; h += heads_of_line) {
-        __builtin_prefetch(ScalesOf(slots_[soon]) + h * step, 1, 2);
-      }
-    }
-    float* const scales = ScalesOf(slots_[token]);
-    dynamic_(to, head_stride_, Row(token, 0), side_.head_size, shape_.num_head, side_.head_stride * item_size_, scales,
-             step, computed_tables_, direct_);
   }
 
   void StoreGivenScales(int64_t begin, int64_t end) {
@@ -385,20 +386,18 @@ class SideQuantiser {
   QuantKernels::Dynamic dynamic_ = nullptr;
   bool direct_ = false;
   int64_t head_stride_ = 0;  // of codes as they are made
-  struct Piece {
-    const char* codes;
-    int64_t slot;
-    int64_t tokens;
-    int64_t done;  // units
-  };
-  Piece piece_{};
-  int half_ = 0;  // of the tile, that has the piece
+  bool in_pairs_ = false;
+  int64_t unit_stride_ = 0;
   int64_t tile_tokens_ = 0;
   std::vector<char> tile_;
   std::vector<float> inverses_;
   std::vector<Products> products_;
   std::vector<CodeTable> tables_;
   const uint16_t* computed_tables_ = nullptr;
+  RowPlace places_[kPlaces];  // of dynamic rows whose codes are still to be made
+  int64_t num_places_ = 0;
+  const ScaleSteps scale_steps_;
+  const int64_t heads_of_line_;
   Attempts attempts_;
 };
 

@@ -145,13 +145,14 @@ def check_everywhere(library: CoreLibrary, rows: Any, code: str, **scales: Any) 
 
     def outcome(write: Any, layout: str) -> tuple[Any, Any]:
         inner = (heads, 2) if layout == "NHSD" else (2, heads)
-        cache = aligned((tokens // 2, *inner, size), storage(code))
+        block = (heads * size // 32, 2, 32) if layout == "PA_NZ" else (*inner, size)
+        cache = aligned((tokens // 2, *block), storage(code))
         scale_cache = np.zeros((tokens // 2, *inner, 1)[: 4 if layout == "NHSD" else 3], np.float32)
         given = scales or {"key_scale_cache": scale_cache}
         assert write(rows, None, cache, None, slots, layout=layout, **given) == [0, 0, 0, 0]
         return cache, scale_cache
 
-    for layout in ("Norm", "NHSD"):
+    for layout in CACHE_MODES:
         want, want_scales = outcome(quant_scatter_reference, layout)
         nan = np.isnan(want.astype(np.float32))
         for path in filter(lambda name: library.c.MsspSetCpuFeatures(name.encode()), CPU_PATHS):
@@ -188,16 +189,20 @@ def test_every_number_of_16_bits(library: CoreLibrary, code: str, rows_type: str
 
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("rows_type", HALVES)
-def test_every_number_of_16_bits_by_scales_of_channels(library: CoreLibrary, code: str, rows_type: str) -> None:
+@pytest.mark.parametrize("heads", [1, 3])
+def test_every_number_of_16_bits_by_scales_of_channels(
+    library: CoreLibrary, heads: int, code: str, rows_type: str
+) -> None:
     """All 32768 magnitudes in each of 192 channels, whose scales are drawn, or of few digits, or a largest number's."""
     rng = np.random.default_rng(5)
     largest = (1 + rng.integers(0, 1024, 64) / 1024).astype(np.float16).astype(np.float32) / np.float32(LARGEST[code])
     drawn = np.exp2(rng.uniform(-12, 1, 64)).astype(np.float32)
     few = rng.choice([1.0, 0.5, 0.75, 0.03, 0.1, 0.3, 1 / 3, 5.0, 2.0**-9], 64).astype(np.float32)
     signs = rng.integers(0, 2, 192).astype(np.uint16) << 15
-    for part in np.split(np.arange(32768, dtype=np.uint16), 16):  # of 2048 tokens
-        key = (part[:, None, None] | signs).view(storage(rows_type))
-        check_everywhere(library, key, code, key_scale=np.concatenate([drawn, few, largest])[None])
+    scales = np.concatenate([drawn, largest, few]).reshape(heads, -1)
+    for part in np.split(np.arange(32768, dtype=np.uint16), 16)[heads - 1 :: heads]:  # of 2048 tokens
+        key = (part[:, None] | signs).view(storage(rows_type)).reshape(2048, *scales.shape)
+        check_everywhere(library, key, code, key_scale=scales)
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -439,7 +439,7 @@ def test_a_library_that_loads_and_whose_code_is_damaged(copied):
     path = package / "_lib" / "libms_scatter_pa_cpu.so"
     code = bytearray(path.read_bytes())
     size = len(code)
-    code[size // 3 : size // 3 + size // 4] = bytes(size // 4)
+    code[size // 4 : size // 4 + size // 2] = bytes(size // 2)
     path.write_bytes(code)
     done = run_doctor()
     assert done.returncode == 2 and "MISS  " in done.stdout and "a library is damaged" in done.stdout, done

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "../call_sizes.h"
@@ -24,6 +25,8 @@ MSSP_BEGIN_TARGET("avx2,f16c,fma")
 #include "quant_columns.h"
 #include "quant_x86.h"
 #include "quant_x86_products.h"
+//
+#include "quant_x86_rows.h"
 
 namespace mssp {
 namespace {

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "../call_sizes.h"
@@ -26,6 +27,7 @@ MSSP_BEGIN_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx2,f16c,fma")
 #include "quant_x86_products.h"
 //
 #include "quant_avx512_tables.h"
+#include "quant_x86_rows.h"
 
 namespace mssp {
 namespace {

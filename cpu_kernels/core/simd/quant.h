@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "../call_sizes.h"
 #include "../code_table.h"
 #include "../op_info.h"
 
@@ -38,17 +39,20 @@ struct ScaleRow {
   const CodeTable* table = nullptr;  // of the only scale
 
   // The same of the columns from one on, without what products are good for.
-  ScaleRow From(int64_t column) const {
+  MSSP_ALWAYS_INLINE ScaleRow From(int64_t column) const {
     const int64_t at = column * step;
     return {scale + at, offset == nullptr ? nullptr : offset + at, step, inverse == nullptr ? nullptr : inverse + at};
   }
 };
 
 inline constexpr float kLargestOffset = 1024.0f;
+inline constexpr float kSmallestInverted = 0x1p-40f;
+inline constexpr float kLargestInverted = 0x1p40f;
 
 // Whether x * (1 / scale) + offset is near enough to the quotient for any x that does not saturate.
 inline bool HasInverse(float scale, float offset) {
-  return scale >= 0x1p-40f && scale <= 0x1p40f && offset >= -kLargestOffset && offset <= kLargestOffset;
+  return scale >= kSmallestInverted && scale <= kLargestInverted && offset >= -kLargestOffset &&
+         offset <= kLargestOffset;
 }
 
 inline constexpr int kLowestStatic = -128;
@@ -73,18 +77,51 @@ inline int CodeIndex(int32_t element_type) {
   return i;
 }
 
-// `stream`: codes go past the caches; they are whole lines then.
+// A row, whose codes follow one another, or two rows of PA_NZ whose slots do: their codes lie side by side in units
+// that are `unit_stride` bytes apart, on whole lines. Rows may have several heads.
+struct CodeRows {
+  const char* from;
+  char* to;
+  bool stream;  // past the caches: codes are whole lines then, as those of two rows are
+  int64_t num_head = 1;
+  int64_t head_stride = 0;  // bytes from head to head
+  int64_t to_stride = 0;    // bytes between their codes
+  int64_t next_row = 0;     // bytes to the second row
+  int64_t unit_stride = 0;  // 0: one row
+
+  // Heads from one on.
+  MSSP_ALWAYS_INLINE CodeRows Heads(int64_t first, int64_t count) const {
+    CodeRows rows = *this;
+    rows.from += first * head_stride;
+    rows.to += first * to_stride;
+    rows.num_head = count;
+    return rows;
+  }
+};
+
+// Where a row is, or the first of two, and what it becomes: of its first head. Scales of heads, and of the second row,
+// follow at steps of their own.
+struct RowPlace {
+  const char* from;
+  char* to;
+  float* scales;
+};
+
+struct ScaleSteps {
+  int64_t head;
+  int64_t next_row;
+};
+
 struct QuantKernels {
-  // to[i] = saturate(round(from[i] / scale + offset)); `lowest` is the least int8.
-  using Quantise = void (*)(char* to, const char* from, int64_t columns, const ScaleRow& scales, int lowest,
-                            bool stream);
+  // Codes are saturate(round(row / scale + offset)); `lowest` is the least int8. Heads of `head_size` columns have one
+  // scale, or one for each of all columns.
+  using Quantise = void (*)(const CodeRows& rows, int64_t head_size, const ScaleRow& scales, int lowest);
   // to[i] = (from[i] - offset) * scale, rounded once.
   using Dequantise = void (*)(char* to, const char* from, int64_t columns, const ScaleRow& scales);
-  // A token with a scale for each of `num_head` heads, which lie `stride` bytes apart; their codes lie `to_stride`
-  // bytes apart. Scale h is stored at scales[h * step]: max|x| / qmax, 1.0 where that is 0. `tables`:
-  // ComputedCodeTables, or null.
-  using Dynamic = void (*)(char* to, int64_t to_stride, const char* from, int64_t head_size, int64_t num_head,
-                           int64_t stride, float* scales, int64_t step, const uint16_t* tables, bool stream);
+  // Rows at `places`, which are else as `rows` are, with a scale for each head: max|x| / qmax, 1.0 where that is 0.
+  // `tables`: ComputedCodeTables, or null.
+  using Dynamic = void (*)(const CodeRows& rows, const RowPlace* places, int64_t count, int64_t head_size,
+                           const ScaleSteps& steps, const uint16_t* tables);
   // Inverses of scales without offsets, and what the products of each `group` of them are good for.
   using Plan = void (*)(const float* scales, int64_t count, int64_t group, float* inverses, Products* products);
 
@@ -92,7 +129,8 @@ struct QuantKernels {
   Dequantise dequantise[kNumFloatTypes][kNumCodeTypes];
   Dynamic dynamic[kNumFloatTypes][kNumCodeTypes];
   Plan plan[kNumFloatTypes][kNumCodeTypes];
-  bool has_tables;  // quantise and dynamic make use of CodeTable
+  bool has_tables;       // quantise and dynamic make use of CodeTable
+  int64_t pair_columns;  // quantise and dynamic take two rows of whole groups of so many columns; 0: one row only
 };
 
 }  // namespace mssp

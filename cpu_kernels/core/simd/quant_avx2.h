@@ -41,10 +41,27 @@ inline Words SelectBelow(Words a, Words b, Words x, Words y) {
 }
 inline Floats ZeroNan(Floats x) { return _mm256_and_ps(x, _mm256_cmp_ps(x, x, _CMP_ORD_Q)); }
 inline Words RoundWords(Floats x) { return _mm256_cvtps_epi32(x); }
+inline Words InOrder(Words x) { return _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)); }
+inline Words SaturatedHalves(Words a, Words b) { return _mm256_packs_epi32(a, b); }
+inline Words SaturatedBytes(Words a, Words b) { return _mm256_packs_epi16(a, b); }
+inline Words SaturatedUnsigned(Words a, Words b) { return _mm256_packus_epi16(a, b); }
+inline bool AnyHalf(Words a, Words b, int16_t x) {
+  const Words all = _mm256_set1_epi16(x);
+  return _mm256_movemask_epi8(_mm256_or_si256(_mm256_cmpeq_epi16(a, all), _mm256_cmpeq_epi16(b, all))) != 0;
+}
+inline bool AnyByte(Words a, uint8_t x) {
+  return _mm256_movemask_epi8(_mm256_cmpeq_epi8(a, _mm256_set1_epi8(static_cast<char>(x)))) != 0;
+}
 inline Words PackBytes(const Words words[4]) {
-  const Words halves[] = {_mm256_packs_epi32(words[0], words[1]), _mm256_packs_epi32(words[2], words[3])};
-  const Words order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-  return _mm256_permutevar8x32_epi32(_mm256_packs_epi16(halves[0], halves[1]), order);
+  return InOrder(SaturatedBytes(SaturatedHalves(words[0], words[1]), SaturatedHalves(words[2], words[3])));
+}
+inline Words PackLowBytes(const Words words[4]) {
+  const Words mask = SetWords(0xFF);
+  Words halves[2];
+  for (int i = 0; i < 2; ++i) {
+    halves[i] = _mm256_packus_epi32(AndWords(words[2 * i], mask), AndWords(words[2 * i + 1], mask));
+  }
+  return InOrder(SaturatedUnsigned(halves[0], halves[1]));
 }
 inline bool BytesDiffer(Words a, Words b) { return _mm256_movemask_epi8(_mm256_cmpeq_epi8(a, b)) != -1; }
 inline void StreamWords(void* to, Words x) { _mm256_stream_si256(static_cast<__m256i*>(to), x); }
@@ -72,23 +89,23 @@ inline uint32_t LargestWord(Words x) {
 inline uint32_t DoubtBits(Doubts x) { return static_cast<uint32_t>(_mm256_movemask_ps(x)); }
 inline Words XorWords(Words a, Words b) { return _mm256_xor_si256(a, b); }
 inline Words AddHalves(Words a, Words b) { return _mm256_add_epi16(a, b); }
-inline Words MinHalves(Words a, Words b) { return _mm256_min_epu16(a, b); }
 template <int kBits>
 inline Words ShiftRightHalves(Words x) {
   return _mm256_srli_epi16(x, kBits);
 }
-inline Words OrChanges(Words a, Words b, Words c) { return OrWords(a, XorWords(b, c)); }
 inline Words SelectBits(Words mask, Words a, Words b) {
   return OrWords(AndWords(mask, a), _mm256_andnot_si256(mask, b));
 }
-inline bool AnyBits(Words a, Words b) { return _mm256_testz_si256(a, b) == 0; }
 inline Words AddBytes(Words a, Words b) { return _mm256_add_epi8(a, b); }
-inline Words PackHalves(const Words halves[2]) {
-  const Words bytes = _mm256_packus_epi16(halves[0], halves[1]);
+inline Words MinBytes(Words a, Words b) { return _mm256_min_epu8(a, b); }
+inline Words InOrderOfPairs(Words x) {
   const Words within =
       _mm256_setr_epi32(0x06040200, 0x07050301, 0x0E0C0A08, 0x0F0D0B09, 0x06040200, 0x07050301, 0x0E0C0A08, 0x0F0D0B09);
-  const Words order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-  return _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(bytes, within), order);
+  return InOrder(_mm256_shuffle_epi8(x, within));
+}
+inline void StreamPairOfUnits(char* to, int64_t, Words a, Words b) {
+  StreamWords(to, a);
+  StreamWords(to + sizeof(Words), b);
 }
 
 // Words 0 to 0xFFFF as eight halves.

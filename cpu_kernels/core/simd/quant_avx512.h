@@ -41,10 +41,30 @@ inline Words SelectBelow(Words a, Words b, Words x, Words y) {
 }
 inline Floats ZeroNan(Floats x) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, x, _CMP_ORD_Q), x); }
 inline Words RoundWords(Floats x) { return _mm512_maskz_cvtps_epi32(0xFFFF, x); }
-inline Words PackBytes(const Words words[4]) {
-  const Words halves[] = {_mm512_packs_epi32(words[0], words[1]), _mm512_packs_epi32(words[2], words[3])};
+inline Words InOrder(Words x) {
   const Words order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  return _mm512_maskz_permutexvar_epi32(0xFFFF, order, _mm512_packs_epi16(halves[0], halves[1]));
+  return _mm512_maskz_permutexvar_epi32(0xFFFF, order, x);
+}
+inline Words SaturatedHalves(Words a, Words b) { return _mm512_packs_epi32(a, b); }
+inline Words SaturatedBytes(Words a, Words b) { return _mm512_packs_epi16(a, b); }
+inline Words SaturatedUnsigned(Words a, Words b) { return _mm512_packus_epi16(a, b); }
+inline bool AnyHalf(Words a, Words b, int16_t x) {
+  const Words all = _mm512_set1_epi16(x);
+  return _kortestz_mask32_u8(_mm512_cmpeq_epi16_mask(a, all), _mm512_cmpeq_epi16_mask(b, all)) == 0;
+}
+inline bool AnyByte(Words a, uint8_t x) {
+  return _mm512_cmpeq_epi8_mask(a, _mm512_set1_epi8(static_cast<char>(x))) != 0;
+}
+inline Words PackBytes(const Words words[4]) {
+  return InOrder(SaturatedBytes(SaturatedHalves(words[0], words[1]), SaturatedHalves(words[2], words[3])));
+}
+inline Words PackLowBytes(const Words words[4]) {
+  const Words mask = SetWords(0xFF);
+  Words halves[2];
+  for (int i = 0; i < 2; ++i) {
+    halves[i] = _mm512_packus_epi32(AndWords(words[2 * i], mask), AndWords(words[2 * i + 1], mask));
+  }
+  return InOrder(SaturatedUnsigned(halves[0], halves[1]));
 }
 inline bool BytesDiffer(Words a, Words b) { return _mm512_cmpneq_epi8_mask(a, b) != 0; }
 inline void StreamWords(void* to, Words x) { _mm512_stream_si512(static_cast<__m512i*>(to), x); }
@@ -79,20 +99,20 @@ inline uint32_t LargestWord(Words x) {
 inline uint32_t DoubtBits(Doubts x) { return x; }
 inline Words XorWords(Words a, Words b) { return _mm512_xor_si512(a, b); }
 inline Words AddHalves(Words a, Words b) { return _mm512_add_epi16(a, b); }
-inline Words MinHalves(Words a, Words b) { return _mm512_maskz_min_epu16(0xFFFFFFFF, a, b); }
 template <int kBits>
 inline Words ShiftRightHalves(Words x) {
   return _mm512_maskz_srli_epi16(0xFFFFFFFF, x, kBits);
 }
-inline Words OrChanges(Words a, Words b, Words c) { return _mm512_ternarylogic_epi32(a, b, c, 0xF6); }
 inline Words SelectBits(Words mask, Words a, Words b) { return _mm512_ternarylogic_epi32(mask, a, b, 0xCA); }
-inline bool AnyBits(Words a, Words b) { return _mm512_test_epi32_mask(a, b) != 0; }
 inline Words AddBytes(Words a, Words b) { return _mm512_add_epi8(a, b); }
-inline Words PackHalves(const Words halves[2]) {
-  const Words bytes = _mm512_packus_epi16(halves[0], halves[1]);
+inline Words MinBytes(Words a, Words b) { return _mm512_maskz_min_epu8(~uint64_t{0}, a, b); }
+inline Words InOrderOfPairs(Words x) {
   const Words within = _mm512_set4_epi32(0x0F0D0B09, 0x0E0C0A08, 0x07050301, 0x06040200);
-  const Words order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  return _mm512_maskz_permutexvar_epi32(0xFFFF, order, _mm512_shuffle_epi8(bytes, within));
+  return InOrder(_mm512_shuffle_epi8(x, within));
+}
+inline void StreamPairOfUnits(char* to, int64_t stride, Words a, Words b) {
+  StreamWords(to, _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0x44));
+  StreamWords(to + stride, _mm512_maskz_shuffle_i64x2(0xFF, a, b, 0xEE));
 }
 
 inline void StoreBytes(char* to, Words x) {

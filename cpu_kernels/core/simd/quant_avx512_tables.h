@@ -10,18 +10,6 @@
 namespace mssp {
 namespace {
 
-struct TableVectors {
-  __m512i add;
-  __m512i most;
-  uint16_t odd;
-  uint16_t least;
-  const CodeTable* small;  // null: what is below `least`, but zeros, has no code here
-};
-
-inline __m512i WithSigns(__m512i codes, __m512i rows) {
-  return _mm512_ternarylogic_epi32(_mm512_set1_epi16(0x7F), codes, _mm512_maskz_srli_epi16(~0u, rows, 8), 0xCA);
-}
-
 // Codes up to the first normal one: as many as borders that a row is not below.
 template <typename Codes>
 inline __m512i SmallCodes(__m512i magnitudes, const CodeTable& table) {
@@ -34,113 +22,90 @@ inline __m512i SmallCodes(__m512i magnitudes, const CodeTable& table) {
   return codes;
 }
 
-// Codes of the rows that `small` says. False where some of them have none in the table, or are odd.
-template <typename Codes>
-bool AddSmall(__m512i rows, const TableVectors& table, __mmask32 exceptions, __m512i* codes) {
-  const __m512i magnitudes = _mm512_and_si512(rows, _mm512_set1_epi16(0x7FFF));
-  const __mmask32 small = _mm512_cmplt_epu16_mask(magnitudes, _mm512_set1_epi16(static_cast<int16_t>(table.least)));
-  if (small != exceptions) return false;
-  __m512i few = _mm512_setzero_si512();
-  if (table.small != nullptr) {
-    few = SmallCodes<Codes>(magnitudes, *table.small);
-  } else if ((_mm512_test_epi16_mask(magnitudes, magnitudes) & small) != 0) {
-    return false;
-  }
-  *codes = _mm512_mask_blend_epi16(small, *codes, WithSigns(few, rows));
-  return true;
-}
-
-// 32 codes in halves; *exceptions are the rows that are below the least or odd. Of a computed scale nothing is odd and
-// nothing is beyond the largest code.
 template <typename Rows, typename Codes, bool kComputed>
-inline __m512i TableCodes(__m512i rows, const TableVectors& table, __m512i least, __m512i range,
-                          __mmask32* exceptions) {
-  constexpr int kCell = Rows::kMantissa - 5;
-  constexpr int kShift = Rows::kMantissa - Codes::kMantissa;
-  const __m512i magnitudes = _mm512_and_si512(rows, _mm512_set1_epi16(0x7FFF));
-  __m512i within = magnitudes;
-  if (kComputed) {
-    *exceptions = _mm512_cmplt_epu16_mask(magnitudes, least);
-  } else {
-    *exceptions = _mm512_cmpgt_epu16_mask(_mm512_sub_epi16(magnitudes, least), range);
-    within = _mm512_maskz_min_epu16(~0u, magnitudes, table.most);
-  }
-  const __m512i cells = _mm512_maskz_permutexvar_epi16(~0u, _mm512_maskz_srli_epi16(~0u, within, kCell), table.add);
-  return WithSigns(_mm512_maskz_srli_epi16(~0u, _mm512_add_epi16(within, cells), kShift), rows);
-}
+struct ByTable {
+  const __m512i add;
+  const __m512i most;
+  const __m512i least;           // what is below has no normal code
+  const __m512i range;           // from there to what is odd
+  const CodeTable* const small;  // null: what is below the least, but zeros, has no code here
 
-// `columns` are whole groups of 64. False where some codes are still to be made.
-template <typename Rows, typename Codes, bool kComputed>
-MSSP_ALWAYS_INLINE bool QuantiseByTable(char* to, const char* from, int64_t columns, const TableVectors& table,
-                                        bool stream) {
-  const __m512i least = _mm512_set1_epi16(static_cast<int16_t>(table.least));
-  const __m512i range = _mm512_set1_epi16(static_cast<int16_t>(table.odd - table.least));
-  const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
-  for (int64_t i = 0; i < columns; i += 64) {
-    const char* const row = from + i * 2;
-    if (!kComputed) PrefetchAhead(row, 2 * kLine);
-    const __m512i rows[] = {LoadWords(row), LoadWords(row + kLine)};
+  explicit ByTable(const CodeTable& table)
+      : add(LoadWords(table.add)),
+        most(SetHalves(table.most)),
+        least(SetHalves(table.least)),
+        range(SetHalves(static_cast<uint32_t>(table.odd - table.least))),
+        small(table.has_small ? &table : nullptr) {}
+
+  // Of a computed scale, whose row has a largest magnitude of the bits `largest`: nothing is odd, and nothing beyond
+  // the largest code.
+  ByTable(uint32_t largest, const uint16_t* tables)
+      : add(_mm512_sub_epi16(LoadWords(tables + (largest & (kMantissas - 1)) * CodeTable::kCells),
+                             SetHalves(largest & ~(kMantissas - 1)))),
+        most(SetWords(0)),
+        least(SetHalves(largest > (kNormal + 1) * kMantissas ? largest - kNormal * kMantissas : kMantissas)),
+        range(SetWords(0)),
+        small(nullptr) {}
+
+  // Far from where scales or quotients are subnormal.
+  static bool Has(uint32_t largest) {
+    constexpr uint32_t kBias = (0x7FFFu >> Rows::kMantissa) / 2;
+    constexpr uint32_t kRange = kBias < 30 ? kBias : 30;
+    return largest >= (kBias + 1 - kRange) * kMantissas && largest < (kBias + kRange + 1) * kMantissas;
+  }
+
+  MSSP_ALWAYS_INLINE bool Make(const char* from, int64_t, Words* codes) const {
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    const __m512i rows[] = {LoadWords(from), LoadWords(from + kLine)};
     __mmask32 exceptions[2];
-    __m512i codes[2];
-    for (int h = 0; h < 2; ++h) {
-      codes[h] = TableCodes<Rows, Codes, kComputed>(rows[h], table, least, range, &exceptions[h]);
-    }
+    __m512i halves[2];
+    for (int h = 0; h < 2; ++h) halves[h] = Magnitudes(rows[h], &exceptions[h]);
+    bool good = true;
     if (__builtin_expect(_kortestz_mask32_u8(exceptions[0], exceptions[1]) == 0, 0)) {
-      for (int h = 0; h < 2; ++h) {
-        if (!AddSmall<Codes>(rows[h], table, exceptions[h], &codes[h])) return false;
-      }
+      for (int h = 0; h < 2; ++h) good &= AddSmall(rows[h], exceptions[h], &halves[h]);
     }
-    const __m512i bytes = _mm512_maskz_permutexvar_epi64(0xFF, order, _mm512_packus_epi16(codes[0], codes[1]));
-    if (stream) {
-      StreamWords(to + i, bytes);
-    } else {
-      StoreWords(to + i, bytes);
-    }
+    const __m512i magnitudes = _mm512_packus_epi16(halves[0], halves[1]);
+    const __m512i signs = _mm512_packs_epi16(rows[0], rows[1]);
+    *codes = _mm512_maskz_permutexvar_epi64(0xFF, order, SelectBits(SetWords(0x7F7F7F7F), magnitudes, signs));
+    return good;
   }
-  return true;
-}
 
-template <typename Rows, typename Codes>
-void QuantiseAllByTable(char* to, const char* from, int64_t columns, const ScaleRow& row, int lowest, bool stream) {
-  const CodeTable& table = *row.table;
-  const TableVectors vectors = {LoadWords(table.add), _mm512_set1_epi16(static_cast<int16_t>(table.most)), table.odd,
-                                table.least, table.has_small ? &table : nullptr};
-  alignas(kLine) char buffer[kMost];
-  for (int64_t i = 0, next; i < columns; i = next) {
-    const char* const rows = from + i * 2;
-    next = columns - i < kMost ? columns : i + kMost;
-    const bool rests = row.attempts->rest > 0;
-    if (rests) {
-      row.attempts->rest -= next - i;
-    } else if ((next - i) % kPlanColumns == 0) {
-      ++row.attempts->made;
-      if (QuantiseByTable<Rows, Codes, false>(to + i, rows, next - i, vectors, stream)) continue;
-      if (++row.attempts->failed * 4 > row.attempts->made) row.attempts->rest = kRest;
-    }
-    QuantiseByQuotients<Rows, Codes>(stream ? buffer : to + i, rows, next - i, row, lowest);
-    if (stream) StreamCodes(to + i, buffer, next - i);
-  }
-}
-
-// By the computed scale of rows whose largest magnitude has the bits `most`.
-template <typename Rows, typename Codes>
-inline bool QuantiseComputedByTable(char* to, const char* from, int64_t columns, uint32_t most, const uint16_t* tables,
-                                    bool stream) {
-  constexpr uint32_t kMantissas = 1u << Rows::kMantissa;
+ private:
+  static constexpr uint32_t kMantissas = 1u << Rows::kMantissa;
   // What is so many exponents below has a normal code: the largest code is 2**8.8 or 2**15.8.
-  constexpr uint32_t kNormal = Codes::kMantissa == 2 ? 29 : 14;
-  constexpr uint32_t kBias = (0x7FFFu >> Rows::kMantissa) / 2;
-  constexpr uint32_t kRange = kBias < 30 ? kBias : 30;  // far from where scales or quotients are subnormal
-  constexpr uint32_t kFirst = (kBias + 1 - kRange) * kMantissas;
-  constexpr uint32_t kEnd = (kBias + kRange + 1) * kMantissas;
-  if (columns % kPlanColumns != 0 || most < kFirst || most >= kEnd) return false;
-  const uint32_t exponent = most & ~(kMantissas - 1);
-  const uint16_t* const add = tables + (most - exponent) * CodeTable::kCells;
-  const uint32_t least = most > (kNormal + 1) * kMantissas ? most - kNormal * kMantissas : kMantissas;
-  const TableVectors vectors = {_mm512_sub_epi16(LoadWords(add), _mm512_set1_epi16(static_cast<int16_t>(exponent))),
-                                _mm512_setzero_si512(), 0, static_cast<uint16_t>(least), nullptr};
-  return QuantiseByTable<Rows, Codes, true>(to, from, columns, vectors, stream);
-}
+  static constexpr uint32_t kNormal = Codes::kMantissa == 2 ? 29 : 14;
+
+  // Of 32 codes, in halves; *exceptions are the rows that are below the least or odd.
+  MSSP_ALWAYS_INLINE __m512i Magnitudes(__m512i rows, __mmask32* exceptions) const {
+    constexpr int kCell = Rows::kMantissa - 5;
+    constexpr int kShift = Rows::kMantissa - Codes::kMantissa;
+    const __m512i magnitudes = _mm512_and_si512(rows, SetHalves(0x7FFF));
+    __m512i within = magnitudes;
+    if (kComputed) {
+      *exceptions = _mm512_cmplt_epu16_mask(magnitudes, least);
+    } else {
+      *exceptions = _mm512_cmpgt_epu16_mask(_mm512_sub_epi16(magnitudes, least), range);
+      within = _mm512_maskz_min_epu16(~0u, magnitudes, most);
+    }
+    const __m512i cells = _mm512_maskz_permutexvar_epi16(~0u, _mm512_maskz_srli_epi16(~0u, within, kCell), add);
+    return _mm512_maskz_srli_epi16(~0u, _mm512_add_epi16(within, cells), kShift);
+  }
+
+  // Codes of the exceptions. False where some of them have none in the table, or are odd.
+  bool AddSmall(__m512i rows, __mmask32 exceptions, __m512i* codes) const {
+    const __m512i magnitudes = _mm512_and_si512(rows, SetHalves(0x7FFF));
+    const __mmask32 are_small = _mm512_cmplt_epu16_mask(magnitudes, least);
+    if (are_small != exceptions) return false;
+    __m512i few = _mm512_setzero_si512();
+    if (small != nullptr) {
+      few = SmallCodes<Codes>(magnitudes, *small);
+    } else if ((_mm512_test_epi16_mask(magnitudes, magnitudes) & are_small) != 0) {
+      return false;
+    }
+    *codes = _mm512_mask_blend_epi16(are_small, *codes, few);
+    return true;
+  }
+};
 
 }  // namespace
 }  // namespace mssp

@@ -91,8 +91,11 @@ uint32_t MaxBits(const char* from, int64_t begin, int64_t columns) {
 }
 
 template <typename Rows, typename Codes>
-void PortableQuantise(char* to, const char* from, int64_t columns, const ScaleRow& scales, int lowest, bool) {
-  QuantiseColumns<Rows, Codes>(to, from, 0, columns, scales, lowest);
+void PortableQuantise(const CodeRows& rows, int64_t head_size, const ScaleRow& scales, int lowest) {
+  for (int64_t h = 0; h < rows.num_head; ++h) {
+    const CodeRows head = rows.Heads(h, 1);
+    QuantiseColumns<Rows, Codes>(head.to, head.from, 0, head_size, scales.From(h * head_size), lowest);
+  }
 }
 
 template <typename Rows, typename Codes>
@@ -106,14 +109,17 @@ inline float DynamicScale(float most, float largest) {
 }
 
 template <typename Rows, typename Codes>
-void PortableDynamic(char* to, int64_t to_stride, const char* from, int64_t head_size, int64_t num_head, int64_t stride,
-                     float* scales, int64_t step, const uint16_t*, bool) {
-  for (int64_t h = 0; h < num_head; ++h) {
-    const char* const row = from + h * stride;
-    const float most = Rows::Converts::ToFloat(MaxBits<Rows>(row, 0, head_size));
-    float& scale = scales[h * step];
-    scale = DynamicScale(most, Codes::kMax);
-    QuantiseColumns<Rows, Codes>(to + h * to_stride, row, 0, head_size, {&scale, nullptr, 0}, kLowestDynamic);
+void PortableDynamic(const CodeRows& rows, const RowPlace* places, int64_t count, int64_t head_size,
+                     const ScaleSteps& steps, const uint16_t*) {
+  for (int64_t i = 0; i < count; ++i) {
+    for (int64_t h = 0; h < rows.num_head; ++h) {
+      const char* const from = places[i].from + h * rows.head_stride;
+      const float most = Rows::Converts::ToFloat(MaxBits<Rows>(from, 0, head_size));
+      float& scale = places[i].scales[h * steps.head];
+      scale = DynamicScale(most, Codes::kMax);
+      QuantiseColumns<Rows, Codes>(places[i].to + h * rows.to_stride, from, 0, head_size, {&scale, nullptr, 0},
+                                   kLowestDynamic);
+    }
   }
 }
 
@@ -126,9 +132,13 @@ void PortablePlan(const float* scales, int64_t count, int64_t group, float* inve
 #define MSSP_QUANT_ROW(Function, Rows) {Function<Rows, Int8Codes>, Function<Rows, E5M2Codes>, Function<Rows, E4M3Codes>}
 #define MSSP_QUANT_TABLE(Function) \
   {MSSP_QUANT_ROW(Function, Float16Rows), MSSP_QUANT_ROW(Function, Float32Rows), MSSP_QUANT_ROW(Function, BFloat16Rows)}
-#define MSSP_QUANT_KERNELS(Quantise, Dequantise, Dynamic, Plan, has_tables)                                     \
-  {MSSP_QUANT_TABLE(Quantise), MSSP_QUANT_TABLE(Dequantise), MSSP_QUANT_TABLE(Dynamic), MSSP_QUANT_TABLE(Plan), \
-   has_tables}
+#define MSSP_QUANT_KERNELS(Quantise, Dequantise, Dynamic, Plan, has_tables, pair_columns) \
+  {MSSP_QUANT_TABLE(Quantise),                                                            \
+   MSSP_QUANT_TABLE(Dequantise),                                                          \
+   MSSP_QUANT_TABLE(Dynamic),                                                             \
+   MSSP_QUANT_TABLE(Plan),                                                                \
+   has_tables,                                                                            \
+   pair_columns}
 
 }  // namespace
 }  // namespace mssp

@@ -10,9 +10,12 @@
 //   w): the low half of every word; LoadWords(p), StoreWords(p, w), StreamWords(p, w), past the caches; MaxHalves(a,
 //   b), MaxWords(a, b): of unsigned halves and words; FoldHalves(w): the larger ones of eight, LargestWord(w);
 //   EightFloat16(x), EightWords(x): eight halves as floats and words, zeros behind them; DoubtBits(d): a bit for each
-//   lane; AddHalves(a, b), MinHalves(a, b), unsigned, ShiftRightHalves<n>(w); AddBytes(a, b); OrChanges(a, b, c): a |
-//   (b ^ c); SelectBits(mask, a, b): bits of a where the mask has one, else of b; AnyBits(a, b): whether they share a
-//   bit; PackHalves(h[2]): bytes, in order, of halves up to 255, which are those of four vectors, two and two in turn.
+//   lane; AddHalves(a, b), ShiftRightHalves<n>(w); AddBytes(a, b), MinBytes(a, b), unsigned; SelectBits(mask, a, b):
+//   bits of a where the mask has one, else of b; PackLowBytes(w[4]): the low bytes of words, in order;
+//   SaturatedHalves(a, b): of words; AnyHalf(a, b, x): whether one of them is x; SaturatedBytes(a, b),
+//   SaturatedUnsigned(a, b): of halves, signed ones; AnyByte(a, x); InOrder(w): bytes in order whose words became
+//   halves and then bytes; InOrderOfPairs(w): bytes whose halves were those of four vectors, two and two in turn;
+//   StreamPairOfUnits(to, stride, a, b): units of two rows as whole lines, past the caches.
 #include <immintrin.h>
 
 #include <cstdint>
@@ -21,6 +24,9 @@
 
 namespace mssp {
 namespace {
+
+// In a loop over what is left of a row: compilers make kilobytes of vectors of one that has fewer steps than a vector.
+inline void KeepOneByOne(int64_t* i) { asm volatile("" : "+r"(*i)); }
 
 template <typename Rows>
 inline Floats LoadRow(const char* from);
@@ -148,7 +154,7 @@ MSSP_ALWAYS_INLINE void PrefetchAhead(const char* row, int64_t bytes) {
 
 // Where the scales of a row are, a vector of columns at a time.
 struct VectorScales {
-  const ScaleRow& row;
+  const ScaleRow row;
   const bool shifts;
   const bool alone = row.step == 0;
   const bool exact = alone && (FloatBits(row.scale[0]) & 0x007FFFFF) == 0;  // the inverse
@@ -162,92 +168,82 @@ struct VectorScales {
   Floats Offset(int64_t i) const { return alone || !shifts ? offset : LoadFloats(row.offset + i); }
 };
 
-template <typename Rows, typename Codes>
-inline Words DividedCodes(const char* from, int64_t i, const VectorScales& scales, Floats lowest) {
-  constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
-  const Floats quotient = Div(LoadRow<Rows>(from + i * kSize), scales.Scale(i));
-  return VectorCodes<Codes>::FromFloat(scales.shifts ? Add(quotient, scales.Offset(i)) : quotient, lowest);
-}
+constexpr int64_t kGroup = 4 * kWidth;  // columns whose codes are a vector
 
-// Both bounds of a quotient, and with an offset of the sum, have its code if they have the same one. A NaN and what no
-// integer holds becomes the least integer: high, not low. A dynamic scale leaves nothing below `lowest`.
-template <typename Rows, bool kAlone>
-int64_t QuantiseToInt8(char* to, const char* from, int64_t columns, const VectorScales& scales, Floats lowest) {
-  constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
-  constexpr int kVectors = 4;  // that are judged at once
-  const Floats below = Set(scales.exact ? 1.0f : 1.0f - 0x1p-22f);
-  const Floats above = Set(scales.exact ? 1.0f : 1.0f + 0x1p-22f);
-  const Floats bounds[] = {kAlone ? Mul(scales.inverse, below) : below, kAlone ? Mul(scales.inverse, above) : above};
-  const Floats one_offset = scales.offset;
-  const bool shifts = scales.shifts;
-  const Floats largest = Set(kCodeTypes[0].largest);
-  int64_t i = 0;
-  for (; i + kVectors * kWidth <= columns; i += kVectors * kWidth) {
-    PrefetchAhead(from + i * kSize, kVectors * kWidth * kSize);
-    Words low[kVectors];
-    Words high[kVectors];
-    for (int v = 0; v < kVectors; ++v) {
-      const int64_t column = i + v * kWidth;
-      Floats x = LoadRow<Rows>(from + column * kSize);
-      if (!kAlone) x = Mul(x, LoadFloats(scales.row.inverse + column));
-      const Floats offset = kAlone || !shifts ? one_offset : LoadFloats(scales.row.offset + column);
+// Makes codes by quotients, which are guessed where scales have inverses, and divided where the guess is in doubt.
+template <typename Rows, typename Codes>
+struct ByQuotients {
+  static constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
+
+  const VectorScales scales;
+  const int lowest;
+
+  ByQuotients(const ScaleRow& row, int lowest)
+      : scales{row, Codes::kIsInteger && row.offset != nullptr}, lowest(lowest) {}
+
+  // Of a group of columns, the first of which is in `from`.
+  MSSP_ALWAYS_INLINE bool Make(const char* from, int64_t column, Words* codes) const {
+    if (scales.inverts && Guess(from, column, codes)) return true;
+    Words words[4];
+    for (int64_t v = 0; v < 4; ++v) words[v] = DividedCodes(from + v * kWidth * kSize, column + v * kWidth);
+    *codes = PackLowBytes(words);
+    return true;
+  }
+
+  // Of columns that are no group.
+  void MakeRest(char* to, const char* from, int64_t columns) const {
+    int64_t i = 0;
+    for (; i + kWidth <= columns; i += kWidth) StoreBytes(to + i, DividedCodes(from + i * kSize, i));
+    for (; i < columns; ++i) {
+      QuantiseColumns<Rows, Codes>(to, from, i, i + 1, scales.row, lowest);
+      KeepOneByOne(&i);
+    }
+  }
+
+ private:
+  MSSP_ALWAYS_INLINE Words DividedCodes(const char* from, int64_t column) const {
+    const Floats quotient = Div(LoadRow<Rows>(from), scales.Scale(column));
+    return VectorCodes<Codes>::FromFloat(scales.shifts ? Add(quotient, scales.Offset(column)) : quotient,
+                                         Set(static_cast<float>(lowest)));
+  }
+
+  MSSP_ALWAYS_INLINE bool Guess(const char* from, int64_t column, Words* codes) const {
+    if constexpr (Codes::kIsInteger) {
+      return scales.alone ? GuessInt8<true>(from, column, codes) : GuessInt8<false>(from, column, codes);
+    } else {
+      const Words near = SetWords(scales.exact ? 0 : 2 * kUnits + 1);
+      Doubts doubts = NoDoubts();
+      Words words[4];
+      for (int64_t v = 0; v < 4; ++v) {
+        const Floats x = LoadRow<Rows>(from + v * kWidth * kSize);
+        words[v] = VectorCodes<Codes>::Guess(Mul(x, scales.Inverse(column + v * kWidth)), near, &doubts);
+      }
+      *codes = PackLowBytes(words);
+      return !HasAny(doubts);
+    }
+  }
+
+  // Both bounds of a quotient, and with an offset of the sum, have its code if they have the same one. A NaN and what
+  // no integer holds becomes the least integer: high, not low. A dynamic scale leaves nothing below `lowest`.
+  template <bool kAlone>
+  MSSP_ALWAYS_INLINE bool GuessInt8(const char* from, int64_t column, Words* codes) const {
+    const Floats below = Set(scales.exact ? 1.0f : 1.0f - 0x1p-22f);
+    const Floats above = Set(scales.exact ? 1.0f : 1.0f + 0x1p-22f);
+    const Floats bounds[] = {kAlone ? Mul(scales.inverse, below) : below, kAlone ? Mul(scales.inverse, above) : above};
+    const Floats largest = Set(kCodeTypes[0].largest);
+    Words low[4];
+    Words high[4];
+    for (int64_t v = 0; v < 4; ++v) {
+      Floats x = LoadRow<Rows>(from + v * kWidth * kSize);
+      if (!kAlone) x = Mul(x, scales.Inverse(column + v * kWidth));
+      const Floats offset = scales.Offset(column + v * kWidth);
       low[v] = RoundWords(Min(Fused(x, bounds[0], offset), largest));
       high[v] = RoundWords(Fused(x, bounds[1], offset));
     }
-    const Words codes = PackBytes(low);
-    if (!BytesDiffer(codes, PackBytes(high))) {
-      StoreWords(to + i, codes);
-    } else {
-      for (int v = 0; v < kVectors; ++v) {
-        StoreBytes(to + i + v * kWidth, DividedCodes<Rows, Int8Codes>(from, i + v * kWidth, scales, lowest));
-      }
-    }
+    *codes = PackBytes(low);
+    return !BytesDiffer(*codes, PackBytes(high));
   }
-  return i;
-}
-
-template <typename Rows, typename Codes>
-int64_t QuantiseToFloat8(char* to, const char* from, int64_t columns, const VectorScales& scales) {
-  constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
-  constexpr int kVectors = 2;  // that are judged at once
-  const Words near = SetWords(scales.exact ? 0 : 2 * kUnits + 1);
-  int64_t i = 0;
-  for (; i + kVectors * kWidth <= columns; i += kVectors * kWidth) {
-    PrefetchAhead(from + i * kSize, kVectors * kWidth * kSize);
-    Words codes[kVectors];
-    Doubts doubts = NoDoubts();
-    for (int v = 0; v < kVectors; ++v) {
-      const int64_t column = i + v * kWidth;
-      const Floats guess = Mul(LoadRow<Rows>(from + column * kSize), scales.Inverse(column));
-      codes[v] = VectorCodes<Codes>::Guess(guess, near, &doubts);
-    }
-    for (int v = 0; v < kVectors; ++v) {
-      const int64_t column = i + v * kWidth;
-      if (HasAny(doubts)) codes[v] = DividedCodes<Rows, Codes>(from, column, scales, Set(0.0f));
-      StoreBytes(to + column, codes[v]);
-    }
-  }
-  return i;
-}
-
-template <typename Rows, typename Codes>
-void QuantiseByQuotients(char* to, const char* from, int64_t columns, const ScaleRow& row, int lowest) {
-  const Floats floor = Set(static_cast<float>(lowest));
-  const VectorScales scales = {row, Codes::kIsInteger && row.offset != nullptr};
-  int64_t i = 0;
-  if (scales.inverts) {
-    if constexpr (Codes::kIsInteger) {
-      i = scales.alone ? QuantiseToInt8<Rows, true>(to, from, columns, scales, floor)
-                       : QuantiseToInt8<Rows, false>(to, from, columns, scales, floor);
-    } else {
-      i = QuantiseToFloat8<Rows, Codes>(to, from, columns, scales);
-    }
-  }
-  for (; i + kWidth <= columns; i += kWidth) {
-    StoreBytes(to + i, DividedCodes<Rows, Codes>(from, i, scales, floor));
-  }
-  QuantiseColumns<Rows, Codes>(to, from, i, columns, row, lowest);
-}
+};
 
 template <typename Rows>
 inline Words LargestMagnitudes(const char* from, int64_t columns, int64_t* done) {
@@ -268,33 +264,38 @@ inline Words LargestMagnitudes(const char* from, int64_t columns, int64_t* done)
 
 inline float LargestFloat(const char* from, int64_t columns) {
   int64_t done;
-  const uint32_t vectors = LargestWord(LargestMagnitudes<Float32Rows>(from, columns, &done));
-  const uint32_t rest = MaxBits<Float32Rows>(from, done, columns);
-  return BitsFloat(vectors > rest ? vectors : rest);
+  uint32_t most = LargestWord(LargestMagnitudes<Float32Rows>(from, columns, &done));
+  for (; done < columns; ++done) {
+    const uint32_t bits = MaxBits<Float32Rows>(from, done, done + 1);
+    most = bits > most ? bits : most;
+    KeepOneByOne(&done);
+  }
+  return BitsFloat(most);
 }
 
-// The largest magnitudes of up to eight rows. They stay in registers: a load of what narrower stores wrote would wait
-// for all stores before them, and those that go past the caches are slow.
+// The largest magnitude of a row of 16 bits.
 template <typename Rows>
-inline __m128i LargestHalves(const char* from, int64_t columns, int64_t stride, int64_t count) {
+inline uint16_t LargestHalf(const char* from, int64_t columns) {
   const __m128i ones = _mm_set1_epi16(-1);
-  __m128i least[8];  // of their complements
-  for (int64_t h = 0; h < 8; ++h) {
-    least[h] = ones;
-    if (h >= count) continue;
-    int64_t done;
-    __m128i most = FoldHalves(LargestMagnitudes<Rows>(from + h * stride, columns, &done));
-    if (done < columns) {
-      most =
-          _mm_max_epu16(most, _mm_cvtsi32_si128(static_cast<int32_t>(MaxBits<Rows>(from + h * stride, done, columns))));
-    }
-    least[h] = _mm_minpos_epu16(_mm_xor_si128(most, ones));
+  int64_t done;
+  __m128i most = FoldHalves(LargestMagnitudes<Rows>(from, columns, &done));
+  for (; done < columns; ++done) {
+    most = _mm_max_epu16(most, _mm_cvtsi32_si128(static_cast<int32_t>(MaxBits<Rows>(from, done, done + 1))));
+    KeepOneByOne(&done);
   }
-  __m128i pairs[4];
-  for (int i = 0; i < 4; ++i) pairs[i] = _mm_unpacklo_epi16(least[2 * i], least[2 * i + 1]);
-  const __m128i low = _mm_unpacklo_epi32(pairs[0], pairs[1]);
-  const __m128i high = _mm_unpacklo_epi32(pairs[2], pairs[3]);
-  return _mm_xor_si128(_mm_unpacklo_epi64(low, high), ones);
+  return static_cast<uint16_t>(~_mm_cvtsi128_si32(_mm_minpos_epu16(_mm_xor_si128(most, ones))));
+}
+
+// One by one, as they were stored.
+inline __m128i LoadEight(const uint16_t* from) {
+  __m128i x = _mm_cvtsi32_si128(from[0]);
+  x = _mm_insert_epi16(x, from[1], 1);
+  x = _mm_insert_epi16(x, from[2], 2);
+  x = _mm_insert_epi16(x, from[3], 3);
+  x = _mm_insert_epi16(x, from[4], 4);
+  x = _mm_insert_epi16(x, from[5], 5);
+  x = _mm_insert_epi16(x, from[6], 6);
+  return _mm_insert_epi16(x, from[7], 7);
 }
 
 template <typename Rows>
@@ -324,7 +325,10 @@ void VectorDequantise(char* to, const char* from, int64_t columns, const ScaleRo
     if (shifts) x = Sub(x, offset);
     StoreRow<Rows>(to + i * kSize, Mul(x, scale));
   }
-  DequantiseColumns<Rows, Codes>(to, from, i, columns, scales);
+  for (; i < columns; ++i) {
+    DequantiseColumns<Rows, Codes>(to, from, i, i + 1, scales);
+    KeepOneByOne(&i);
+  }
 }
 
 }  // namespace

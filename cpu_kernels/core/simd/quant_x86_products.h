@@ -1,4 +1,4 @@
-// Rows of 16 bits to codes by one multiplication, and the table of all of quantising, for inclusion after quant_x86.h.
+// Rows of 16 bits to codes by one multiplication, for inclusion after quant_x86.h.
 //
 // A product p = x * inverse is some units in the last place beside the quotient x / scale. It has another code only
 // where the quotient lies so near half way between two codes, at a tie; and rows of 16 bits are so coarse that few
@@ -12,6 +12,7 @@
 // tells.
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 namespace mssp {
 namespace {
@@ -30,114 +31,75 @@ struct Float8Bits {
 
 inline Words SetHalves(uint32_t x) { return SetWords(static_cast<int32_t>((x & 0xFFFF) * 0x10001u)); }
 
-// Four vectors of rows as products.
-template <typename Rows, bool kAlone>
-inline void MultiplyFour(const char* from, const float* inverses, Floats inverse, Floats products[4]) {
-  constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
-  for (int v = 0; v < 4; ++v) {
-    const Floats x = LoadRow<Rows>(from + v * kWidth * kSize);
-    products[v] = Mul(x, kAlone ? inverse : LoadFloats(inverses + v * kWidth));
-  }
-}
-
-// Gathers rows that are infinite or NaN: their exponents overflow into the sign.
-template <typename Rows>
-inline Words NotFinite(Words found, const char* from) {
-  const Words carry = SetHalves(1u << Rows::kMantissa);
-  for (int half = 0; half < 2; ++half) {
-    const Words rows = LoadWords(from + half * 4 * kWidth);
-    found = OrChanges(found, rows, AddHalves(rows, carry));
-  }
-  return found;
-}
-
-// Codes of whole lines that are to go past the caches are made here first: of some it is found afterwards that they are
-// to be made again.
-constexpr int64_t kBuffer = 512;
-
-inline void StreamCodes(char* to, const char* codes, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += 4 * kWidth) StreamWords(to + i, LoadWords(codes + i));
-}
-
-inline bool HasSigns(Words halves) { return AnyBits(halves, SetHalves(0x8000)); }
-
-// False where a row is not finite; computed scales have none. What saturates goes to the side where it belongs.
-template <typename Rows, bool kAlone, bool kComputed>
-bool ProductsToInt8(char* to, const char* from, int64_t columns, const float* inverses) {
-  constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
-  const Floats inverse = Set(inverses[0]);
-  Words odd = SetWords(0);
-  for (int64_t i = 0; i < columns; i += 4 * kWidth) {
-    const char* const row = from + i * kSize;
-    if (!kComputed) PrefetchAhead(row, 4 * kWidth * kSize);
-    Floats products[4];
-    MultiplyFour<Rows, kAlone>(row, inverses + (kAlone ? 0 : i), inverse, products);
-    if (!kComputed) odd = NotFinite<Rows>(odd, row);
-    Words words[4];
-    for (int v = 0; v < 4; ++v) {
-      words[v] = RoundWords(kComputed ? products[v] : Min(products[v], Set(kCodeTypes[0].largest)));
-    }
-    StoreWords(to + i, PackBytes(words));
-  }
-  return kComputed || !HasSigns(odd);
-}
-
-// False where a row is a NaN or infinite, or a code is no normal one.
 template <typename Rows, typename Codes, bool kAlone, bool kComputed, bool kEven>
-bool ProductsToFloat8(char* to, const char* from, int64_t columns, const float* inverses) {
-  using Layout = Float8Bits<Codes>;
-  constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
-  constexpr int kShift = Layout::kShift - 16;
-  // From the exponent of the smallest normal number on; what is below borrows from the sign.
-  constexpr int32_t kBegin = (kEven ? 0 : Layout::kHalf >> 16) - (Layout::kSmallestNormal >> 16);
-  const Words begin = SetHalves(static_cast<uint32_t>(kBegin));
-  const Words largest = SetHalves(FloatBits(Codes::kMax) >> 16);
-  const Words magnitudes = SetHalves(0x7FFF);
-  const Words code_bits = SetHalves(0x007F);
-  const Floats inverse = Set(inverses[0]);
-  Words odd = SetWords(0);
-  Words small = SetWords(0);
-  for (int64_t i = 0; i < columns; i += 4 * kWidth) {
-    const char* const row = from + i * kSize;
-    if (!kComputed) PrefetchAhead(row, 4 * kWidth * kSize);
+struct ByProducts {
+  static constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
+  using Layout = Float8Bits<std::conditional_t<Codes::kIsInteger, E4M3Codes, Codes>>;  // of int8: not used
+
+  const float* const inverses;
+  const Floats inverse;
+  const Words odd;       // where ties go to the even code
+  const Words rounding;  // a little less than half a code then
+
+  // `is_even`: of kEven, which takes scales that are Products::kNearest too.
+  explicit ByProducts(const float* inverses, bool is_even = true)
+      : inverses(inverses),
+        inverse(Set(inverses[0])),
+        odd(SetWords(is_even ? 2 * Layout::kNear : 0)),
+        rounding(SetWords(is_even ? Layout::kHalf - Layout::kNear : Layout::kHalf)) {}
+
+  // Of a group of columns, the first of which is in `from`. False where a code may be wrong: of a row that is no number
+  // or too large, and in float8 of a code that is no normal one. Computed scales have no such int8.
+  MSSP_ALWAYS_INLINE bool Make(const char* from, int64_t column, Words* codes) const {
     Floats products[4];
-    MultiplyFour<Rows, kAlone>(row, inverses + (kAlone ? 0 : i), inverse, products);
-    if (!kComputed) odd = NotFinite<Rows>(odd, row);
+    for (int64_t v = 0; v < 4; ++v) {
+      const Floats x = LoadRow<Rows>(from + v * kWidth * kSize);
+      products[v] = Mul(x, kAlone ? inverse : LoadFloats(inverses + column + v * kWidth));
+    }
+    if constexpr (Codes::kIsInteger) {
+      return Int8(products, codes);
+    } else {
+      return Float8(products, codes);
+    }
+  }
+
+ private:
+  MSSP_ALWAYS_INLINE static bool Int8(const Floats products[4], Words* codes) {
     Words halves[2];
+    for (int i = 0; i < 2; ++i)
+      halves[i] = SaturatedHalves(RoundWords(products[2 * i]), RoundWords(products[2 * i + 1]));
+    *codes = InOrder(SaturatedBytes(halves[0], halves[1]));
+    return kComputed || !AnyHalf(halves[0], halves[1], INT16_MIN);
+  }
+
+  MSSP_ALWAYS_INLINE bool Float8(const Floats products[4], Words* codes) const {
+    constexpr int kShift = Layout::kShift - 16;
+    // From the exponent of the smallest normal number on: what is below wraps around, and has a byte of ones as what is
+    // far too large has.
+    constexpr int32_t kBegin = (kEven ? 0 : Layout::kHalf >> 16) - (Layout::kSmallestNormal >> 16);
+    constexpr int32_t kLargest = Codes::Converts::kInfinity - 1 - (1 << Layout::kMantissa);
+    Words high[2];
+    Words above[2];
     for (int pair = 0; pair < 2; ++pair) {
       Words bits[2];
       for (int v = 0; v < 2; ++v) {
         bits[v] = Bits(products[2 * pair + v]);
         if (kEven) {
-          const Words is_odd = AndWords(ShiftRight<Layout::kShift - 5>(bits[v]), SetWords(2 * Layout::kNear));
-          bits[v] = AddWords(bits[v], AddWords(is_odd, SetWords(Layout::kHalf - Layout::kNear)));
+          const Words is_odd = AndWords(ShiftRight<Layout::kShift - 5>(bits[v]), odd);
+          bits[v] = AddWords(bits[v], AddWords(is_odd, rounding));
         }
       }
-      const Words high = SelectBits(SetWords(static_cast<int32_t>(0xFFFF0000)), bits[1], ShiftRight<16>(bits[0]));
-      const Words magnitude = MinHalves(AndWords(high, magnitudes), largest);
-      const Words above = AddHalves(kComputed ? high : magnitude, begin);
-      // Of a computed scale the sign is still there, and all between it and the code must be zero.
-      small = OrWords(small, above);
-      halves[pair] = SelectBits(code_bits, ShiftRightHalves<kShift>(above), ShiftRightHalves<8>(high));
+      high[pair] = SelectBits(SetWords(static_cast<int32_t>(0xFFFF0000)), bits[1], ShiftRight<16>(bits[0]));
+      const Words magnitude = AndWords(high[pair], SetHalves(0x7FFF));
+      above[pair] = ShiftRightHalves<kShift>(AddHalves(magnitude, SetHalves(static_cast<uint32_t>(kBegin))));
     }
-    StoreWords(to + i, AddBytes(PackHalves(halves), SetWords(0x01010101 << Layout::kMantissa)));
+    const Words packed = SaturatedUnsigned(above[0], above[1]);
+    const Words magnitude =
+        AddBytes(MinBytes(packed, SetWords(0x01010101 * kLargest)), SetWords(0x01010101 << Layout::kMantissa));
+    *codes = InOrderOfPairs(SelectBits(SetWords(0x7F7F7F7F), magnitude, SaturatedBytes(high[0], high[1])));
+    return !AnyByte(packed, 0xFF);
   }
-  constexpr uint32_t kBetween = kComputed ? 0x7FFF & ~((0x80u << kShift) - 1) : 0x8000;
-  return !AnyBits(small, SetHalves(kBetween)) && (kComputed || !HasSigns(odd));
-}
-
-// `columns` are whole groups. False where some codes are still to be made.
-template <typename Rows, typename Codes, bool kAlone, bool kComputed>
-bool QuantiseByProducts(char* to, const char* from, int64_t columns, const float* inverses, Products products) {
-  if (products == Products::kNone) return false;
-  if constexpr (Codes::kIsInteger) {
-    return ProductsToInt8<Rows, kAlone, kComputed>(to, from, columns, inverses);
-  } else if (products == Products::kEven) {
-    return ProductsToFloat8<Rows, Codes, kAlone, kComputed, true>(to, from, columns, inverses);
-  } else {
-    return ProductsToFloat8<Rows, Codes, kAlone, kComputed, false>(to, from, columns, inverses);
-  }
-}
+};
 
 inline float Moved(float x, int32_t units) { return BitsFloat(FloatBits(x) + static_cast<uint32_t>(units)); }
 
@@ -148,9 +110,18 @@ inline Floats ComputedScales(Floats most) {
   return AsFloats(SelectBelow(quotients, SetWords(1), Bits(Set(1.0f)), quotients));
 }
 
-// The inverses of computed scales, and what the products of the first `count` are good for.
+// Some heads with computed scales.
+struct HeadScales {
+  alignas(kLine) uint16_t most[8];  // of rows of 16 bits: the bits of the largest magnitudes
+  alignas(kLine) float scale[kWidth];
+  alignas(kLine) float inverse[kWidth];
+  uint32_t have_products;  // a bit for each head
+  uint32_t are_even;       // Products::kEven, not kNearest
+};
+
+// The inverses of computed scales of rows of 16 bits, and what their products are good for.
 template <typename Codes>
-inline void PlanComputed(Floats most, Floats scale, int64_t count, float* inverses, Products* products) {
+inline void PlanComputed(Floats most, Floats scale, HeadScales* heads) {
   // Of 11 bits, all that a row of 16 bits has.
   const Words significands = OrWords(AndWords(ShiftRight<13>(Bits(most)), SetWords(0x3FF)), SetWords(0x400));
   constexpr int kFactor = Codes::kIsInteger ? 127 : 7;
@@ -167,16 +138,13 @@ inline void PlanComputed(Floats most, Floats scale, int64_t count, float* invers
     const Words none = SetWords(0);
     inverse = AddWords(inverse, SelectBelow(rest, none, moved, SelectBelow(none, rest, moved, none)));
   }
-  StoreFloats(inverses, AsFloats(inverse));
-  alignas(kLine) int32_t rests[kWidth];
-  StoreWords(rests, rest);
-  alignas(kLine) float scales[kWidth];
-  StoreFloats(scales, scale);
-  for (int64_t lane = 0; lane < count; ++lane) {
-    const bool is_multiple = rests[lane] == 0;
-    products[lane] = !is_multiple ? Products::kNearest : Codes::kIsInteger ? Products::kNone : Products::kEven;
-    if (!HasInverse(scales[lane], 0.0f)) products[lane] = Products::kNone;
-  }
+  StoreFloats(heads->inverse, AsFloats(inverse));
+  const Words bits = Bits(scale);
+  const uint32_t too_small = DoubtBits(WordsBelow(bits, Bits(Set(kSmallestInverted))));
+  const uint32_t too_large = DoubtBits(WordsBelow(Bits(Set(kLargestInverted)), bits));
+  const uint32_t is_no_multiple = DoubtBits(WordsBelow(rest, SetWords(0))) | DoubtBits(WordsBelow(SetWords(0), rest));
+  heads->have_products = ~(too_small | too_large) & (Codes::kIsInteger ? is_no_multiple : ~0u);
+  heads->are_even = Codes::kIsInteger ? 0 : ~is_no_multiple;
 }
 
 // Ties of int8; of float8 those of one exponent, as codes repeat with the exponent.
@@ -303,112 +271,6 @@ void VectorPlan(const float* scales, int64_t count, int64_t group, float* invers
     PortablePlan<Rows, Codes>(scales, count, group, inverses, products);
   }
 }
-
-constexpr int64_t kMost = 2 * kPlanColumns;  // columns that are made again where one row is odd
-constexpr int64_t kRest = 16 * kMost;        // where rows are often odd nothing is made twice for so long
-static_assert(kMost <= kBuffer);
-
-// By tables, for the sets that have them.
-template <typename Rows, typename Codes>
-void QuantiseAllByTable(char* to, const char* from, int64_t columns, const ScaleRow& row, int lowest, bool stream);
-template <typename Rows, typename Codes>
-bool QuantiseComputedByTable(char* to, const char* from, int64_t columns, uint32_t most, const uint16_t* tables,
-                             bool stream);
-
-template <typename Rows, typename Codes>
-void VectorQuantise(char* to, const char* from, int64_t columns, const ScaleRow& row, int lowest, bool stream) {
-  constexpr auto kSize = static_cast<int64_t>(sizeof(typename Rows::Element));
-  if constexpr (kHasTables && Rows::kIsHalf && !Codes::kIsInteger) {
-    if (row.table != nullptr) return QuantiseAllByTable<Rows, Codes>(to, from, columns, row, lowest, stream);
-  }
-  alignas(kLine) char buffer[kBuffer];
-  const bool alone = row.step == 0;
-  const bool plans = Rows::kIsHalf && row.products != nullptr;
-  for (int64_t i = 0, next; i < columns; i = next) {
-    const char* const rows = from + i * kSize;
-    char* const codes = stream ? buffer : to + i;
-    const bool rests = plans && row.attempts->rest > 0;
-    int64_t most = stream ? kBuffer : columns;
-    if (rests && row.attempts->rest < most) most = row.attempts->rest;
-    next = columns - i < most ? columns : i + most;
-    bool done = false;
-    if constexpr (Rows::kIsHalf) {
-      if (plans && !rests && columns - i >= kPlanColumns) {
-        const Products products = row.products[alone ? 0 : i / kPlanColumns];
-        next = i + kPlanColumns;
-        while (columns - next >= kPlanColumns && next - i < kMost &&
-               (alone || row.products[next / kPlanColumns] == products)) {
-          next += kPlanColumns;
-        }
-        done = alone ? QuantiseByProducts<Rows, Codes, true, false>(codes, rows, next - i, row.inverse, products)
-                     : QuantiseByProducts<Rows, Codes, false, false>(codes, rows, next - i, row.inverse + i, products);
-        ++row.attempts->made;
-        if (!done && alone && ++row.attempts->failed * 4 > row.attempts->made) row.attempts->rest = kRest;
-      }
-    }
-    if (rests) row.attempts->rest -= next - i;
-    if (!done) QuantiseByQuotients<Rows, Codes>(codes, rows, next - i, row.From(i), lowest);
-    if (stream) StreamCodes(to + i, buffer, next - i);
-  }
-}
-
-template <typename Rows, typename Codes>
-void VectorDynamic(char* to, int64_t to_stride, const char* from, int64_t head_size, int64_t num_head, int64_t stride,
-                   float* scales, int64_t step, const uint16_t* tables, bool stream) {
-  using Element = typename Rows::Element;
-  constexpr auto kSize = static_cast<int64_t>(sizeof(Element));
-  constexpr int64_t kHeads = 8;  // whose scales are computed at once
-  static_assert(kHeads <= kWidth);
-  const bool by_tables = kHasTables && tables != nullptr;
-  alignas(kLine) char buffer[kBuffer];
-  for (int64_t first = 0; first < num_head; first += kHeads) {
-    const int64_t heads = num_head - first < kHeads ? num_head - first : kHeads;
-    alignas(kLine) uint16_t most[kHeads];
-    alignas(kLine) float scale[kWidth];
-    alignas(kLine) float inverses[kWidth];
-    Products products[kWidth] = {};
-    if constexpr (Rows::kIsHalf) {
-      const __m128i halves = LargestHalves<Rows>(from + first * stride, head_size, stride, heads);
-      _mm_store_si128(reinterpret_cast<__m128i*>(most), halves);
-      const Floats largest = EightRows<Rows>(halves);
-      const Floats computed = ComputedScales<Codes>(largest);
-      StoreFloats(scale, computed);
-      if (!by_tables) PlanComputed<Codes>(largest, computed, heads, inverses, products);
-    } else {
-      for (int64_t h = 0; h < heads; ++h) {
-        scale[h] = DynamicScale(LargestFloat(from + (first + h) * stride, head_size), Codes::kMax);
-      }
-    }
-    for (int64_t h = 0; h < heads; ++h) scales[(first + h) * step] = scale[h];
-    for (int64_t h = 0; h < heads; ++h) {
-      const char* const row = from + (first + h) * stride;
-      char* const target = to + (first + h) * to_stride;
-      if constexpr (kHasTables && Rows::kIsHalf && !Codes::kIsInteger) {
-        if (by_tables && QuantiseComputedByTable<Rows, Codes>(target, row, head_size, most[h], tables, stream)) {
-          continue;
-        }
-      }
-      for (int64_t i = 0, next; i < head_size; i = next) {
-        next = stream && head_size - i > kBuffer ? i + kBuffer : head_size;
-        char* const codes = stream ? buffer : target + i;
-        int64_t done = 0;
-        if constexpr (Rows::kIsHalf) {
-          const int64_t whole = (next - i) / (4 * kWidth) * (4 * kWidth);
-          const char* const rows = row + i * kSize;
-          if (QuantiseByProducts<Rows, Codes, true, true>(codes, rows, whole, &inverses[h], products[h])) done = whole;
-        }
-        if (i + done < next) {
-          QuantiseByQuotients<Rows, Codes>(codes + done, row + (i + done) * kSize, next - i - done,
-                                           {&scale[h], nullptr, 0}, kLowestDynamic);
-        }
-        if (stream) StreamCodes(target + i, buffer, next - i);
-      }
-    }
-  }
-}
-
-constexpr QuantKernels kQuant =
-    MSSP_QUANT_KERNELS(VectorQuantise, VectorDequantise, VectorDynamic, VectorPlan, kHasTables);
 
 }  // namespace
 }  // namespace mssp
