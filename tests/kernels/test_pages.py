@@ -189,17 +189,17 @@ def test_every_number_of_16_bits(library: CoreLibrary, code: str, rows_type: str
 
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("rows_type", HALVES)
-@pytest.mark.parametrize("heads", [1, 3])
+@pytest.mark.parametrize("heads", [1, 2, 4])
 def test_every_number_of_16_bits_by_scales_of_channels(
     library: CoreLibrary, heads: int, code: str, rows_type: str
 ) -> None:
-    """All 32768 magnitudes in each of 192 channels, whose scales are drawn, or of few digits, or a largest number's."""
+    """All 32768 magnitudes in 256 channels, whose scales are drawn, or of few digits, or a largest number's."""
     rng = np.random.default_rng(5)
     largest = (1 + rng.integers(0, 1024, 64) / 1024).astype(np.float16).astype(np.float32) / np.float32(LARGEST[code])
     drawn = np.exp2(rng.uniform(-12, 1, 64)).astype(np.float32)
     few = rng.choice([1.0, 0.5, 0.75, 0.03, 0.1, 0.3, 1 / 3, 5.0, 2.0**-9], 64).astype(np.float32)
-    signs = rng.integers(0, 2, 192).astype(np.uint16) << 15
-    scales = np.concatenate([drawn, largest, few]).reshape(heads, -1)
+    signs = rng.integers(0, 2, 256).astype(np.uint16) << 15
+    scales = np.concatenate([drawn, largest, drawn[::-1], few]).reshape(heads, -1)  # products of the last differ
     for part in np.split(np.arange(32768, dtype=np.uint16), 16)[heads - 1 :: heads]:  # of 2048 tokens
         key = (part[:, None] | signs).view(storage(rows_type)).reshape(2048, *scales.shape)
         check_everywhere(library, key, code, key_scale=scales)
