@@ -228,25 +228,26 @@ class SideQuantiser {
   void WritePairs(int64_t begin, int64_t end) {
     MemoryPagePrefetch pages(slots_, view_, begin, call_.num_tokens);
     const CodeRows heads = HeadsOfPairs();
-    int64_t first = begin;  // that is not written
+    int64_t first = begin;  // of those without a pair
+    const auto write_others = [&](int64_t last) {
+      if (first == last) return;
+      MakePlaces(heads);
+      WriteTile(first, last);
+    };
     for (int64_t token = begin; token < end;) {
       const int64_t slot = slots_[token];
       if (slot >= 0 && token + 1 < end && slots_[token + 1] == slot + 1 && view_.OffsetOf(slot) % 2 == 0) {
-        if (first < token) {
-          MakePlaces(heads);
-          WriteTile(first, token);
-        }
+        write_others(token);
         pages.GoTo(token);
         Quantise(token, view_.Block(slot) + view_.OffsetOf(slot) * kUnitBytes, heads);
         first = token += 2;
       } else if (++token - first == tile_tokens_) {
-        MakePlaces(heads);
-        WriteTile(first, token);
+        write_others(token);
         first = token;
       }
     }
+    write_others(end);
     MakePlaces(heads);
-    if (first < end) WriteTile(first, end);
   }
 
   // Tokens from `token` on, before `end`, whose slots follow one another in a block.

@@ -43,6 +43,7 @@ inline Floats ZeroNan(Floats x) { return _mm256_and_ps(x, _mm256_cmp_ps(x, x, _C
 inline Words RoundWords(Floats x) { return _mm256_cvtps_epi32(x); }
 inline Words InOrder(Words x) { return _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)); }
 inline Words SaturatedHalves(Words a, Words b) { return _mm256_packs_epi32(a, b); }
+inline Words SaturatedUnsignedHalves(Words a, Words b) { return _mm256_packus_epi32(a, b); }
 inline Words SaturatedBytes(Words a, Words b) { return _mm256_packs_epi16(a, b); }
 inline Words SaturatedUnsigned(Words a, Words b) { return _mm256_packus_epi16(a, b); }
 inline bool AnyHalf(Words a, Words b, int16_t x) {
@@ -51,17 +52,6 @@ inline bool AnyHalf(Words a, Words b, int16_t x) {
 }
 inline bool AnyByte(Words a, uint8_t x) {
   return _mm256_movemask_epi8(_mm256_cmpeq_epi8(a, _mm256_set1_epi8(static_cast<char>(x)))) != 0;
-}
-inline Words PackBytes(const Words words[4]) {
-  return InOrder(SaturatedBytes(SaturatedHalves(words[0], words[1]), SaturatedHalves(words[2], words[3])));
-}
-inline Words PackLowBytes(const Words words[4]) {
-  const Words mask = SetWords(0xFF);
-  Words halves[2];
-  for (int i = 0; i < 2; ++i) {
-    halves[i] = _mm256_packus_epi32(AndWords(words[2 * i], mask), AndWords(words[2 * i + 1], mask));
-  }
-  return InOrder(SaturatedUnsigned(halves[0], halves[1]));
 }
 inline bool BytesDiffer(Words a, Words b) { return _mm256_movemask_epi8(_mm256_cmpeq_epi8(a, b)) != -1; }
 inline void StreamWords(void* to, Words x) { _mm256_stream_si256(static_cast<__m256i*>(to), x); }
@@ -87,7 +77,6 @@ inline uint32_t LargestWord(Words x) {
 }
 
 inline uint32_t DoubtBits(Doubts x) { return static_cast<uint32_t>(_mm256_movemask_ps(x)); }
-inline Words XorWords(Words a, Words b) { return _mm256_xor_si256(a, b); }
 inline Words AddHalves(Words a, Words b) { return _mm256_add_epi16(a, b); }
 template <int kBits>
 inline Words ShiftRightHalves(Words x) {

@@ -46,6 +46,7 @@ inline Words InOrder(Words x) {
   return _mm512_maskz_permutexvar_epi32(0xFFFF, order, x);
 }
 inline Words SaturatedHalves(Words a, Words b) { return _mm512_packs_epi32(a, b); }
+inline Words SaturatedUnsignedHalves(Words a, Words b) { return _mm512_packus_epi32(a, b); }
 inline Words SaturatedBytes(Words a, Words b) { return _mm512_packs_epi16(a, b); }
 inline Words SaturatedUnsigned(Words a, Words b) { return _mm512_packus_epi16(a, b); }
 inline bool AnyHalf(Words a, Words b, int16_t x) {
@@ -54,17 +55,6 @@ inline bool AnyHalf(Words a, Words b, int16_t x) {
 }
 inline bool AnyByte(Words a, uint8_t x) {
   return _mm512_cmpeq_epi8_mask(a, _mm512_set1_epi8(static_cast<char>(x))) != 0;
-}
-inline Words PackBytes(const Words words[4]) {
-  return InOrder(SaturatedBytes(SaturatedHalves(words[0], words[1]), SaturatedHalves(words[2], words[3])));
-}
-inline Words PackLowBytes(const Words words[4]) {
-  const Words mask = SetWords(0xFF);
-  Words halves[2];
-  for (int i = 0; i < 2; ++i) {
-    halves[i] = _mm512_packus_epi32(AndWords(words[2 * i], mask), AndWords(words[2 * i + 1], mask));
-  }
-  return InOrder(SaturatedUnsigned(halves[0], halves[1]));
 }
 inline bool BytesDiffer(Words a, Words b) { return _mm512_cmpneq_epi8_mask(a, b) != 0; }
 inline void StreamWords(void* to, Words x) { _mm512_stream_si512(static_cast<__m512i*>(to), x); }
@@ -97,7 +87,6 @@ inline uint32_t LargestWord(Words x) {
 }
 
 inline uint32_t DoubtBits(Doubts x) { return x; }
-inline Words XorWords(Words a, Words b) { return _mm512_xor_si512(a, b); }
 inline Words AddHalves(Words a, Words b) { return _mm512_add_epi16(a, b); }
 template <int kBits>
 inline Words ShiftRightHalves(Words x) {

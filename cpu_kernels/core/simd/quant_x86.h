@@ -4,15 +4,15 @@
 //   Add, Sub, Mul, Div; Max(a, b), Min(a, b), which give b where either is NaN; Fused(a, b, c): a * b + c; AddWords,
 //   SubWords, AndWords, OrWords, ShiftRight<n>, ShiftLeft<n>; SelectBelow(a, b, x, y): x where a < b as signed words,
 //   else y; ZeroNan(x); Doubts: a flag for each lane; WordsBelow(a, b), signed; HasAny(d); RoundWords(x): to nearest,
-//   the least integer for a NaN and for what no word holds; PackBytes(w[4]): words in order as saturated bytes;
+//   the least integer for a NaN and for what no word holds;
 //   BytesDiffer(a, b); ConvertWords(w): their values; StoreBytes(p, w): the low byte of every word; LoadBytes(p),
 //   LoadSignedBytes(p), LoadHalves(p): widened to words; HalvesToFloats(p), StoreHalves(p, x): float16; StoreLow16(p,
 //   w): the low half of every word; LoadWords(p), StoreWords(p, w), StreamWords(p, w), past the caches; MaxHalves(a,
 //   b), MaxWords(a, b): of unsigned halves and words; FoldHalves(w): the larger ones of eight, LargestWord(w);
 //   EightFloat16(x), EightWords(x): eight halves as floats and words, zeros behind them; DoubtBits(d): a bit for each
 //   lane; AddHalves(a, b), ShiftRightHalves<n>(w); AddBytes(a, b), MinBytes(a, b), unsigned; SelectBits(mask, a, b):
-//   bits of a where the mask has one, else of b; PackLowBytes(w[4]): the low bytes of words, in order;
-//   SaturatedHalves(a, b): of words; AnyHalf(a, b, x): whether one of them is x; SaturatedBytes(a, b),
+//   bits of a where the mask has one, else of b; SaturatedHalves(a, b),
+//   SaturatedUnsignedHalves(a, b): of signed words; AnyHalf(a, b, x): whether one of them is x; SaturatedBytes(a, b),
 //   SaturatedUnsigned(a, b): of halves, signed ones; AnyByte(a, x); InOrder(w): bytes in order whose words became
 //   halves and then bytes; InOrderOfPairs(w): bytes whose halves were those of four vectors, two and two in turn;
 //   StreamPairOfUnits(to, stride, a, b): units of two rows as whole lines, past the caches.
@@ -27,6 +27,19 @@ namespace {
 
 // In a loop over what is left of a row: compilers make kilobytes of vectors of one that has fewer steps than a vector.
 inline void KeepOneByOne(int64_t* i) { asm volatile("" : "+r"(*i)); }
+
+// Words as saturated bytes, and their low bytes, in order.
+inline Words PackBytes(const Words words[4]) {
+  return InOrder(SaturatedBytes(SaturatedHalves(words[0], words[1]), SaturatedHalves(words[2], words[3])));
+}
+inline Words PackLowBytes(const Words words[4]) {
+  const Words mask = SetWords(0xFF);
+  Words halves[2];
+  for (int i = 0; i < 2; ++i) {
+    halves[i] = SaturatedUnsignedHalves(AndWords(words[2 * i], mask), AndWords(words[2 * i + 1], mask));
+  }
+  return InOrder(SaturatedUnsigned(halves[0], halves[1]));
+}
 
 template <typename Rows>
 inline Floats LoadRow(const char* from);
